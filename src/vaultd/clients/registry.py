@@ -1,0 +1,143 @@
+"""The configured clients, and proof that a request comes from one of them."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from vaultd.clients.config import ClientConfig
+from vaultd.clients.credentials import PresentedCredentials
+from vaultd.errors import ConfigurationError, InvalidClient
+from vaultd.limits import FailureThrottle
+from vaultd.terms import ClientId, Secret
+
+_HASH_PREFIX = "sha256:"
+_NOBODY = b"\0" * 32
+"""Compared with where there is no digest: the digest of no string that anyone knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """One `[clients.X]` table under its name."""
+
+    id: ClientId
+    config: ClientConfig
+
+    @property
+    def subject_azp(self) -> tuple[str, ...]:
+        """The names by which subject tokens mean this client; by default its own."""
+        names = self.config.subject_azp
+        return (self.id,) if names is None else names
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    client: Client
+    digest: bytes = field(repr=False)
+
+
+class Clients:
+    """All clients. Fixed after construction, but for the throttle on failures."""
+
+    def __init__(self, *, configs: Mapping[str, ClientConfig], throttle: FailureThrottle | None = None) -> None:
+        self._throttle = throttle or FailureThrottle()
+        self._entries = {
+            name: _Entry(Client(ClientId(name), config), _digest(name, config)) for name, config in configs.items()
+        }
+
+    def get(self, client_id: str) -> Client | None:
+        """The client of this name, not authenticated."""
+        entry = self._entries.get(client_id)
+        return None if entry is None else entry.client
+
+    def authenticate(self, presented: PresentedCredentials, *, ip: str | None) -> Client:
+        """Return the client that the credentials prove (security A8, A10).
+
+        Raises:
+            InvalidClient: `reason` is `unknown_client`, `wrong_method`, `wrong_secret` or `address_not_allowed`.
+            SlowDown: this pair of client id and address has failed too often.
+        """
+        self._throttle.check(presented.client_id, ip)
+        entry = self._entries.get(presented.client_id)
+        # The same work whether or not the client exists, so that the time taken does not tell.
+        expected = _NOBODY if entry is None else entry.digest
+        secret = "" if presented.secret is None else presented.secret.reveal()
+        given = hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
+        matches = hmac.compare_digest(given, expected)
+        if entry is None:
+            reason = "unknown_client"
+        elif entry.client.config.auth != presented.method:
+            reason = "wrong_method"
+        elif not matches and presented.method != "none":
+            reason = "wrong_secret"
+        elif not _address_allowed(entry.client.config, ip):
+            reason = "address_not_allowed"
+        else:
+            return entry.client
+        self._throttle.failed(presented.client_id, ip)
+        raise InvalidClient(reason=reason)
+
+    def for_presenter(self, presenter: str | None) -> Client | None:
+        """The client that a token issued to `presenter` means: the one of that name, else the first to list it."""
+        meant = self._meant_by(presenter)
+        return meant[0] if meant else None
+
+    def implicit_for(self, presenter: str | None, *, ip: str | None) -> Client:
+        """The client of a request that names none: the one implicit client that the subject token was issued to.
+
+        Raises:
+            InvalidClient: `no_implicit_client`, `ambiguous_client` or `address_not_allowed`.
+        """
+        implicit = [
+            client for client in self._meant_by(presenter) if client.config.auth == "none" and client.config.implicit
+        ]
+        if not implicit:
+            raise InvalidClient(reason="no_implicit_client")
+        if len(implicit) > 1:
+            raise InvalidClient(reason="ambiguous_client", detail=f"{presenter!r} means several implicit clients")
+        if not _address_allowed(implicit[0].config, ip):
+            raise InvalidClient(reason="address_not_allowed")
+        return implicit[0]
+
+    def _meant_by(self, presenter: str | None) -> list[Client]:
+        if presenter is None:
+            return []
+        meant = [entry.client for entry in self._entries.values() if presenter in entry.client.subject_azp]
+        return sorted(meant, key=lambda client: client.id != presenter)
+
+
+def hash_secret(secret: Secret) -> str:
+    """The form in which a secret may stand in a configuration without being one: `sha256:` and 64 hex digits."""
+    return _HASH_PREFIX + hashlib.sha256(secret.reveal().encode()).hexdigest()
+
+
+def _digest(name: str, config: ClientConfig) -> bytes:
+    if config.secret is None:
+        return _NOBODY
+    value = config.secret.reveal()
+    if not value.startswith(_HASH_PREFIX):
+        return hashlib.sha256(value.encode()).digest()
+    try:
+        digest = bytes.fromhex(value.removeprefix(_HASH_PREFIX))
+    except ValueError:
+        digest = b""
+    if len(digest) != len(_NOBODY):
+        raise ConfigurationError(f"[clients.{name}] secret: write sha256: and 64 hex digits.") from None
+    return digest
+
+
+def _address_allowed(config: ClientConfig, ip: str | None) -> bool:
+    if not config.ip_allowlist:
+        return True
+    if ip is None:
+        return False
+    try:
+        address = ipaddress.ip_address(ip)
+    except ValueError:
+        return False
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return any(address in ipaddress.ip_network(network) for network in config.ip_allowlist)

@@ -1,0 +1,78 @@
+"""PostgreSQL: the engine, transactions, and the one metadata object that every room's tables hang on."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+from sqlalchemy import MetaData, text
+from sqlalchemy.exc import DBAPIError, InterfaceError
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+from vaultd.errors import TemporarilyUnavailable, VaultdError
+from vaultd.terms import Secret
+
+metadata = MetaData()
+
+CONNECT_TIMEOUT = 5.0
+"""Seconds to wait for PostgreSQL to accept a connection."""
+STATEMENT_TIMEOUT = 30.0
+"""Seconds that one statement may take before the driver gives it up."""
+
+
+class Database:
+    """A pool over one `postgresql://` URL. The URL is handed to the driver as it is, so all libpq forms work."""
+
+    def __init__(self, url: Secret, *, pool_size: int = 8, application_name: str = "vaultd") -> None:
+        async def connect() -> Any:
+            return await asyncpg.connect(
+                url.reveal(),
+                timeout=CONNECT_TIMEOUT,
+                command_timeout=STATEMENT_TIMEOUT,
+                server_settings={"application_name": application_name, "timezone": "UTC"},
+            )
+
+        # Pre-ping, because Postgres may have been restarted between two requests.
+        self.engine = create_async_engine(
+            "postgresql+asyncpg://",
+            async_creator=connect,
+            pool_size=pool_size,
+            max_overflow=pool_size,
+            pool_timeout=CONNECT_TIMEOUT,
+            pool_pre_ping=True,
+        )
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        """One transaction, committed when the block ends well.
+
+        Raises:
+            TemporarilyUnavailable: the database is away or did not take the statements.
+        """
+        try:
+            async with self.engine.begin() as connection:
+                yield connection
+        except VaultdError:
+            raise
+        except DATABASE_AWAY as error:
+            raise unavailable(error) from error
+
+    async def ping(self) -> None:
+        """Raise `TemporarilyUnavailable` when the database does not answer."""
+        async with self.transaction() as connection:
+            await connection.execute(text("SELECT 1"))
+
+    async def aclose(self) -> None:
+        """Close every pooled connection."""
+        await self.engine.dispose()
+
+
+# asyncpg raises its own and the operating system's errors while connecting, SQLAlchemy wraps the later ones.
+DATABASE_AWAY = (DBAPIError, InterfaceError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+
+
+def unavailable(error: BaseException) -> TemporarilyUnavailable:
+    """The domain's word for a database that is away; the driver's own words go to the log only."""
+    return TemporarilyUnavailable(reason="database_unavailable", detail=type(error).__name__)

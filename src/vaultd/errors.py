@@ -1,0 +1,243 @@
+"""The whole tree of domain errors. None of them knows HTTP; `web/wire.py` has the one table for that.
+
+VaultdError
+├── ConfigurationError            the file, the keyring or the database is not as it must be; start is refused
+│   ├── KeyringError              a key is missing, foreign, or readable by others
+│   └── SchemaError               migrations are not at head, or a role is wrong
+├── RequestRefused                an answer of the token endpoint; `reason` goes into the audit event
+│   ├── InvalidRequest
+│   │   └── SubjectTokenRefused   the real reason is for the log and the event, never for the answer
+│   ├── InvalidClient
+│   ├── InvalidGrant
+│   ├── UnauthorizedClient
+│   ├── UnsupportedGrantType
+│   ├── InvalidTarget
+│   ├── InvalidScope
+│   ├── InteractionRequired       the user must act: connect, reconnect, allow more, say which account
+│   ├── SlowDown
+│   └── TemporarilyUnavailable
+├── BearerRefused
+│   ├── InvalidToken              RFC 6750 §3.1
+│   └── InsufficientScope         RFC 6750 §3.1
+├── ConsentRefused                a step of the consent flow that must not go on
+├── NotFound
+├── CannotOpen                    sealed bytes that do not belong here, or were altered
+├── AuditUnavailable              the event could not be made durable, so nothing may leave
+├── OutboundError                 a call to another server did not succeed
+│   ├── AddressRefused            its address is one that we do not call
+│   └── OutboundFailed            no usable answer: time, size, connection, TLS
+└── ProviderError
+    ├── ProviderUnavailable       not final: 5xx, 429, no answer, nonsense; tried again later
+    └── ProviderRefused           final: the provider's own OAuth error
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class VaultdError(Exception):
+    """Base of the tree. `detail` is for the log and never for an answer."""
+
+    code: ClassVar[str] = "server_error"
+    description: str = "Something went wrong on our side."
+
+    def __init__(self, description: str | None = None, *, reason: str | None = None, detail: str = "") -> None:
+        self.description = description or type(self).description
+        self.reason = reason or type(self).code
+        self.detail = detail
+        super().__init__(f"{self.description} {detail}".strip())
+
+
+class ConfigurationError(VaultdError):
+    """What the operator must mend before vaultd starts."""
+
+    code = "configuration"
+    description = "The configuration is not usable."
+
+
+class KeyringError(ConfigurationError):
+    """The keyring file or a key in the database is not as it must be."""
+
+    code = "keyring"
+    description = "The keyring is not usable."
+
+
+class SchemaError(ConfigurationError):
+    """The database is not migrated to this version, or the serving role is wrong."""
+
+    code = "schema"
+    description = "The database is not ready. Run `vaultd migrate`."
+
+
+class RequestRefused(VaultdError):
+    """An OAuth error answer. `reason` is the closed-set word that the audit event carries."""
+
+
+class InvalidRequest(RequestRefused):
+    code = "invalid_request"
+    description = "The request is malformed."
+
+
+class SubjectTokenRefused(InvalidRequest):
+    """RFC 8693 §2.2.2: a bad subject or actor token is `invalid_request`."""
+
+    description = "The subject token is not accepted."
+
+
+class InvalidClient(RequestRefused):
+    code = "invalid_client"
+    description = "Client authentication failed."
+
+
+class InvalidGrant(RequestRefused):
+    code = "invalid_grant"
+    description = "The grant is not accepted."
+
+
+class UnauthorizedClient(RequestRefused):
+    code = "unauthorized_client"
+    description = "This client may not use this grant."
+
+
+class UnsupportedGrantType(RequestRefused):
+    code = "unsupported_grant_type"
+    description = "This grant type is not supported."
+
+
+class InvalidTarget(RequestRefused):
+    code = "invalid_target"
+    description = "This target is not available to this client."
+
+
+class InvalidScope(RequestRefused):
+    code = "invalid_scope"
+    description = "The scope goes beyond what this client may hold."
+
+
+class InteractionRequired(RequestRefused):
+    """The user must act. `reason` is one of `not_connected`, `reconnect_required`, `scope_missing`, `account_ambiguous`.
+
+    `display_name` is the provider as a person knows it; `accounts` are the labels to choose from.
+    """
+
+    code = "interaction_required"
+
+    def __init__(self, reason: str, *, connection: str, display_name: str, accounts: tuple[str, ...] = ()) -> None:
+        self.connection = connection
+        self.accounts = accounts
+        sentences = {
+            "not_connected": f"{display_name} is not connected. Connect it to continue.",
+            "reconnect_required": f"{display_name} access was revoked. Reconnect required.",
+            "scope_missing": f"{display_name} needs more permissions for this. Connect it again to allow them.",
+            "account_ambiguous": f"Several {display_name} accounts are connected. Say which one to use.",
+        }
+        super().__init__(sentences[reason], reason=reason)
+
+
+class SlowDown(RequestRefused):
+    """`retry_after` is in seconds."""
+
+    code = "slow_down"
+    description = "Too many requests."
+
+    def __init__(self, *, retry_after: int) -> None:
+        self.retry_after = retry_after
+        super().__init__()
+
+
+class TemporarilyUnavailable(RequestRefused):
+    """`retry_after` is in seconds."""
+
+    code = "temporarily_unavailable"
+    description = "This cannot be answered right now. Try again shortly."
+
+    def __init__(self, *, retry_after: int = 2, reason: str | None = None, detail: str = "") -> None:
+        self.retry_after = retry_after
+        super().__init__(reason=reason, detail=detail)
+
+
+class BearerRefused(VaultdError):
+    """A bearer token that a resource of ours does not accept (RFC 6750 §3.1)."""
+
+
+class InvalidToken(BearerRefused):
+    code = "invalid_token"
+    description = "The access token is missing, expired or not accepted here."
+
+
+class InsufficientScope(BearerRefused):
+    """`scope` is what the call would have needed."""
+
+    code = "insufficient_scope"
+    description = "The access token lacks the scope for this call."
+
+    def __init__(self, scope: str) -> None:
+        self.scope = scope
+        super().__init__()
+
+
+class ConsentRefused(VaultdError):
+    """A consent flow that stops here: `reason` says why, `description` is for the person in the browser."""
+
+    code = "consent_refused"
+    description = "This link is no longer valid. Start again from your app."
+
+
+class NotFound(VaultdError):
+    code = "not_found"
+    description = "There is no such thing here."
+
+
+class CannotOpen(VaultdError):
+    """Sealed bytes whose key, place or content is not what it was when they were sealed."""
+
+    code = "cannot_open"
+    description = "A sealed value could not be opened."
+
+
+class AuditUnavailable(VaultdError):
+    code = "audit_unavailable"
+    description = "The audit log cannot be written."
+
+
+class OutboundError(VaultdError):
+    code = "outbound"
+    description = "A call to another server failed."
+
+
+class AddressRefused(OutboundError):
+    code = "address_refused"
+    description = "That address is not one we call."
+
+
+class OutboundFailed(OutboundError):
+    code = "outbound_failed"
+    description = "The other server gave no usable answer."
+
+
+class ProviderError(VaultdError):
+    code = "provider_error"
+    description = "The provider did not do what was asked."
+
+
+class ProviderUnavailable(ProviderError):
+    """Not final. `retry_after` is in seconds, where the provider named one."""
+
+    code = "provider_unavailable"
+    description = "The provider cannot be reached right now."
+
+    def __init__(self, *, detail: str = "", retry_after: int | None = None) -> None:
+        self.retry_after = retry_after
+        super().__init__(detail=detail)
+
+
+class ProviderRefused(ProviderError):
+    """Final: the provider's own OAuth `error` (RFC 6749 §5.2)."""
+
+    code = "provider_refused"
+    description = "The provider refused."
+
+    def __init__(self, error: str, *, detail: str = "") -> None:
+        self.error = error
+        super().__init__(reason=error, detail=detail)

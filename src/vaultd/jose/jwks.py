@@ -1,0 +1,53 @@
+"""A JWK Set (RFC 7517) as the keys in it that may verify a signature."""
+
+from __future__ import annotations
+
+import warnings
+
+from joserfc.errors import JoseError, SecurityWarning
+from joserfc.jwk import Key, import_key
+from joserfc.jws import JWSRegistry
+
+MAX_KEYS = 100
+_PUBLIC_TYPES = ("RSA", "EC", "OKP")
+_SIGNING_CURVES = ("Ed25519", "Ed448")
+
+
+def read_keys(document: object) -> tuple[Key, ...]:
+    """The usable public keys of a set; others are passed over (RFC 7517 §5). Raises `ValueError` if it is no set."""
+    entries = document.get("keys") if isinstance(document, dict) else None
+    if not isinstance(entries, list):
+        raise ValueError("not a JWK Set")  # noqa: TRY004 - what arrived is a bad value, not a bug of the caller
+    keys = (_read_key(entry) for entry in entries[:MAX_KEYS])
+    return tuple(key for key in keys if key is not None)
+
+
+def fits(key: Key, alg: str) -> bool:
+    """Whether this key's type, curve, `use`, `key_ops` and `alg` allow it to verify `alg`."""
+    try:
+        JWSRegistry.algorithms[alg].check_key(key)
+        key.check_key_op("verify")
+    except JoseError:
+        return False
+    # joserfc finds out only while verifying that an X25519 key cannot sign (RFC 8037 §3.1).
+    return key.key_type != "OKP" or key["crv"] in _SIGNING_CURVES
+
+
+def fingerprint(keys: tuple[Key, ...]) -> frozenset[tuple[str | None, str]]:
+    """Equal exactly when two sets hold the same keys under the same names."""
+    return frozenset((key.kid, key.thumbprint()) for key in keys)
+
+
+def _read_key(entry: object) -> Key | None:
+    # A symmetric or a private key in a published set is a mistake that anyone could sign with.
+    if not isinstance(entry, dict) or entry.get("kty") not in _PUBLIC_TYPES or "d" in entry:
+        return None
+    try:
+        with warnings.catch_warnings():
+            # joserfc only warns about an RSA key under 2048 bits (RFC 7518 §3.3 forbids it).
+            warnings.simplefilter("error", SecurityWarning)
+            key = import_key(entry)
+            key.thumbprint()
+    except (JoseError, SecurityWarning, ValueError, TypeError, KeyError):
+        return None
+    return key

@@ -1,0 +1,63 @@
+"""Data keys: one for each connection generation, pending grant and subject, wrapped by a key of the ring."""
+
+from __future__ import annotations
+
+import os
+from uuid import UUID, uuid4
+
+from sqlalchemy import Column, ForeignKey, LargeBinary, Table, Text, Uuid, delete, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from vaultd.db import metadata
+from vaultd.errors import CannotOpen
+from vaultd.keys.envelope import KEY_BYTES, Key, Random, Sealed, bind, open_sealed, seal
+from vaultd.keys.keyring import Keyring
+
+data_keys_table = Table(
+    "data_keys",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("kek_id", Uuid, ForeignKey("keyring.id"), nullable=False),
+    Column("purpose", Text, nullable=False),
+    Column("wrapped", LargeBinary, nullable=False),
+)
+
+
+class DataKeys:
+    """Makes, opens and erases data keys. Erasing one makes all that it sealed unreadable."""
+
+    def __init__(self, keyring: Keyring, *, random: Random = os.urandom) -> None:
+        self._keyring = keyring
+        self._random = random
+
+    async def create(self, connection: AsyncConnection, purpose: str) -> Key:
+        """Make a key and store it wrapped, in the caller's transaction."""
+        key = Key(uuid4(), self._random(KEY_BYTES))
+        kek = self._keyring.active("kek")
+        wrapped = seal(kek, key.material, bound=_place(key.id, purpose), random=self._random)
+        await connection.execute(
+            insert(data_keys_table).values(id=key.id, kek_id=kek.id, purpose=purpose, wrapped=wrapped.blob)
+        )
+        return key
+
+    def unwrap(self, key_id: UUID, purpose: str, wrapped: bytes) -> Key:
+        """Open a wrapped key that the caller has read already. Raises `CannotOpen`."""
+        sealed = Sealed(wrapped)
+        kek = self._keyring.get(sealed.key_id, "kek")
+        return Key(key_id, open_sealed(kek, sealed, bound=_place(key_id, purpose)))
+
+    async def load(self, connection: AsyncConnection, key_id: UUID, purpose: str) -> Key:
+        """Read and open one. Raises `CannotOpen`, also when it was erased."""
+        query = select(data_keys_table.c.wrapped).where(data_keys_table.c.id == key_id)
+        wrapped = (await connection.execute(query)).scalar_one_or_none()
+        if wrapped is None:
+            raise CannotOpen(detail=f"data key {key_id} is not there")
+        return self.unwrap(key_id, purpose, wrapped)
+
+    async def erase(self, connection: AsyncConnection, key_id: UUID) -> None:
+        """Delete one; nothing it sealed can be opened again."""
+        await connection.execute(delete(data_keys_table).where(data_keys_table.c.id == key_id))
+
+
+def _place(key_id: UUID, purpose: str) -> bytes:
+    return bind("data_key", 1, key_id, purpose)

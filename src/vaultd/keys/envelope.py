@@ -1,0 +1,103 @@
+"""The versioned blob in which everything secret is stored.
+
+    version (1 byte) ‖ alg (1) ‖ key id (16) ‖ nonce (12) ‖ ciphertext ‖ tag (16)
+
+The associated data is the header's first 18 bytes followed by length-prefixed fields that name the place
+the blob belongs to. A blob that was moved, or whose neighbours were edited, does not open.
+Vectors: `tests/vectors/envelope.json`.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from uuid import UUID
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from vaultd.errors import CannotOpen
+
+VERSION = 1
+ALG_AES_256_GCM = 1
+KEY_BYTES = 32
+NONCE_BYTES = 12
+_HEADER = struct.Struct(">BB16s")
+_LENGTH = struct.Struct(">I")
+
+Random = Callable[[int], bytes]
+"""Gives that many random bytes; `os.urandom` in service, a fixed source for the vectors."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A 256-bit key and its id. Its material never shows."""
+
+    id: UUID
+    material: bytes
+
+    def __repr__(self) -> str:
+        return f"Key({self.id})"
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """Sealed bytes as they are stored; does no I/O and knows no key."""
+
+    blob: bytes
+
+    @property
+    def key_id(self) -> UUID:
+        """The id of the key that opens it, as the blob says; authenticated only by opening."""
+        if len(self.blob) < _HEADER.size:
+            raise CannotOpen(detail="the blob is shorter than its header")
+        return UUID(bytes=self.blob[2:18])
+
+    def __repr__(self) -> str:
+        return f"Sealed({len(self.blob)} bytes)"
+
+
+def bind(*fields: str | int | bytes | UUID | None) -> bytes:
+    """Length-prefix each field, so that no two lists of fields share their bytes. None and empty differ."""
+    parts = []
+    for field in fields:
+        if field is None:
+            parts.append(b"\xff\xff\xff\xff")
+            continue
+        raw = _as_bytes(field)
+        parts.append(_LENGTH.pack(len(raw)) + raw)
+    return b"".join(parts)
+
+
+def _as_bytes(field: str | int | bytes | UUID) -> bytes:
+    if isinstance(field, bytes):
+        return field
+    if isinstance(field, UUID):
+        return field.bytes
+    return str(field).encode()
+
+
+def seal(key: Key, plaintext: bytes, *, bound: bytes, random: Random = os.urandom) -> Sealed:
+    """Encrypt under a fresh nonce. `bound` comes from `bind` and must be given again to open."""
+    header = _HEADER.pack(VERSION, ALG_AES_256_GCM, key.id.bytes)
+    nonce = random(NONCE_BYTES)
+    return Sealed(header + nonce + AESGCM(key.material).encrypt(nonce, plaintext, header + bound))
+
+
+def open_sealed(key: Key, sealed: Sealed, *, bound: bytes) -> bytes:
+    """Decrypt, or raise `CannotOpen` when version, key, place or content is not what it was."""
+    blob = sealed.blob
+    if len(blob) < _HEADER.size + NONCE_BYTES + 16:
+        raise CannotOpen(detail="the blob is too short")
+    version, alg, key_id = _HEADER.unpack_from(blob)
+    if (version, alg) != (VERSION, ALG_AES_256_GCM):
+        raise CannotOpen(detail=f"unknown format {version}.{alg}")
+    if key_id != key.id.bytes:
+        raise CannotOpen(detail="sealed under another key")
+    nonce = blob[_HEADER.size : _HEADER.size + NONCE_BYTES]
+    try:
+        return AESGCM(key.material).decrypt(nonce, blob[_HEADER.size + NONCE_BYTES :], blob[: _HEADER.size] + bound)
+    except InvalidTag:
+        raise CannotOpen(detail="the tag does not match") from None

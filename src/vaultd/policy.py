@@ -1,0 +1,110 @@
+"""May this client do this with this token and these scopes? Pure, and denies by default (security A5 to A7)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any, Literal
+
+from vaultd.errors import InvalidScope, SubjectTokenRefused
+from vaultd.terms import Scopes, Subject
+
+
+def check_presenter(
+    *,
+    presenter: str | None,
+    accepted: Collection[str],
+    client_id: str,
+    trusted_clients: Collection[str],
+    only_trusted: bool,
+) -> None:
+    """A client may present only a token that was issued to it, unless its issuer's settings trust it (A5).
+
+    Args:
+        presenter: the client that the token names, if it names one.
+        accepted: the client's `subject_azp`.
+        client_id: the client that presents the token.
+        trusted_clients: those of the token's issuer.
+        only_trusted: nothing in the token says that it is for us.
+
+    Raises:
+        SubjectTokenRefused: `wrong_presenter`; `detail` says which setting would allow it.
+    """
+    if client_id in trusted_clients:
+        return
+    if not only_trusted and presenter is not None and presenter in accepted:
+        return
+    remedy = f"trusted_clients of the token's issuer would have to list {client_id!r}"
+    if presenter is not None and not only_trusted:
+        remedy = f"subject_azp of [clients.{client_id}] would have to list {presenter!r}, or {remedy}"
+    named = "names no client" if presenter is None else f"was issued to {presenter!r}"
+    raise SubjectTokenRefused(reason="wrong_presenter", detail=f"the token {named}; {remedy}")
+
+
+def check_may_act(
+    *,
+    may_act: Mapping[str, Any] | None,
+    subject_issuer: str,
+    actor: Subject | None,
+    client_names: Collection[str],
+) -> None:
+    """`may_act`, where the subject token has one, must name who acts (A6, RFC 8693 §4.4).
+
+    Its `sub` names the actor, or the client itself where no actor token came; without an `iss` beside it, it is
+    the subject issuer's name for them. A `client_id` in it names the client.
+
+    Args:
+        may_act: the claim of the subject token.
+        subject_issuer: the issuer of the subject token.
+        actor: the subject of the actor token, if one came.
+        client_names: the client's id and its `subject_azp`.
+
+    Raises:
+        SubjectTokenRefused: `may_act`.
+    """
+    if may_act is None:
+        return
+    if "sub" not in may_act and "client_id" not in may_act:
+        raise _may_act_refused("it names neither a sub nor a client_id")
+    if "client_id" in may_act and may_act["client_id"] not in client_names:
+        raise _may_act_refused("its client_id is not this client")
+    if "sub" not in may_act:
+        return
+    issuer, sub = may_act.get("iss", subject_issuer), may_act["sub"]
+    if actor is not None:
+        if (issuer, sub) != (actor.issuer, actor.sub):
+            raise _may_act_refused("it names another actor")
+    elif issuer != subject_issuer or sub not in client_names:
+        raise _may_act_refused("it names another actor than this client, and no actor token came")
+
+
+def allowed_scopes(grant: Collection[str], requested: Scopes | None) -> Scopes:
+    """The scopes this request is about: those requested, or without any the client's whole list (A7).
+
+    Raises:
+        InvalidScope: `scope_not_allowed`: one of them is outside the client's list.
+    """
+    allowed = Scopes(grant)
+    if not requested:
+        return allowed
+    if not requested <= allowed:
+        raise InvalidScope(reason="scope_not_allowed", detail=f"not in the client's list: {requested - allowed}")
+    return requested
+
+
+def check_delivery(*, granted: Scopes, allowed: Collection[str], on_wider_grant: Literal["refuse", "allow"]) -> None:
+    """A token leaves only if all its scopes are in the client's list, or the client's entry says otherwise (A7).
+
+    Raises:
+        InvalidScope: `wider_grant`.
+    """
+    wider = Scopes(granted - frozenset(allowed))
+    if wider and on_wider_grant != "allow":
+        raise InvalidScope(
+            "The connected account allows more than this client may hold.",
+            reason="wider_grant",
+            detail=f"beyond the client's list: {wider}",
+        )
+
+
+def _may_act_refused(detail: str) -> SubjectTokenRefused:
+    return SubjectTokenRefused(reason="may_act", detail=f"may_act: {detail}")

@@ -1,0 +1,98 @@
+"""The value types that every room speaks in. No I/O, no logic beyond what a value must know about itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, NewType, NoReturn, Self
+from uuid import UUID
+
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import core_schema
+
+ClientId = NewType("ClientId", str)
+ProviderName = NewType("ProviderName", str)
+ConnectionId = NewType("ConnectionId", UUID)
+SubjectId = NewType("SubjectId", UUID)
+
+Clock = Callable[[], datetime]
+"""Gives the present moment, always with a UTC zone; an argument everywhere, so that tests bring their own."""
+
+
+def system_clock() -> datetime:
+    """The machine's own clock."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A user: the issuer's URL and the issuer's name for them. Never an e-mail address."""
+
+    issuer: str
+    sub: str
+
+
+class Scopes(frozenset[str]):
+    """A set of OAuth scopes (RFC 6749 §3.3), written in sorted order so that equal sets have equal bytes."""
+
+    @classmethod
+    def parse(cls, text: str, separator: str = " ") -> Self:
+        """Split a scope parameter; empty pieces are dropped."""
+        return cls(piece for piece in text.split(separator) if piece)
+
+    def __str__(self) -> str:
+        return " ".join(sorted(self))
+
+    def __repr__(self) -> str:
+        return f"Scopes({str(self)!r})"
+
+
+class Secret:
+    """A string that must not be seen: it never shows in `repr`, `str`, formats or pickles.
+
+    As a field of a configuration type it is filled by the resolver that the validation context
+    carries (`resolve_secret`), so that a file holds references and not secrets.
+    """
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The secret itself; called only where it is used."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(…)"
+
+    __str__ = __repr__
+
+    def __format__(self, format_spec: str) -> str:
+        return repr(self)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self._value == other._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Secret is not pickled")
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        return core_schema.with_info_plain_validator_function(cls._from_reference)
+
+    @classmethod
+    def _from_reference(cls, value: object, info: core_schema.ValidationInfo) -> Secret:
+        if isinstance(value, Secret):
+            return value
+        resolve = (info.context or {}).get("resolve_secret")
+        if resolve is None:
+            raise ValueError("a secret is given by reference only")
+        if not isinstance(value, str):
+            raise ValueError('write "env:NAME" or "file:path"')
+        resolved: Secret = resolve(value)
+        return resolved

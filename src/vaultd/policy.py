@@ -65,7 +65,8 @@ def check_may_act(
         return
     if "sub" not in may_act and "client_id" not in may_act:
         raise _may_act_refused("it names neither a sub nor a client_id")
-    if "client_id" in may_act and may_act["client_id"] not in client_names:
+    names = tuple(client_names)  # a claim may hold a list, which no set can be asked for
+    if "client_id" in may_act and may_act["client_id"] not in names:
         raise _may_act_refused("its client_id is not this client")
     if "sub" not in may_act:
         return
@@ -73,7 +74,7 @@ def check_may_act(
     if actor is not None:
         if (issuer, sub) != (actor.issuer, actor.sub):
             raise _may_act_refused("it names another actor")
-    elif issuer != subject_issuer or sub not in client_names:
+    elif issuer != subject_issuer or sub not in names:
         raise _may_act_refused("it names another actor than this client, and no actor token came")
 
 

@@ -45,6 +45,7 @@ class LoopbackIssuer:
         self.asked: Counter[str] = Counter()
         self.status = 200
         self.named_issuer: str | None = None
+        self.named_jwks: object = None
         self.jwks_body: bytes | None = None
         self.open = asyncio.Event()
         self.open.set()
@@ -84,7 +85,8 @@ class LoopbackIssuer:
         body = self._body(path)
         writer.write(
             f"HTTP/1.1 {self.status} X\r\ncontent-type: application/json\r\n"
-            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n".encode() + body
+            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n".encode()
+            + body
         )
         await writer.drain()
         writer.close()
@@ -93,7 +95,7 @@ class LoopbackIssuer:
     def _body(self, path: str) -> bytes:
         if path == DISCOVERY:
             issuer = self.named_issuer or self.url
-            return json.dumps({"issuer": issuer, "jwks_uri": self.url + JWKS}).encode()
+            return json.dumps({"issuer": issuer, "jwks_uri": self.named_jwks or self.url + JWKS}).encode()
         if self.jwks_body is not None:
             return self.jwks_body
         return json.dumps({"keys": self.published}).encode()

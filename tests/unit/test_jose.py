@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from joserfc.jwk import ECKey, Key, OctKey, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry
+from joserfc.util import urlsafe_b64encode
 
 from tests.unit.loopback_issuer import SetClock, sign, sign_raw
 from vaultd.jose import (
@@ -71,6 +72,13 @@ async def test_algorithm_outside_the_list_is_refused_before_any_key_is_asked_for
     assert caught.value.reason == "bad_algorithm"
 
 
+async def test_a_key_of_another_type_verifies_nothing(clock: SetClock) -> None:
+    token = sign(KEYS["ES256"], {"alg": "ES256", "kid": "RS256"}, {"exp": clock.seconds() + 60})
+    with pytest.raises(JwtRefused) as caught:
+        await _verify(token, clock)
+    assert caught.value.reason == "bad_signature"
+
+
 async def test_none_is_refused_even_where_it_is_listed(clock: SetClock) -> None:
     token = sign(KEYS["RS256"], {"alg": "RS256"}, {"exp": clock.seconds() + 60})
     _, claims, _ = token.reveal().split(".")
@@ -92,7 +100,9 @@ async def test_none_is_refused_even_where_it_is_listed(clock: SetClock) -> None:
         ({"exp": 60, "iat": 31}, "not_yet_valid"),
     ],
 )
-async def test_times_with_thirty_seconds_of_leeway(claims: dict[str, float], reason: str | None, clock: SetClock) -> None:
+async def test_times_with_thirty_seconds_of_leeway(
+    claims: dict[str, float], reason: str | None, clock: SetClock
+) -> None:
     moved = {name: clock.seconds() + value for name, value in claims.items()}
     token = sign(KEYS["ES256"], {"alg": "ES256"}, moved)
     if reason is None:
@@ -151,7 +161,9 @@ async def test_a_refusal_says_nothing_of_the_token() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [None, 7, {}, [], ["us", 7], [["us"]], True], ids=["null", "number", "object", "empty", "mixed", "nested", "true"]
+    "value",
+    [None, 7, {}, [], ["us", 7], [["us"]], True],
+    ids=["null", "number", "object", "empty", "mixed", "nested", "true"],
 )
 async def test_an_audience_is_a_string_or_a_list_of_strings(value: object) -> None:
     with pytest.raises(JwtRefused) as caught:
@@ -272,7 +284,7 @@ class TestAccessTokens:
             "unknown_key": sign_access_token(SigningKey(kid="k2", seed=b"s" * 32), self._claims(clock)),
             "bad_signature": sign_access_token(SigningKey(kid="k1", seed=b"t" * 32), self._claims(clock)),
             "bad_algorithm": sign(KEYS["ES256"], {"alg": "ES256", "kid": "k1"}, self._claims(clock)),
-            "wrong_type": Secret(f"{head}.{body}.{_b64(ours)}"),
+            "wrong_type": Secret(f"{head}.{body}.{urlsafe_b64encode(ours).decode()}"),
         }
         for reason, token in cases.items():
             with pytest.raises(JwtRefused) as caught:
@@ -292,9 +304,3 @@ class TestAccessTokens:
         """F5."""
         token = sign_access_token(self.KEY, self._claims(clock))
         verify_access_token(token, keys=[self.KEY], issuer=US, now=clock() - timedelta(seconds=2))
-
-
-def _b64(data: bytes) -> str:
-    from joserfc.util import urlsafe_b64encode  # noqa: PLC0415
-
-    return urlsafe_b64encode(data).decode()

@@ -53,8 +53,9 @@ async def _refused(cache: KeyCache, kid: str | None, alg: str = "ES256") -> str:
 
 async def _settled(cache: KeyCache) -> None:
     """Let a background fetch end."""
-    while cache._fetching is not None:  # noqa: SLF001 - nothing outside shows it, which is the point of it
-        await asyncio.sleep(0.005)
+    fetching = cache._fetching  # noqa: SLF001 - nothing outside shows it, which is the point of it
+    if fetching is not None:
+        await fetching
 
 
 async def test_discovery_leads_to_the_keys_once(cache: KeyCache, issuer: LoopbackIssuer) -> None:
@@ -136,9 +137,7 @@ async def test_keys_are_renewed_in_the_background_and_then_before_use(
     await cache.find("third", "ES256")
 
 
-async def test_old_keys_serve_for_an_hour_of_outage(
-    cache: KeyCache, issuer: LoopbackIssuer, clock: SetClock
-) -> None:
+async def test_old_keys_serve_for_an_hour_of_outage(cache: KeyCache, issuer: LoopbackIssuer, clock: SetClock) -> None:
     await cache.find("first", "ES256")
     issuer.status = 503
     for _ in range(59):
@@ -205,9 +204,7 @@ async def test_plain_http_only_for_a_loopback_host_named_in_the_settings(
     assert not is_loopback("10.0.0.1")
 
 
-async def test_without_a_kid_exactly_one_key_must_fit(
-    cache: KeyCache, issuer: LoopbackIssuer, clock: SetClock
-) -> None:
+async def test_without_a_kid_exactly_one_key_must_fit(cache: KeyCache, issuer: LoopbackIssuer, clock: SetClock) -> None:
     issuer.published.append(RSAKey.generate_key(2048, parameters={"kid": "rsa"}).as_dict())
     assert (await cache.find(None, "ES256")).kid == "first"
     assert (await cache.find(None, "RS256")).kid == "rsa"
@@ -229,3 +226,24 @@ async def test_one_kid_on_keys_of_two_types_is_told_apart_by_the_algorithm(
     issuer.published.append(RSAKey.generate_key(2048, parameters={"kid": "first"}).as_dict())
     assert (await cache.find("first", "ES256")).key_type == "EC"
     assert (await cache.find("first", "RS256")).key_type == "RSA"
+
+
+@pytest.mark.parametrize("named", [7, ["x"], "http://login.example.com/jwks", "file:///etc/passwd", "//[", "https://"])
+async def test_discovery_cannot_lead_just_anywhere(named: object, cache: KeyCache, issuer: LoopbackIssuer) -> None:
+    issuer.named_jwks = named
+    with pytest.raises(TemporarilyUnavailable):
+        await cache.find("first", "ES256")
+    assert set(issuer.asked) == {DISCOVERY}
+
+
+async def test_closing_stops_a_fetch_in_the_background(
+    cache: KeyCache, issuer: LoopbackIssuer, clock: SetClock
+) -> None:
+    await cache.find("first", "ES256")
+    issuer.open.clear()
+    clock.move(minutes=5)
+    await cache.find("first", "ES256")
+    await asyncio.sleep(0.05)
+    await cache.aclose()
+    issuer.open.set()
+    assert cache.version == 1

@@ -26,7 +26,7 @@ Fault = Literal[
 """What an endpoint does instead of its work:
 
 `down` 503 · `hang` no answer until the caller gives up · `nonsense` 200 with JSON that means nothing · `html` 200 with
-a page · `empty` 200 with no body · `truncated` JSON cut off · `gzip_bomb` 64 MiB packed small · `slow_down` 429 with
+a page · `empty` 200 with no body · `truncated` JSON cut off · `gzip_bomb` 8 MiB packed small · `slow_down` 429 with
 `Retry-After: 7` · `error_in_200` an OAuth error under status 200 · `drop` the connection closed without an answer ·
 `drop_after` the work done (a refresh token rotated), then the connection closed without an answer.
 """
@@ -41,7 +41,7 @@ SPOILT: Mapping[Fault, tuple[bytes, Mapping[str, str]]] = {
     "truncated": (b'{"access_token": "cut-of', {}),
     "nonsense": (b'["colourless", "green", "ideas"]', {}),
     "error_in_200": (b'{"error": "incorrect_client_credentials", "error_description": "Try again."}', {}),
-    "gzip_bomb": (gzip.compress(bytes(64 * 1024 * 1024), compresslevel=1), {"Content-Encoding": "gzip"}),
+    "gzip_bomb": (gzip.compress(bytes(8 * 1024 * 1024), compresslevel=1), {"Content-Encoding": "gzip"}),
 }
 """Answers under status 200 that are of no use: body and headers."""
 

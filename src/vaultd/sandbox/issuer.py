@@ -96,7 +96,7 @@ class SandboxIssuer:
         ttl: int | None = None,
         claims: Mapping[str, Any] | None = None,
     ) -> str:
-        """A session token (RFC 9068, `at+jwt`). `ttl` is in seconds and may be negative; a claim of None is left out."""
+        """A session token (RFC 9068). `ttl` is in seconds and may be negative; a claim of None is left out."""
         registered = {"aud": aud or self.audience, "azp": azp, "client_id": azp, "scope": scope or None}
         return self._sign("at+jwt", sub, ttl, {**registered, **(claims or {})})
 
@@ -121,16 +121,12 @@ class SandboxIssuer:
         now = int(self._clock().timestamp())
         life = self.ttl if ttl is None else ttl
         # Times and id first, so that a test may overwrite any of them.
-        everything = {
-            "iss": self.issuer,
-            "sub": sub,
-            "iat": now,
-            "exp": now + life,
-            "jti": self._token_source(),
-        } | claims
+        standard = {"iss": self.issuer, "sub": sub, "iat": now, "exp": now + life, "jti": self._token_source()}
         key = self._keys[-1]
         header = {"alg": ALGORITHM, "kid": key.kid, "typ": kind}
-        return jwt.encode(header, {name: value for name, value in everything.items() if value is not None}, key)
+        return jwt.encode(
+            header, {name: value for name, value in {**standard, **claims}.items() if value is not None}, key
+        )
 
     def _routes(self) -> list[Route]:
         counted, page = self._endpoints.counted, self._endpoints.page

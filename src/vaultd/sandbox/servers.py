@@ -29,7 +29,7 @@ class DroppingProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Hand the app the extension."""
         super().on_message_begin()
-        self.scope["extensions"] = {DROP_EXTENSION: self.transport.abort}
+        self.scope["extensions"] = {DROP_EXTENSION: {"close": self.transport.abort}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,5 +130,6 @@ async def _serve(server: uvicorn.Server, listener: Listener) -> None:
 
 
 async def _until_started(server: uvicorn.Server, ended: Future[None]) -> None:
-    while not (server.started or ended.done()):
+    # uvicorn tells of its start by a flag only.
+    while not (server.started or ended.done()):  # noqa: ASYNC110
         await asyncio.sleep(0.005)

@@ -1,0 +1,128 @@
+"""What an event is, and its canonical bytes (RFC 8785), final from version 1 on."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+import rfc8785
+
+from vaultd.audit.subject_key import SubjectKey
+from vaultd.terms import Scopes
+
+VERSION = 1
+
+
+class EventType(StrEnum):
+    """Everything that is ever audited."""
+
+    TOKEN_EXCHANGED = "token.exchanged"
+    TOKEN_REFUSED = "token.refused"
+    TOKEN_REFRESHED = "token.refreshed"
+    OPERATOR_TOKEN = "operator.token"
+    OPERATOR_READ = "operator.read"
+    CONNECTION_CONNECTED = "connection.connected"
+    CONNECTION_RECONNECTED = "connection.reconnected"
+    CONNECTION_REFUSED = "connection.refused"
+    CONNECTION_BROKEN = "connection.broken"
+    CONNECTION_REVOKED = "connection.revoked"
+    PROVIDER_REVOKED = "provider.revoked"
+    KEY_ROTATED = "key.rotated"
+
+
+class Decision(StrEnum):
+    """How it was decided."""
+
+    ALLOWED = "allowed"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """An event before it has a place in a lane. Members below `subject` are sealed under the subject's key."""
+
+    type: EventType
+    decision: Decision = Decision.ALLOWED
+    reason: str | None = None
+    client_id: str | None = None
+    connection: str | None = None
+    scopes: Scopes | None = None
+    requested_scopes: Scopes | None = None
+    generation: int | None = None
+    revision: int | None = None
+    subject_presence: str | None = None
+    request_id: str | None = None
+    count: int | None = None
+    window: str | None = None
+    subject: SubjectKey | None = None
+    connection_id: UUID | None = None
+    account: str | None = None
+    actor: dict[str, Any] | None = None
+    ip: str | None = None
+
+    def canonical(self, *, event_id: UUID, at: datetime, chain_key: UUID) -> bytes:
+        """The bytes that are stored and chained. Absent members are left out, never null."""
+        members: dict[str, Any] = {
+            "v": VERSION,
+            "id": str(event_id),
+            "at": rfc3339(at),
+            "type": str(self.type),
+            "decision": str(self.decision),
+            "reason": self.reason,
+            "client_id": self.client_id,
+            "connection": self.connection,
+            "scopes": sorted(self.scopes) if self.scopes is not None else None,
+            "requested_scopes": sorted(self.requested_scopes) if self.requested_scopes is not None else None,
+            "generation": self.generation,
+            "revision": self.revision,
+            "subject_presence": self.subject_presence,
+            "request_id": self.request_id,
+            "count": self.count,
+            "window": self.window,
+            "key": str(chain_key),
+        }
+        if self.subject is not None:
+            members |= self._about_the_subject(self.subject, event_id)
+        return rfc8785.dumps({name: value for name, value in members.items() if value is not None})
+
+    def connection_ref(self) -> bytes | None:
+        """The connection's keyed hash, unlinkable once the subject's key is erased."""
+        if self.subject is None or self.connection_id is None:
+            return None
+        return self.subject.ref("connection", str(self.connection_id))
+
+    def _about_the_subject(self, subject: SubjectKey, event_id: UUID) -> dict[str, Any]:
+        private = {
+            "subject": {"issuer": subject.subject.issuer, "sub": subject.subject.sub},
+            "account": self.account,
+            "actor": self.actor,
+            "ip": self.ip,
+            "connection_id": str(self.connection_id) if self.connection_id else None,
+        }
+        known = {name: value for name, value in private.items() if value is not None}
+        connection_ref = self.connection_ref()
+        return {
+            "subject_ref": encode(subject.subject_ref),
+            "connection_ref": encode(connection_ref) if connection_ref else None,
+            "private": encode(subject.seal_private(event_id, json.dumps(known).encode())),
+        }
+
+
+def rfc3339(moment: datetime) -> str:
+    """UTC with microseconds and a `Z`."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def encode(raw: bytes) -> str:
+    """Base64url without padding (RFC 7515 §2)."""
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def decode(text: str) -> bytes:
+    """The inverse of `encode`."""
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))

@@ -1,0 +1,111 @@
+"""A lane: dense numbers and a keyed chain, held in the memory of the process that owns it."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, Column, Date, DateTime, LargeBinary, Table, Text, Uuid, insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+from uuid6 import uuid7
+
+from vaultd.audit.events import Draft, decode
+from vaultd.db import metadata
+from vaultd.keys.envelope import Key
+
+lanes_table = Table(
+    "lanes",
+    metadata,
+    Column("writer", Uuid, primary_key=True),
+    Column("period", Date, nullable=False),
+    Column("opened_at", DateTime(timezone=True), nullable=False),
+    Column("closed_at", DateTime(timezone=True)),
+    Column("last_seq", BigInteger),
+)
+
+events_table = Table(
+    "events",
+    metadata,
+    Column("period", Date, primary_key=True),
+    Column("writer", Uuid, primary_key=True),
+    Column("seq", BigInteger, primary_key=True),
+    Column("mac", LargeBinary, nullable=False),
+    Column("bytes", LargeBinary, nullable=False),
+    Column("id", Uuid, nullable=False),
+    Column("at", DateTime(timezone=True), nullable=False),
+    Column("type", Text, nullable=False),
+    Column("decision", Text, nullable=False),
+    Column("client_id", Text),
+    Column("connection", Text),
+    Column("subject_ref", LargeBinary),
+    Column("connection_ref", LargeBinary),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a lane stands: the number and the mac of its last committed event."""
+
+    seq: int
+    mac: bytes
+
+
+def link(chain_key: Key, previous: bytes, event: bytes) -> bytes:
+    """The mac that chains an event to the one before it."""
+    return hmac.digest(chain_key.material, previous + event, hashlib.sha256)
+
+
+class Lane:
+    """One lane of this process. Its position moves only when a transaction is known to have committed."""
+
+    def __init__(self, *, writer: UUID, period: date, chain_key: Key) -> None:
+        self.writer = writer
+        self.period = period
+        self._chain_key = chain_key
+        self.position = Position(0, writer.bytes)
+
+    async def append(
+        self, connection: AsyncConnection, drafts: Sequence[Draft], *, at: datetime, after: Position
+    ) -> Position:
+        """Insert the events behind `after` in the caller's transaction; gives the position to take on commit."""
+        rows, position = [], after
+        for draft in drafts:
+            row = self._row(draft, at, position)
+            rows.append(row)
+            position = Position(row["seq"], row["mac"])
+        if rows:
+            await connection.execute(insert(events_table), rows)
+        return position
+
+    def _row(self, draft: Draft, at: datetime, after: Position) -> dict[str, Any]:
+        event_id = UUID(bytes=uuid7().bytes)
+        event = draft.canonical(event_id=event_id, at=at, chain_key=self._chain_key.id)
+        return {
+            "period": self.period,
+            "writer": self.writer,
+            "seq": after.seq + 1,
+            "mac": link(self._chain_key, after.mac, event),
+            "bytes": event,
+            **columns_of(event),
+        }
+
+
+def columns_of(event: bytes) -> dict[str, Any]:
+    """The filter columns of an event: derived from its bytes, so that verification can compare them."""
+    members = json.loads(event)
+    refs = {name: decode(members[name]) if name in members else None for name in ("subject_ref", "connection_ref")}
+    return {
+        "id": UUID(members["id"]),
+        "at": datetime.fromisoformat(members["at"]),
+        "type": members["type"],
+        "decision": members["decision"],
+        "client_id": members.get("client_id"),
+        "connection": members.get("connection"),
+        **refs,
+    }

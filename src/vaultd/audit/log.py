@@ -1,0 +1,130 @@
+"""The committed log: transactions that run on a lane, so that a change and its event stand or fall together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
+
+from sqlalchemy import insert, select, text, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from vaultd.audit.events import Draft
+from vaultd.audit.lane import Lane, Position, lanes_table
+from vaultd.db import DATABASE_AWAY, Database, unavailable
+from vaultd.errors import AuditUnavailable, VaultdError
+from vaultd.keys.keyring import Keyring
+from vaultd.terms import Clock
+
+
+class AuditTransaction:
+    """An open transaction that may append events."""
+
+    def __init__(self, connection: AsyncConnection, lane: Lane, clock: Clock) -> None:
+        self.connection = connection
+        self._lane = lane
+        self._clock = clock
+        self.position: Position = lane.position
+
+    async def append(self, *drafts: Draft) -> datetime:
+        """Append events in order. Their time is taken now, when the caller holds the rows they speak of."""
+        at = self._clock().astimezone(UTC)
+        self.position = await self._lane.append(self.connection, drafts, at=at, after=self.position)
+        return at
+
+
+class AuditLog:
+    """This process's lanes. Each runs one transaction at a time."""
+
+    def __init__(self, *, database: Database, keyring: Keyring, clock: Clock, lanes: int = 2) -> None:
+        self._database = database
+        self._keyring = keyring
+        self._clock = clock
+        self._free: asyncio.LifoQueue[Lane | None] = asyncio.LifoQueue()
+        for _ in range(lanes):
+            self._free.put_nowait(None)
+        self._lanes = lanes
+        self._given_up: set[UUID] = set()
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AuditTransaction]:
+        """A transaction on a free lane, committed with its events when the block ends well.
+
+        Raises:
+            TemporarilyUnavailable: the database is away or did not take the events; nothing was committed,
+                or it is not known whether it was, and then the lane is given up.
+        """
+        lane = await self._free.get()
+        usable = lane
+        try:
+            async with self._database.engine.connect() as connection:
+                lane = usable = await self._lane_for_now(lane)
+                transaction = AuditTransaction(connection, lane, self._clock)
+                yield transaction
+                # From here until the answer it is not known whether the events are there.
+                usable = None
+                await connection.commit()
+                lane.position = transaction.position
+                usable = lane
+        except VaultdError:
+            raise
+        except DATABASE_AWAY as error:
+            # A number that is taken means that this lane is not ours alone.
+            usable = None if isinstance(error, IntegrityError) else usable
+            raise unavailable(error) from error
+        finally:
+            if usable is None and lane is not None:
+                self._given_up.add(lane.writer)
+            self._free.put_nowait(usable)
+
+    async def record(self, *drafts: Draft) -> None:
+        """Make events durable that stand for themselves."""
+        async with self.transaction() as transaction:
+            await transaction.append(*drafts)
+
+    async def close(self) -> None:
+        """Record the end of this process's lanes, so that a missing tail shows."""
+        for _ in range(self._lanes):
+            lane = await self._free.get()
+            if lane is not None:
+                await self._close_lane(lane)
+            self._free.put_nowait(None)
+
+    async def _lane_for_now(self, lane: Lane | None) -> Lane:
+        period = self._clock().astimezone(UTC).date().replace(day=1)
+        if lane is not None and lane.period == period:
+            return lane
+        if lane is not None:
+            await self._close_lane(lane)
+        fresh = Lane(writer=uuid4(), period=period, chain_key=self._keyring.active("chain"))
+        async with self._database.transaction() as connection:
+            await connection.execute(text("SELECT vaultd_ensure_partition(:period)"), {"period": period})
+            await connection.execute(
+                insert(lanes_table).values(writer=fresh.writer, period=period, opened_at=self._clock())
+            )
+            # How far a given up lane came is not known, so it is closed without a last number.
+            for writer in self._given_up:
+                await connection.execute(
+                    update(lanes_table).where(lanes_table.c.writer == writer).values(closed_at=self._clock())
+                )
+        self._given_up.clear()
+        return fresh
+
+    async def _close_lane(self, lane: Lane) -> None:
+        async with self._database.transaction() as connection:
+            await connection.execute(
+                update(lanes_table)
+                .where(lanes_table.c.writer == lane.writer)
+                .values(closed_at=self._clock(), last_seq=lane.position.seq)
+            )
+
+    async def ready(self) -> None:
+        """Raise `AuditUnavailable` when the log cannot be read."""
+        try:
+            async with self._database.transaction() as connection:
+                await connection.execute(select(lanes_table.c.writer).limit(1))
+        except VaultdError as error:
+            raise AuditUnavailable(detail=error.detail) from error

@@ -1,0 +1,88 @@
+"""Reading the log: filters, a cursor that new events do not disturb, and opening what is private."""
+
+from __future__ import annotations
+
+import binascii
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from vaultd.audit.events import decode, encode
+from vaultd.audit.lane import events_table
+from vaultd.audit.subject_key import SubjectKey
+from vaultd.errors import CannotOpen, InvalidRequest
+
+_ORDER = (events_table.c.period, events_table.c.at, events_table.c.writer, events_table.c.seq)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """What to look for; a member that is None does not narrow."""
+
+    subject_ref: bytes | None = None
+    connection_ref: bytes | None = None
+    client_id: str | None = None
+    connection: str | None = None
+    type: str | None = None
+    decision: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    cursor: str | None = None
+    limit: int = 100
+
+
+async def page(connection: AsyncConnection, query: Query) -> tuple[list[dict[str, Any]], str | None]:
+    """One page of rows, newest first, and the cursor of the next one."""
+    statement = _narrow(select(events_table), query)
+    if query.cursor is not None:
+        statement = statement.where(tuple_(*_ORDER) < tuple_(*_parse_cursor(query.cursor)))
+    statement = statement.order_by(*(column.desc() for column in _ORDER)).limit(query.limit + 1)
+    rows = [dict(row) for row in (await connection.execute(statement)).mappings()]
+    following = _cursor(rows[query.limit - 1]) if len(rows) > query.limit else None
+    return rows[: query.limit], following
+
+
+def _narrow(statement: Select[Any], query: Query) -> Select[Any]:
+    equal = ("subject_ref", "connection_ref", "client_id", "connection", "type", "decision")
+    for name in equal:
+        wanted = getattr(query, name)
+        if wanted is not None:
+            statement = statement.where(events_table.c[name] == wanted)
+    if query.since is not None:
+        statement = statement.where(events_table.c.at >= query.since)
+    if query.until is not None:
+        statement = statement.where(events_table.c.at < query.until)
+    return statement
+
+
+def _cursor(row: Mapping[str, Any]) -> str:
+    place = [row["period"].isoformat(), row["at"].isoformat(), str(row["writer"]), row["seq"]]
+    return encode(json.dumps(place).encode())
+
+
+def _parse_cursor(cursor: str) -> tuple[date, datetime, UUID, int]:
+    try:
+        period, at, writer, seq = json.loads(decode(cursor))
+        return date.fromisoformat(period), datetime.fromisoformat(at), UUID(writer), int(seq)
+    except (ValueError, TypeError, AttributeError, binascii.Error):
+        raise InvalidRequest("The cursor is not one that was given out here.") from None
+
+
+def render(row: Mapping[str, Any], subject: SubjectKey | None) -> dict[str, Any]:
+    """An event as the API shows it: private members opened where the subject's key is still there."""
+    members: dict[str, Any] = json.loads(row["bytes"])
+    private = members.pop("private", None)
+    for hidden in ("v", "key", "subject_ref", "connection_ref"):
+        members.pop(hidden, None)
+    if private is not None and subject is not None:
+        try:
+            members |= json.loads(subject.open_private(row["id"], decode(private)))
+        except (CannotOpen, binascii.Error):
+            members["private"] = "unreadable"
+    return members | {"writer": str(row["writer"]), "seq": row["seq"]}

@@ -1,0 +1,48 @@
+"""One subject's keys for the audit log, derived from their erasable data key (security E6).
+
+Erasing the data key makes the private members of the subject's events unreadable and their references unlinkable,
+while the events' bytes, and so the chain, stay as they are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from uuid import UUID
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from vaultd.keys.envelope import Key, Sealed, bind, open_sealed, seal
+from vaultd.terms import Subject
+
+
+class SubjectKey:
+    """A known subject and what seals and names them in events."""
+
+    __slots__ = ("_private", "_refs", "subject", "subject_ref")
+
+    def __init__(self, subject: Subject, data_key: Key) -> None:
+        self.subject = subject
+        self._refs = _derive(data_key.material, b"vaultd audit refs v1")
+        self._private = Key(data_key.id, _derive(data_key.material, b"vaultd audit private v1"))
+        self.subject_ref = self.ref("subject")
+
+    def ref(self, *fields: str) -> bytes:
+        """A keyed hash that names a thing of this subject without telling which."""
+        return hmac.digest(self._refs, bind(*fields), hashlib.sha256)
+
+    def seal_private(self, event_id: UUID, plaintext: bytes) -> bytes:
+        """Seal an event's private members to that event."""
+        return seal(self._private, plaintext, bound=bind("event", 1, "private", event_id)).blob
+
+    def open_private(self, event_id: UUID, blob: bytes) -> bytes:
+        """Open them. Raises `CannotOpen`."""
+        return open_sealed(self._private, Sealed(blob), bound=bind("event", 1, "private", event_id))
+
+    def __repr__(self) -> str:
+        return "SubjectKey(…)"
+
+
+def _derive(material: bytes, info: bytes) -> bytes:
+    return HKDF(algorithm=SHA256(), length=32, salt=None, info=info).derive(material)

@@ -1,0 +1,103 @@
+"""The outbox of tokens still to be revoked at their provider; a row is erased when that is done or impossible (C7)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID, uuid4
+
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from vaultd.connections.sealing import PURPOSE
+from vaultd.connections.table import revocations_table
+from vaultd.keys.data_keys import DataKeys
+from vaultd.keys.envelope import Key, Sealed, bind, open_sealed, seal
+from vaultd.terms import Secret
+
+_r = revocations_table.c
+
+
+@dataclass(frozen=True, slots=True)
+class Revocation:
+    """Tokens to be revoked, in the clear for the time of the call."""
+
+    id: UUID
+    provider: str
+    subject_id: UUID | None
+    data_key_id: UUID
+    attempts: int
+    access_token: Secret
+    refresh_token: Secret | None
+
+
+async def put(
+    connection: AsyncConnection,
+    *,
+    provider: str,
+    subject_id: UUID | None,
+    key: Key,
+    access_token: Secret,
+    refresh_token: Secret | None,
+    now: datetime,
+) -> UUID:
+    """Keep tokens, sealed, until they are revoked at the provider. The row owns `key` from now on."""
+    revocation_id = uuid4()
+    tokens = {"access_token": access_token.reveal()}
+    if refresh_token is not None:
+        tokens["refresh_token"] = refresh_token.reveal()
+    await connection.execute(
+        insert(revocations_table).values(
+            id=revocation_id,
+            provider=provider,
+            subject_id=subject_id,
+            data_key_id=key.id,
+            sealed=seal(key, json.dumps(tokens).encode(), bound=_place(revocation_id, provider)).blob,
+            attempts=0,
+            next_try_at=now,
+            created_at=now,
+        )
+    )
+    return revocation_id
+
+
+async def claim(
+    connection: AsyncConnection, data_keys: DataKeys, *, now: datetime, busy_for: timedelta, limit: int = 20
+) -> list[Revocation]:
+    """Take due rows and hide them from other workers for `busy_for`, so that no row is held during a call."""
+    due = (
+        select(_r.id).where(_r.next_try_at <= now).order_by(_r.next_try_at).limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    statement = (
+        update(revocations_table)
+        .where(_r.id.in_(due))
+        .values(attempts=_r.attempts + 1, next_try_at=now + busy_for)
+        .returning(_r.id, _r.provider, _r.subject_id, _r.data_key_id, _r.attempts, _r.sealed)
+    )
+    claimed = []
+    for row in (await connection.execute(statement)).all():
+        key = await data_keys.load(connection, row.data_key_id, PURPOSE)
+        tokens = json.loads(open_sealed(key, Sealed(row.sealed), bound=_place(row.id, row.provider)))
+        refresh = Secret(tokens["refresh_token"]) if "refresh_token" in tokens else None
+        access = Secret(tokens["access_token"])
+        claimed.append(
+            Revocation(row.id, row.provider, row.subject_id, row.data_key_id, row.attempts, access, refresh)
+        )
+    return claimed
+
+
+async def postpone(connection: AsyncConnection, revocation_id: UUID, *, until: datetime) -> None:
+    """Try again later."""
+    await connection.execute(update(revocations_table).where(_r.id == revocation_id).values(next_try_at=until))
+
+
+async def finish(connection: AsyncConnection, data_keys: DataKeys, revocation: Revocation) -> None:
+    """Erase the row and the key of its tokens."""
+    await connection.execute(delete(revocations_table).where(_r.id == revocation.id))
+    await data_keys.erase(connection, revocation.data_key_id)
+
+
+def _place(revocation_id: UUID, provider: str) -> bytes:
+    return bind("revocation", 1, revocation_id, provider)

@@ -1,0 +1,243 @@
+"""Reading and writing connection rows. Every write compares generation and, for tokens, the lease's fence (C5, C7)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import Select, func, insert, or_, select, tuple_, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from vaultd.connections.sealing import PURPOSE, Opened, Place, seal_connection
+from vaultd.connections.table import ConnectionRow, connections_table
+from vaultd.keys.data_keys import DataKeys, data_keys_table
+from vaultd.keys.envelope import Key
+from vaultd.terms import ConnectionId, Scopes
+
+_c = connections_table.c
+
+
+def select_rows() -> Select[Any]:
+    """All columns of connections, with the wrapped data key beside them."""
+    return select(connections_table, data_keys_table.c.wrapped.label("wrapped_key")).outerjoin(
+        data_keys_table, data_keys_table.c.id == _c.data_key_id
+    )
+
+
+async def rows_of(connection: AsyncConnection, subject_id: UUID) -> list[ConnectionRow]:
+    """A subject's connections that were not disconnected, oldest first."""
+    query = select_rows().where(_c.subject_id == subject_id, _c.status != "revoked").order_by(_c.created_at, _c.id)
+    return [ConnectionRow.from_mapping(row) for row in (await connection.execute(query)).mappings()]
+
+
+async def get(connection: AsyncConnection, connection_id: UUID) -> ConnectionRow | None:
+    """One row without a lock."""
+    row = (await connection.execute(select_rows().where(_c.id == connection_id))).mappings().first()
+    return ConnectionRow.from_mapping(row) if row else None
+
+
+async def lock_for_release(
+    connection: AsyncConnection, wanted: Collection[tuple[UUID, str]], *, wait: bool
+) -> list[tuple[ConnectionRow, int]]:
+    """Rows of these (subject, provider) pairs under a key share lock in id order, each with how many its pair has.
+
+    Storing refreshed tokens does not conflict with this lock, revocation does. Without `wait`, a row that is being
+    revoked is skipped, and the count tells.
+    """
+    twin = connections_table.alias()
+    siblings = (
+        select(func.count())
+        .where(twin.c.subject_id == _c.subject_id, twin.c.provider == _c.provider)
+        .scalar_subquery()
+        .label("siblings")
+    )
+    query = (
+        select_rows()
+        .add_columns(siblings)
+        .where(tuple_(_c.subject_id, _c.provider).in_(list(wanted)))
+        .order_by(_c.id)
+        .with_for_update(read=True, key_share=True, of=connections_table, skip_locked=not wait)
+    )
+    rows = (await connection.execute(query)).mappings()
+    return [(ConnectionRow.from_mapping(row), row["siblings"]) for row in rows]
+
+
+async def lock_for_revocation(connection: AsyncConnection, connection_id: UUID) -> ConnectionRow | None:
+    """One row under the lock that stops every release of it until the caller commits."""
+    query = select_rows().where(_c.id == connection_id).with_for_update(of=connections_table)
+    row = (await connection.execute(query)).mappings().first()
+    return ConnectionRow.from_mapping(row) if row else None
+
+
+async def lock_account(
+    connection: AsyncConnection, subject_id: UUID, provider: str, account_ref: bytes
+) -> ConnectionRow | None:
+    """The row of one account, locked against everything."""
+    query = (
+        select_rows()
+        .where(_c.subject_id == subject_id, _c.provider == provider, _c.account_ref == account_ref)
+        .with_for_update(of=connections_table)
+    )
+    row = (await connection.execute(query)).mappings().first()
+    return ConnectionRow.from_mapping(row) if row else None
+
+
+async def connect(
+    connection: AsyncConnection,
+    data_keys: DataKeys,
+    *,
+    previous: ConnectionRow | None,
+    subject_id: UUID,
+    provider: str,
+    account_ref: bytes,
+    granted_scopes: Scopes,
+    expires_at: datetime | None,
+    opened: Opened,
+    now: datetime,
+) -> tuple[UUID, int]:
+    """Store a consent: a new row, or the next generation of the account's own. Gives its id and generation."""
+    key = await data_keys.create(connection, PURPOSE)
+    connection_id = previous.id if previous else uuid4()
+    generation = previous.generation + 1 if previous else 1
+    place = Place(connection_id, subject_id, provider, generation, 1, granted_scopes, expires_at)
+    values = {
+        "status": "connected",
+        "reason": None,
+        "generation": generation,
+        "revision": 1,
+        "granted_scopes": str(granted_scopes),
+        "expires_at": expires_at,
+        "data_key_id": key.id,
+        "connected_at": now,
+        "lease_owner": None,
+        "lease_until": None,
+        "intent_fence": None,
+        "intent_at": None,
+        **seal_connection(key, place, opened),
+    }
+    if previous is None:
+        identity = {"subject_id": subject_id, "provider": provider, "account_ref": account_ref, "created_at": now}
+        await connection.execute(insert(connections_table).values(id=connection_id, **identity, **values))
+        return connection_id, generation
+    await connection.execute(update(connections_table).where(_c.id == connection_id).values(**values))
+    if previous.data_key_id is not None:
+        await data_keys.erase(connection, previous.data_key_id)
+    return connection_id, generation
+
+
+async def take_lease(
+    connection: AsyncConnection, row: ConnectionRow, *, owner: UUID, now: datetime, lasts: timedelta
+) -> int | None:
+    """Take the refresh lease and write the intent; gives the fencing number, or None when another holds it."""
+    statement = (
+        update(connections_table)
+        .where(_c.id == row.id, _c.generation == row.generation, _c.revision == row.revision, _c.status == "connected")
+        .where(or_(_c.lease_until.is_(None), _c.lease_until < func.now()))
+        .values(
+            lease_owner=owner,
+            lease_fence=_c.lease_fence + 1,
+            # The database's clock for both ends of the lease, since replicas' clocks may differ.
+            lease_until=func.now() + lasts,
+            intent_fence=_c.lease_fence + 1,
+            intent_at=now,
+        )
+        .returning(_c.lease_fence)
+    )
+    return (await connection.execute(statement)).scalar_one_or_none()
+
+
+async def store_refreshed(
+    connection: AsyncConnection,
+    row: ConnectionRow,
+    key: Key,
+    *,
+    fence: int,
+    granted_scopes: Scopes,
+    expires_at: datetime | None,
+    opened: Opened,
+) -> bool:
+    """Store refreshed tokens as the next revision, unless the lease was lost or the grant is another by now."""
+    place = Place(
+        row.id, row.subject_id, row.provider, row.generation, row.revision + 1, granted_scopes, expires_at
+    )
+    statement = (
+        update(connections_table)
+        .where(_c.id == row.id, _c.generation == row.generation, _c.revision == row.revision)
+        .where(_c.lease_fence == fence, _c.status == "connected")
+        .values(
+            revision=row.revision + 1,
+            granted_scopes=str(granted_scopes),
+            expires_at=expires_at,
+            lease_owner=None,
+            lease_until=None,
+            intent_fence=None,
+            intent_at=None,
+            **seal_connection(key, place, opened),
+        )
+        .returning(_c.id)
+    )
+    return (await connection.execute(statement)).first() is not None
+
+
+async def give_lease_back(connection: AsyncConnection, row: ConnectionRow, *, fence: int) -> None:
+    """End a lease whose call changed nothing at the provider."""
+    await connection.execute(
+        update(connections_table)
+        .where(_c.id == row.id, _c.lease_fence == fence)
+        .values(lease_owner=None, lease_until=None, intent_fence=None, intent_at=None)
+    )
+
+
+async def break_connection(connection: AsyncConnection, row: ConnectionRow, *, fence: int | None, reason: str) -> bool:
+    """Mark a grant dead, unless it was replaced or refreshed meanwhile. Its useless secrets are erased."""
+    statement = update(connections_table).where(
+        _c.id == row.id, _c.generation == row.generation, _c.revision == row.revision, _c.status == "connected"
+    )
+    if fence is not None:
+        statement = statement.where(_c.lease_fence == fence)
+    result = await connection.execute(
+        statement.values(
+            status="reconnect_required",
+            reason=reason,
+            access_token=None,
+            refresh_token=None,
+            lease_owner=None,
+            lease_until=None,
+            intent_fence=None,
+            intent_at=None,
+        ).returning(_c.id)
+    )
+    return result.first() is not None
+
+
+async def revoke(connection: AsyncConnection, row: ConnectionRow, *, reason: str) -> None:
+    """Empty a locked row: the next generation has no secrets. The caller has moved them to the outbox."""
+    await connection.execute(
+        update(connections_table)
+        .where(_c.id == row.id)
+        .values(
+            status="revoked",
+            reason=reason,
+            generation=row.generation + 1,
+            data_key_id=None,
+            access_token=None,
+            refresh_token=None,
+            account=None,
+            provider_metadata=None,
+            lease_owner=None,
+            lease_until=None,
+            intent_fence=None,
+            intent_at=None,
+        )
+    )
+
+
+async def touch(connection: AsyncConnection, connection_id: ConnectionId, today: Any) -> None:
+    """Note the day of the last use; at most one write a day."""
+    await connection.execute(
+        update(connections_table)
+        .where(_c.id == connection_id, or_(_c.last_used_on.is_(None), _c.last_used_on < today))
+        .values(last_used_on=today)
+    )

@@ -1,0 +1,46 @@
+"""One transaction of the counter: lock the rows, decide, append the events, commit."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from uuid import UUID
+
+from vaultd.audit.log import AuditLog
+from vaultd.connections.store import lock_for_release
+from vaultd.connections.table import ConnectionRow
+from vaultd.release.decide import Ask, Judge, Stale, Verdict
+from vaultd.terms import Clock
+
+
+class Statement:
+    """Carries out one batch. A verdict is given only after its event is committed."""
+
+    def __init__(self, *, log: AuditLog, judge: Judge, clock: Clock) -> None:
+        self._log = log
+        self._judge = judge
+        self._clock = clock
+
+    async def run(self, asks: Sequence[Ask], *, wait: bool) -> list[Verdict | None]:
+        """A verdict for each ask, in order; None where a row was locked by another and `wait` is off.
+
+        Raises:
+            TemporarilyUnavailable: nothing was committed, or it is not known; nobody gets a token.
+        """
+        async with self._log.transaction() as transaction:
+            wanted = {(ask.subject_id, ask.provider) for ask in asks}
+            found: dict[tuple[UUID, str], list[ConnectionRow]] = defaultdict(list)
+            expected: dict[tuple[UUID, str], int] = {}
+            for row, siblings in await lock_for_release(transaction.connection, wanted, wait=wait):
+                found[row.subject_id, row.provider].append(row)
+                expected[row.subject_id, row.provider] = siblings
+            # Taken while the rows are held, so that no exchange is dated behind a revocation it preceded.
+            now = self._clock()
+            verdicts: list[Verdict | None] = []
+            for ask in asks:
+                pair = (ask.subject_id, ask.provider)
+                complete = wait or (pair in expected and len(found[pair]) == expected[pair])
+                verdicts.append(self._judge.decide(ask, found[pair], now) if complete else None)
+            drafts = [verdict.draft for verdict in verdicts if verdict is not None and not isinstance(verdict, Stale)]
+            await transaction.append(*drafts)
+        return verdicts

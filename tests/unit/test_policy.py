@@ -1,0 +1,150 @@
+"""The pure rules: who may present, who may act, which scopes (security A5, A6, A7)."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import pytest
+
+from vaultd.errors import InvalidScope, SubjectTokenRefused
+from vaultd.policy import allowed_scopes, check_delivery, check_may_act, check_presenter
+from vaultd.terms import Scopes, Subject
+
+ISSUER = "https://login.example.com/"
+
+
+def _presents(presenter: str | None, *, trusted: tuple[str, ...] = (), only_trusted: bool = False) -> None:
+    check_presenter(
+        presenter=presenter,
+        accepted=("web-app",),
+        client_id="agent",
+        trusted_clients=trusted,
+        only_trusted=only_trusted,
+    )
+
+
+def test_a_token_issued_to_this_client_or_presented_by_a_trusted_one() -> None:
+    _presents("web-app")
+    _presents("other-app", trusted=("agent",))
+    _presents(None, trusted=("agent",))
+    _presents(None, trusted=("agent",), only_trusted=True)
+
+
+@pytest.mark.parametrize(
+    ("presenter", "trusted", "only_trusted", "settings"),
+    [
+        ("other-app", (), False, {"subject_azp", "trusted_clients"}),
+        ("agent", (), False, {"subject_azp", "trusted_clients"}),
+        ("web-ap", (), False, {"subject_azp", "trusted_clients"}),
+        ("other-app", ("other-app",), False, {"subject_azp", "trusted_clients"}),
+        (None, (), False, {"trusted_clients"}),
+        (None, (), True, {"trusted_clients"}),
+        ("web-app", (), True, {"trusted_clients"}),
+    ],
+)
+def test_any_other_presenter_is_refused_with_the_setting_that_would_allow_it(
+    presenter: str | None,
+    trusted: tuple[str, ...],
+    only_trusted: bool,  # noqa: FBT001 - a parameter of the table
+    settings: set[str],
+) -> None:
+    """A5: for the log line; the answer says nothing of it."""
+    with pytest.raises(SubjectTokenRefused) as caught:
+        _presents(presenter, trusted=trusted, only_trusted=only_trusted)
+    assert caught.value.reason == "wrong_presenter"
+    assert {name for name in ("subject_azp", "trusted_clients") if name in caught.value.detail} == settings
+    assert caught.value.description == SubjectTokenRefused.description
+
+
+def _acts(may_act: dict[str, Any] | None, actor: Subject | None) -> None:
+    check_may_act(may_act=may_act, subject_issuer=ISSUER, actor=actor, client_names=frozenset({"agent", "web-app"}))
+
+
+BOT = Subject(ISSUER, "bot")
+
+
+@pytest.mark.parametrize(
+    ("may_act", "actor"),
+    [
+        (None, None),
+        (None, BOT),
+        ({"sub": "bot"}, BOT),
+        ({"sub": "bot", "iss": ISSUER}, BOT),
+        ({"sub": "bot", "client_id": "agent"}, BOT),
+        ({"sub": "bot", "iss": "https://b.example"}, Subject("https://b.example", "bot")),
+        ({"sub": "agent"}, None),
+        ({"sub": "web-app", "iss": ISSUER}, None),
+        ({"client_id": "agent"}, None),
+        ({"client_id": "agent"}, BOT),
+    ],
+)
+def test_may_act_names_who_acts(may_act: dict[str, Any] | None, actor: Subject | None) -> None:
+    _acts(may_act, actor)
+
+
+@pytest.mark.parametrize(
+    ("may_act", "actor"),
+    [
+        ({}, BOT),
+        ({}, None),
+        ({"iss": ISSUER}, BOT),
+        ({"email": "bot@example.com"}, BOT),
+        ({"sub": "other"}, BOT),
+        ({"sub": ["bot"]}, BOT),
+        ({"sub": None}, None),
+        ({"sub": {}}, None),
+        ({"sub": "bot", "iss": "https://b.example"}, BOT),
+        ({"sub": "bot", "iss": None}, BOT),
+        ({"sub": "bot"}, Subject("https://b.example", "bot")),
+        ({"sub": "bot", "client_id": "other"}, BOT),
+        ({"sub": "bot"}, None),
+        ({"sub": "agent"}, BOT),
+        ({"sub": "agent", "iss": "https://b.example"}, None),
+        ({"client_id": "other"}, None),
+        ({"client_id": ["agent"]}, None),
+    ],
+)
+def test_may_act_that_names_somebody_else(may_act: dict[str, Any], actor: Subject | None) -> None:
+    with pytest.raises(SubjectTokenRefused) as caught:
+        _acts(may_act, actor)
+    assert caught.value.reason == "may_act"
+
+
+def test_requested_scopes_lie_within_the_clients_list() -> None:
+    grant = ("repo", "read:user")
+    assert allowed_scopes(grant, None) == allowed_scopes(grant, Scopes()) == Scopes(grant)
+    assert allowed_scopes(grant, Scopes({"repo"})) == Scopes({"repo"})
+    for requested in ({"admin"}, {"repo", "admin"}, {"REPO"}):
+        with pytest.raises(InvalidScope) as caught:
+            allowed_scopes(grant, Scopes(requested))
+        assert caught.value.reason == "scope_not_allowed"
+    with pytest.raises(InvalidScope):
+        allowed_scopes((), Scopes({"repo"}))
+
+
+@pytest.mark.parametrize(
+    ("granted", "on_wider_grant", "delivered"),
+    [
+        ({"repo"}, "refuse", True),
+        ({"repo", "read:user"}, "refuse", True),
+        (set(), "refuse", True),
+        ({"repo", "admin"}, "refuse", False),
+        ({"repo", "admin"}, "allow", True),
+    ],
+)
+def test_a_wider_grant_leaves_only_where_the_entry_says_so(
+    granted: set[str],
+    on_wider_grant: Literal["refuse", "allow"],
+    delivered: bool,  # noqa: FBT001 - a parameter of the table
+) -> None:
+    def deliver() -> None:
+        check_delivery(granted=Scopes(granted), allowed=("repo", "read:user"), on_wider_grant=on_wider_grant)
+
+    if delivered:
+        deliver()
+        return
+    with pytest.raises(InvalidScope) as caught:
+        deliver()
+    assert caught.value.reason == "wider_grant"
+    assert "admin" in caught.value.detail
+    assert "admin" not in caught.value.description

@@ -118,7 +118,8 @@ class InvalidScope(RequestRefused):
 class InteractionRequired(RequestRefused):
     """The user must act. `reason` is one of `not_connected`, `reconnect_required`, `scope_missing`, `account_ambiguous`.
 
-    `display_name` is the provider as a person knows it; `accounts` are the labels to choose from.
+    `display_name` is the provider as a person knows it; `accounts` are the labels to choose from; `connect_uri` is
+    where the user goes to act.
     """
 
     code = "interaction_required"
@@ -126,6 +127,7 @@ class InteractionRequired(RequestRefused):
     def __init__(self, reason: str, *, connection: str, display_name: str, accounts: tuple[str, ...] = ()) -> None:
         self.connection = connection
         self.accounts = accounts
+        self.connect_uri: str | None = None
         sentences = {
             "not_connected": f"{display_name} is not connected. Connect it to continue.",
             "reconnect_required": f"{display_name} access was revoked. Reconnect required.",

@@ -38,6 +38,7 @@ class Pending:
     redirect_uri: str
     code_challenge: str | None
     browser_hash: bytes | None
+    auth_session_hash: bytes | None
     data_key_id: UUID
     granted: bytes | None
     expires_at: datetime

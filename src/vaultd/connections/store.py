@@ -241,3 +241,10 @@ async def touch(connection: AsyncConnection, connection_id: ConnectionId, today:
         .where(_c.id == connection_id, or_(_c.last_used_on.is_(None), _c.last_used_on < today))
         .values(last_used_on=today)
     )
+
+
+async def forget_key(connection: AsyncConnection, row: ConnectionRow) -> None:
+    """Take a row's reference to its data key away, so that the key can be erased."""
+    await connection.execute(
+        update(connections_table).where(_c.id == row.id).values(data_key_id=None, account=None, provider_metadata=None)
+    )

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Literal
 
 from vaultd.audit.events import Decision, Draft, EventType
 from vaultd.audit.subject_key import SubjectKey
 from vaultd.connections.table import ConnectionRow
-from vaultd.errors import InteractionRequired, InvalidScope, RequestRefused, TemporarilyUnavailable
+from vaultd.errors import InteractionRequired, RequestRefused, TemporarilyUnavailable
+from vaultd.policy import check_delivery
 from vaultd.terms import ProviderName, Scopes, SubjectId
 
 MatchAccount = Callable[[ConnectionRow, str], bool]
@@ -27,7 +29,7 @@ class Ask:
     display_name: str
     allowed: Scopes
     requested: Scopes | None
-    on_wider_grant: str
+    on_wider_grant: Literal["refuse", "allow"]
     refresh_margin: timedelta
     login_hint: str | None
     event: Draft
@@ -67,7 +69,7 @@ class Judge:
     """Decides. Labels are sealed, so looking at them is handed in."""
 
     label_of: Label
-    matches: MatchAccount = field()
+    matches: MatchAccount
 
     def decide(self, ask: Ask, rows: Sequence[ConnectionRow], now: datetime) -> Verdict:
         """The verdict on one exchange over the rows of its subject and provider."""
@@ -111,8 +113,7 @@ def _check_scopes(ask: Ask, row: ConnectionRow) -> None:
     if ask.requested is not None and not ask.requested <= row.granted_scopes:
         raise _interaction(ask, "scope_missing")
     # A7: where the provider cannot narrow, the whole token leaves or none does.
-    if ask.on_wider_grant != "allow" and not row.granted_scopes <= ask.allowed:
-        raise InvalidScope(reason="grant_wider_than_policy")
+    check_delivery(granted=row.granted_scopes, allowed=ask.allowed, on_wider_grant=ask.on_wider_grant)
 
 
 def _stale(ask: Ask, row: ConnectionRow, now: datetime) -> bool:

@@ -1,0 +1,67 @@
+# Every target sets up what it needs from Python 3.11 or newer, git and make; see README.md.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
+
+BIN := .venv/bin
+
+# A stamp is named after the folder, so that an environment copied along with a clone is not taken for its own.
+HERE := $(shell pwd | cksum | cut -d' ' -f1)
+DEMO_READY := .venv/.demo-ready-$(HERE)
+TEST_READY := .venv/.test-ready-$(HERE)
+NODE_READY := tests/node/node_modules/.ready-$(HERE)
+
+.PHONY: help
+help:
+	@echo 'make demo    the whole story once, on real parts: connect, exchange, call, audit, revoke'
+	@echo 'make test    the quality gate and all tests'
+	@echo 'make lint    the quality gate alone: ruff, mypy, import-linter'
+	@echo 'make format  let ruff write the format that the gate asks for'
+	@echo 'make lock    resolve the dependencies anew'
+	@echo 'make clean   remove everything that the others made'
+
+.PHONY: demo
+demo: $(DEMO_READY)
+	@$(BIN)/vaultd demo
+
+# The last line is that of pytest's own summary.
+.PHONY: test
+test: lint $(NODE_READY)
+	@$(BIN)/python -m pytest
+
+.PHONY: lint
+lint: $(TEST_READY)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+.PHONY: format
+format: $(TEST_READY)
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+.PHONY: lock
+lock: $(TEST_READY)
+	@scripts/lock
+
+.PHONY: clean
+clean:
+	rm -rf .venv tests/node/node_modules build dist
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .coverage .coverage.* htmlcov
+	find src tests migrations -type d -name __pycache__ -prune -exec rm -rf {} +
+
+# The demo installs less than the tests do; after the tests it installs nothing.
+$(DEMO_READY): requirements-demo.lock pyproject.toml scripts/setup-python
+	@scripts/setup-python requirements-demo.lock
+	@touch $@
+
+$(TEST_READY): requirements-dev.lock pyproject.toml scripts/setup-python
+	@scripts/setup-python requirements-dev.lock
+	@touch $@ $(DEMO_READY)
+
+$(NODE_READY): tests/node/package-lock.json tests/node/package.json tests/node/.npmrc scripts/setup-node $(TEST_READY)
+	@scripts/setup-node
+	@touch $@

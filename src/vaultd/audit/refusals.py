@@ -1,0 +1,66 @@
+"""Refusals before a client is authenticated, and rate-limit refusals, counted together (security A11).
+
+The first of a kind is written at once; the others of the same minute become one event with a `count`, written when
+the minute is over. A flood of forged requests so costs the log one event a minute and kind.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from vaultd.audit.events import Draft, rfc3339
+from vaultd.audit.log import AuditLog
+from vaultd.terms import Clock
+
+CAPACITY = 10_000
+_Kind = tuple[str | None, str | None, str]
+
+
+@dataclass(slots=True)
+class _Window:
+    minute: datetime
+    draft: Draft
+    more: int = 0
+
+
+class Refusals:
+    """Counts refusals that anyone can cause. Bounded: the kind counted longest is written first."""
+
+    def __init__(self, *, log: AuditLog, clock: Clock, capacity: int = CAPACITY) -> None:
+        self._log = log
+        self._clock = clock
+        self._capacity = capacity
+        self._windows: OrderedDict[_Kind, _Window] = OrderedDict()
+
+    async def record(self, draft: Draft, *, address_prefix: str) -> None:
+        """Write the first refusal of a kind in this minute, count the others."""
+        minute = self._clock().replace(second=0, microsecond=0)
+        kind = (draft.reason, draft.client_id, address_prefix)
+        window = self._windows.get(kind)
+        if window is not None and window.minute == minute:
+            window.more += 1
+            return
+        self._windows[kind] = _Window(minute, draft)
+        self._windows.move_to_end(kind)
+        overdue = [window] if window is not None else []
+        if len(self._windows) > self._capacity:
+            overdue.append(self._windows.popitem(last=False)[1])
+        await self._log.record(draft, *_counted(overdue))
+
+    async def flush(self, *, everything: bool = False) -> None:
+        """Write what the past minutes counted; at the end of the process everything."""
+        minute = self._clock().replace(second=0, microsecond=0)
+        over = [kind for kind, window in self._windows.items() if everything or window.minute < minute]
+        counted = _counted([self._windows.pop(kind) for kind in over])
+        if counted:
+            await self._log.record(*counted)
+
+
+def _counted(windows: list[_Window]) -> list[Draft]:
+    return [
+        replace(window.draft, count=window.more, window=rfc3339(window.minute), request_id=None)
+        for window in windows
+        if window.more
+    ]

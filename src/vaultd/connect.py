@@ -1,0 +1,390 @@
+"""Consent: begin, send the browser to the provider, take it back, complete.
+
+A consent belongs to one user, one provider and one browser from its first step on. `ticket`, `state`, `connect_code`
+and `auth_session` are random, single-use, stored as hashes and good for ten minutes (security B1, B3).
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlencode, urlsplit, urlunsplit
+from uuid import UUID
+
+from authlib.oauth2.rfc7636 import create_s256_code_challenge
+
+from vaultd.audit.events import Decision, Draft, EventType
+from vaultd.audit.log import AuditLog, AuditTransaction
+from vaultd.clients.registry import Client
+from vaultd.connections import pending
+from vaultd.connections.grants import Brought, GrantStore
+from vaultd.connections.pending import Pending, digest
+from vaultd.db import Database
+from vaultd.errors import ConsentRefused, InvalidRequest, InvalidTarget, ProviderError, ProviderRefused
+from vaultd.keys.data_keys import DataKeys
+from vaultd.policy import allowed_scopes
+from vaultd.providers.oauth import Account, Grant, OAuthClient
+from vaultd.providers.registry import Provider, Providers
+from vaultd.refresh import expiry
+from vaultd.subjects.store import KnownSubject, SubjectStore
+from vaultd.terms import Clock, Scopes, Secret
+
+LASTS = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What an app asks the user to allow. `redirect_uri` was found in the client's list by the caller."""
+
+    client: Client
+    provider: str
+    redirect_uri: str
+    scopes: Scopes | None = None
+    state: str | None = None
+    code_challenge: str | None = None
+    params: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A consent that the app has begun; the browser takes the ticket, the app keeps the session."""
+
+    auth_session: str
+    ticket: str
+    expires_in: int
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """What a provider's callback brought, not believed yet."""
+
+    provider: str
+    unverified_state: str
+    unverified_code: str | None
+    unverified_error: str | None
+    unverified_issuer: str | None
+    browser: str | None
+    session_subject: UUID | None
+
+
+class Connect:
+    """The consent recipes of the accounts API and of the browser's plain door."""
+
+    def __init__(
+        self,
+        *,
+        public_url: str,
+        database: Database,
+        log: AuditLog,
+        data_keys: DataKeys,
+        subjects: SubjectStore,
+        providers: Providers,
+        oauth: OAuthClient,
+        grants: GrantStore,
+        clock: Clock,
+    ) -> None:
+        self._public_url = public_url
+        self._database = database
+        self._log = log
+        self._data_keys = data_keys
+        self._subjects = subjects
+        self._providers = providers
+        self._oauth = oauth
+        self._grants = grants
+        self._clock = clock
+
+    async def begin(self, subject: KnownSubject, wish: Wish) -> Begun:
+        """Begin by the accounts API.
+
+        Raises:
+            InvalidTarget, InvalidScope, InvalidRequest: this client may not ask for this.
+        """
+        auth_session, ticket = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
+        columns = {"auth_session_hash": digest(auth_session), "ticket_hash": digest(ticket), "stage": "begun"}
+        await self._begin(subject, wish, kind="api", columns=columns)
+        return Begun(auth_session, ticket, int(LASTS.total_seconds()))
+
+    async def visit(self, ticket: str, browser: str) -> str:
+        """The browser brings the ticket; gives the provider's URL. Raises `ConsentRefused`."""
+        state = secrets.token_urlsafe(32)
+        async with self._database.transaction() as connection:
+            begun = await pending.advance(
+                connection,
+                self._data_keys,
+                found_by={"ticket_hash": digest(ticket), "stage": "begun"},
+                stage="sent",
+                now=self._clock(),
+                set_={"ticket_hash": None, "state_hash": digest(state), "browser_hash": digest(browser)},
+            )
+        if begun is None:
+            raise ConsentRefused(reason="ticket")
+        return self._provider_url(self._providers.get(begun.provider), begun.private, state)
+
+    async def door(self, subject: KnownSubject, wish: Wish, browser: str) -> str:
+        """Begin from a signed-in browser; gives the provider's URL. Raises as `begin` does."""
+        state = secrets.token_urlsafe(32)
+        columns = {"state_hash": digest(state), "browser_hash": digest(browser), "stage": "sent"}
+        private = await self._begin(subject, wish, kind="door", columns=columns)
+        return self._provider_url(self._providers.get(wish.provider), private, state)
+
+    async def callback(self, returned: Returned) -> str:
+        """The provider sends the browser back; gives the URL where it goes next.
+
+        Raises:
+            ConsentRefused: a stale, replayed or foreign callback. Nothing was redeemed.
+        """
+        # 1. one redemption of this state, at its own provider, in its own browser (B1, B2)
+        waiting = await self._take_back(returned)
+        provider = self._providers.get(waiting.provider)
+        # 2. RFC 9207 §2.4: a declared issuer must be the one that answers
+        if provider.config.issuer is not None and returned.unverified_issuer != provider.config.issuer:
+            return await self._failed(waiting, "invalid_issuer")
+        # 3. the provider's own refusal
+        if returned.unverified_code is None:
+            return await self._failed(waiting, returned.unverified_error or "invalid_request")
+        # 4. redeem the code
+        try:
+            brought = await self._redeem(provider, waiting, Secret(returned.unverified_code))
+        except ProviderRefused as error:
+            return await self._failed(waiting, error.error)
+        except ProviderError:
+            return await self._failed(waiting, "temporarily_unavailable")
+        # 5. the signed-in browser that began completes here; an app completes by its own call
+        if waiting.kind == "door":
+            return await self._complete_at_door(waiting, provider, brought)
+        connect_code = secrets.token_urlsafe(32)
+        async with self._database.transaction() as connection:
+            await pending.keep_grant(
+                connection, self._data_keys, waiting, grant=brought.to_json(), code_hash=digest(connect_code)
+            )
+        return _with_query(waiting.redirect_uri, {"connect_code": connect_code, "state": waiting.private["state"]})
+
+    async def complete(
+        self,
+        subject: KnownSubject,
+        *,
+        auth_session: str,
+        connect_code: str,
+        redirect_uri: str,
+        code_verifier: str | None,
+        draft: Draft,
+    ) -> UUID:
+        """The app that began makes the connection; gives its id.
+
+        Raises:
+            ConsentRefused: by another user (`foreign`: the grant is then revoked at the provider), a second time,
+                with another `redirect_uri` or verifier.
+        """
+        async with self._log.transaction() as transaction:
+            taken = await pending.advance(
+                transaction.connection,
+                self._data_keys,
+                found_by={"connect_code_hash": digest(connect_code), "stage": "returned"},
+                stage="done",
+                now=self._clock(),
+                set_={},
+            )
+            if taken is None:
+                raise ConsentRefused(reason="connect_code")
+            brought = Brought.from_json(await pending.open_grant(transaction.connection, self._data_keys, taken))
+            outcome: UUID | str | None = _wrong(
+                taken, subject, auth_session=auth_session, redirect_uri=redirect_uri, code_verifier=code_verifier
+            )
+            if outcome is None:
+                outcome = await self._store(transaction, subject, self._providers.get(taken.provider), brought, draft)
+            if isinstance(outcome, str):
+                # B3: a grant that does not become its user's connection does not stay alive at the provider.
+                await self._grants.give_back(transaction, taken.provider, taken.subject_id, brought)
+                await transaction.append(_refused(draft, taken, outcome))
+            await pending.forget(transaction.connection, self._data_keys, taken)
+        if isinstance(outcome, str):
+            raise ConsentRefused(reason=outcome)
+        return outcome
+
+    async def _begin(self, subject: KnownSubject, wish: Wish, *, kind: str, columns: dict[str, Any]) -> dict[str, Any]:
+        provider = self._providers.get(wish.provider)
+        grant = wish.client.config.providers.get(provider.name)
+        if grant is None:
+            raise InvalidTarget
+        allowed_scopes(grant.scopes, wish.scopes)
+        params = dict(wish.params or {})
+        unknown = set(params) - set(provider.config.allowed_authorization_params)
+        if unknown:
+            raise InvalidRequest(f"authorization_params may not carry: {', '.join(sorted(unknown))}.")
+        asked = wish.scopes or Scopes(set(provider.config.scopes) & set(grant.scopes)) or Scopes(grant.scopes)
+        private = {
+            "verifier": secrets.token_urlsafe(48),
+            "state": wish.state,
+            "scopes": sorted(asked),
+            "params": params,
+        }
+        now = self._clock()
+        common = {
+            "kind": kind,
+            "subject_id": subject.id,
+            "client_id": wish.client.id,
+            "provider": provider.name,
+            "redirect_uri": wish.redirect_uri,
+            "code_challenge": wish.code_challenge,
+        }
+        async with self._database.transaction() as connection:
+            await pending.begin(
+                connection,
+                self._data_keys,
+                columns=common | columns,
+                private=private,
+                now=now,
+                expires_at=now + LASTS,
+            )
+        return private
+
+    def _provider_url(self, provider: Provider, private: dict[str, Any], state: str) -> str:
+        return self._oauth.authorization_url(
+            provider,
+            redirect_uri=self.redirect_uri(provider.name),
+            state=state,
+            scopes=Scopes(private["scopes"]),
+            code_challenge=create_s256_code_challenge(private["verifier"]),
+            extra=private["params"],
+        )
+
+    def redirect_uri(self, provider: str) -> str:
+        """The callback to register at a provider; one for each, so that answers cannot be mixed up (B2)."""
+        return f"{self._public_url}/auth/callback/{provider}"
+
+    async def _take_back(self, returned: Returned) -> Pending:
+        found_by = {
+            "state_hash": digest(returned.unverified_state),
+            "provider": returned.provider,
+            "browser_hash": digest(returned.browser or ""),
+            "stage": "sent",
+        }
+        async with self._database.transaction() as connection:
+            waiting = await pending.advance(
+                connection, self._data_keys, found_by=found_by, stage="returned", now=self._clock(), set_={}
+            )
+        if waiting is None:
+            raise ConsentRefused(reason="state")
+        if waiting.kind == "door" and waiting.subject_id != returned.session_subject:
+            raise ConsentRefused(reason="foreign")
+        return waiting
+
+    async def _redeem(self, provider: Provider, waiting: Pending, code: Secret) -> Brought:
+        grant = await self._oauth.redeem(
+            provider,
+            code=code,
+            code_verifier=Secret(waiting.private["verifier"]),
+            redirect_uri=self.redirect_uri(provider.name),
+        )
+        account = await self._oauth.account(provider, access_token=grant.access_token)
+        return self._brought(grant, account, Scopes(waiting.private["scopes"]))
+
+    def _brought(self, grant: Grant, account: Account | None, asked: Scopes) -> Brought:
+        return Brought(
+            access_token=grant.access_token,
+            refresh_token=grant.refresh_token,
+            expires_at=expiry(grant, self._clock()),
+            # RFC 6749 §5.1: silence means that all that was asked for was granted.
+            scopes=asked if grant.scopes is None else grant.scopes,
+            account_id=account.id if account else "",
+            account_label=account.label if account else "",
+            metadata=dict(grant.metadata),
+        )
+
+    async def _failed(self, waiting: Pending, error: str) -> str:
+        known = await self._subjects.get(waiting.subject_id)
+        draft = Draft(
+            type=EventType.CONNECTION_REFUSED,
+            decision=Decision.REFUSED,
+            # The provider's word, so bounded before it is kept.
+            reason=error[:64],
+            client_id=waiting.client_id,
+            connection=waiting.provider,
+            subject=known.key if known else None,
+        )
+        async with self._log.transaction() as transaction:
+            await pending.forget(transaction.connection, self._data_keys, waiting)
+            await transaction.append(draft)
+        return _error_url(waiting, error)
+
+    async def _complete_at_door(self, waiting: Pending, provider: Provider, brought: Brought) -> str:
+        subject = await self._subjects.get(waiting.subject_id)
+        if subject is None:
+            raise ConsentRefused(reason="foreign")
+        draft = Draft(type=EventType.CONNECTION_CONNECTED, client_id=waiting.client_id, subject=subject.key)
+        async with self._log.transaction() as transaction:
+            outcome = await self._store(transaction, subject, provider, brought, draft)
+            if isinstance(outcome, str):
+                await self._grants.give_back(transaction, waiting.provider, waiting.subject_id, brought)
+                await transaction.append(_refused(draft, waiting, outcome))
+            await pending.forget(transaction.connection, self._data_keys, waiting)
+        if isinstance(outcome, str):
+            return _error_url(waiting, outcome)
+        return _with_query(waiting.redirect_uri, {"connection": provider.name, "status": "connected"})
+
+    async def _store(
+        self, transaction: AuditTransaction, subject: KnownSubject, provider: Provider, brought: Brought, draft: Draft
+    ) -> UUID | str:
+        return await self._grants.store(
+            transaction,
+            subject_id=subject.id,
+            subject=subject.key,
+            provider=provider.name,
+            single=provider.config.accounts == "single",
+            brought=brought,
+            draft=draft,
+        )
+
+
+def _wrong(
+    taken: Pending, subject: KnownSubject, *, auth_session: str, redirect_uri: str, code_verifier: str | None
+) -> str | None:
+    """Why this completion is not the one that was begun."""
+    if taken.subject_id != subject.id:
+        return "foreign"
+    if taken.auth_session_hash != digest(auth_session):
+        return "auth_session"
+    if taken.redirect_uri != redirect_uri:
+        return "redirect_uri"
+    if taken.code_challenge is None:
+        return None
+    # RFC 7636 §4.6
+    if code_verifier is None or not hmac.compare_digest(create_s256_code_challenge(code_verifier), taken.code_challenge):
+        return "code_verifier"
+    return None
+
+
+def _refused(draft: Draft, taken: Pending, reason: str) -> Draft:
+    return replace(
+        draft,
+        type=EventType.CONNECTION_REFUSED,
+        decision=Decision.REFUSED,
+        reason=reason,
+        connection=taken.provider,
+    )
+
+
+def _error_url(waiting: Pending, error: str) -> str:
+    sentence = _SENTENCES.get(error, "The provider did not allow it.")
+    query = {"error": error, "error_description": sentence}
+    if waiting.kind == "door":
+        return _with_query(waiting.redirect_uri, {"connection": waiting.provider, "status": "error", **query})
+    return _with_query(waiting.redirect_uri, {**query, "state": waiting.private["state"]})
+
+
+_SENTENCES = {
+    "access_denied": "You did not allow the connection.",
+    "temporarily_unavailable": "The provider cannot be reached right now. Try again later.",
+    "invalid_issuer": "The answer did not come from the provider that was asked.",
+    "account_limit": "Another account is connected already. Disconnect it first.",
+}
+
+
+def _with_query(url: str, members: dict[str, str | None]) -> str:
+    parts = urlsplit(url)
+    added = urlencode({name: value for name, value in members.items() if value is not None})
+    return urlunsplit(parts._replace(query="&".join(filter(None, [parts.query, added]))))

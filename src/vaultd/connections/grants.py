@@ -1,0 +1,154 @@
+"""From what a provider granted to a stored connection, in the caller's audited transaction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Self
+from uuid import UUID
+
+from vaultd.audit.events import Draft, EventType
+from vaultd.audit.log import AuditTransaction
+from vaultd.audit.subject_key import SubjectKey
+from vaultd.connections import outbox, store
+from vaultd.connections.sealing import PURPOSE, Opened, data_key_of, open_connection
+from vaultd.connections.table import ConnectionRow
+from vaultd.errors import CannotOpen
+from vaultd.keys.data_keys import DataKeys
+from vaultd.keys.keyring import Keyring
+from vaultd.terms import Clock, Scopes, Secret
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Brought:
+    """A redeemed grant, in the clear between its redemption and its storing."""
+
+    access_token: Secret
+    refresh_token: Secret | None
+    expires_at: datetime | None
+    scopes: Scopes
+    account_id: str
+    account_label: str
+    metadata: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """For sealing; holds the tokens in the clear."""
+        return {
+            "access_token": self.access_token.reveal(),
+            "refresh_token": self.refresh_token.reveal() if self.refresh_token else None,
+            "expires_at": self.expires_at.isoformat() if self.expires_at else None,
+            "scopes": sorted(self.scopes),
+            "account_id": self.account_id,
+            "account_label": self.account_label,
+            "metadata": self.metadata,
+        }
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> Self:
+        """The inverse of `to_json`."""
+        refresh, expires_at = document["refresh_token"], document["expires_at"]
+        return cls(
+            access_token=Secret(document["access_token"]),
+            refresh_token=Secret(refresh) if refresh is not None else None,
+            expires_at=datetime.fromisoformat(expires_at) if expires_at is not None else None,
+            scopes=Scopes(document["scopes"]),
+            account_id=document["account_id"],
+            account_label=document["account_label"],
+            metadata=document["metadata"],
+        )
+
+
+class GrantStore:
+    """Stores grants as connections."""
+
+    def __init__(self, *, keyring: Keyring, data_keys: DataKeys, clock: Clock) -> None:
+        self._keyring = keyring
+        self._data_keys = data_keys
+        self._clock = clock
+
+    async def store(
+        self,
+        transaction: AuditTransaction,
+        *,
+        subject_id: UUID,
+        subject: SubjectKey,
+        provider: str,
+        single: bool,
+        brought: Brought,
+        draft: Draft,
+    ) -> UUID | str:
+        """Make or renew the connection of the grant's account, with its event; gives its id, or why not.
+
+        Another account of the same provider is another connection, or with `single` refused (B5).
+        """
+        connection = transaction.connection
+        account_ref = self._keyring.lookup("account", subject_id, provider, brought.account_id)
+        previous = await store.lock_account(connection, subject_id, provider, account_ref)
+        if single and await self._has_another(transaction, subject_id, provider, previous):
+            return "account_limit"
+        connection_id, generation = await store.connect(
+            connection,
+            self._data_keys,
+            previous=previous,
+            subject_id=subject_id,
+            provider=provider,
+            account_ref=account_ref,
+            granted_scopes=brought.scopes,
+            expires_at=brought.expires_at,
+            opened=self._to_seal(brought, previous),
+            now=self._clock(),
+        )
+        await transaction.append(
+            replace(
+                draft,
+                type=EventType.CONNECTION_RECONNECTED if previous else EventType.CONNECTION_CONNECTED,
+                connection=provider,
+                subject=subject,
+                connection_id=connection_id,
+                account=brought.account_label,
+                scopes=brought.scopes,
+                generation=generation,
+                revision=1,
+            )
+        )
+        return connection_id
+
+    async def give_back(
+        self, transaction: AuditTransaction, provider: str, subject_id: UUID | None, brought: Brought
+    ) -> None:
+        """Put a grant that is not to be kept into the outbox, to be revoked at the provider."""
+        key = await self._data_keys.create(transaction.connection, PURPOSE)
+        await outbox.put(
+            transaction.connection,
+            provider=provider,
+            subject_id=subject_id,
+            key=key,
+            access_token=brought.access_token,
+            refresh_token=brought.refresh_token,
+            now=self._clock(),
+        )
+
+    @staticmethod
+    async def _has_another(
+        transaction: AuditTransaction, subject_id: UUID, provider: str, own: ConnectionRow | None
+    ) -> bool:
+        rows = await store.rows_of(transaction.connection, subject_id)
+        return any(row.provider == provider and (own is None or row.id != own.id) for row in rows)
+
+    def _to_seal(self, brought: Brought, previous: ConnectionRow | None) -> Opened:
+        return Opened(
+            access_token=brought.access_token,
+            # Some providers give a refresh token at the first consent only; it serves the renewed grant as well.
+            refresh_token=brought.refresh_token or self._kept_refresh_token(previous),
+            account_id=brought.account_id,
+            account_label=brought.account_label,
+            metadata=brought.metadata,
+        )
+
+    def _kept_refresh_token(self, previous: ConnectionRow | None) -> Secret | None:
+        if previous is None or previous.status != "connected":
+            return None
+        try:
+            return open_connection(data_key_of(previous, self._data_keys), previous).refresh_token
+        except CannotOpen:
+            return None

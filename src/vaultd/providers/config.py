@@ -1,0 +1,102 @@
+"""A `[providers.X]` table: an OAuth 2 provider and this installation's app there."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from vaultd.config_types import (
+    ConfigTable,
+    Flag,
+    Host,
+    PlainSecret,
+    ScopeName,
+    Seconds,
+    Text,
+    WebUrl,
+    check_endpoint,
+)
+from vaultd.terms import Secret
+
+TokenEndpointAuth: TypeAlias = Literal["client_secret_basic", "client_secret_post", "json", "none"]
+
+OWN_PARAMS = frozenset(
+    {
+        "client_id",
+        "client_secret",
+        "code_challenge",
+        "code_challenge_method",
+        "nonce",
+        "redirect_uri",
+        "request",
+        "request_uri",
+        "response_mode",
+        "response_type",
+        "scope",
+        "state",
+    }
+)
+"""Parameters of the authorization request that vaultd sets itself, or that would replace all of them (RFC 9101)."""
+
+
+class ProviderConfig(ConfigTable):
+    """One provider, the catalogue's entry of that name merged in. Its name is its connection's name.
+
+    `issuer`, where set, must be the `iss` of its answers (RFC 9207). `assumed_ttl` is the life in seconds of a token
+    that came without one; `refresh_margin` how many seconds before its end a stored token counts as stale.
+    `scopes` are asked for when the caller names none.
+    """
+
+    extends: Text | None = None
+    display_name: Text | None = None
+    allow_private_hosts: tuple[Host, ...] = ()
+    client_id: Text
+    token_endpoint_auth_method: TokenEndpointAuth = "client_secret_basic"  # noqa: S105 - a method's name
+    client_secret: PlainSecret | None = None
+    authorization_endpoint: str
+    token_endpoint: str
+    revocation_endpoint: str | None = None
+    userinfo_endpoint: str | None = None
+    issuer: WebUrl | None = None
+    resources: tuple[WebUrl, ...] = ()
+    scopes: tuple[ScopeName, ...] = ()
+    scope_separator: Annotated[str, Field(min_length=1, max_length=1)] = " "
+    pkce: Flag = True
+    authorization_params: dict[str, str] = Field(default_factory=dict)
+    allowed_authorization_params: tuple[Text, ...] = ("prompt", "login_hint")
+    account_id_field: Text = "sub"
+    account_label_fields: tuple[Text, ...] = ("email", "preferred_username", "login", "name")
+    assumed_ttl: Annotated[Seconds, Field(gt=0)] = 3600
+    refresh_margin: Seconds = 60
+    accounts: Literal["multiple", "single"] = "multiple"
+
+    @field_validator("client_secret")
+    @classmethod
+    def _fits_the_method(cls, secret: Secret | None, info: ValidationInfo) -> Secret | None:
+        method = info.data.get("token_endpoint_auth_method")
+        if secret is None and method not in {"none", None}:
+            raise ValueError('is missing; write env:NAME or file:path, or token_endpoint_auth_method = "none"')
+        if secret is not None and method == "none":
+            raise ValueError('stands beside token_endpoint_auth_method = "none"; write one of the two')
+        return secret
+
+    @field_validator("authorization_endpoint", "token_endpoint", "revocation_endpoint", "userinfo_endpoint")
+    @classmethod
+    def _callable(cls, url: str | None, info: ValidationInfo) -> str | None:
+        return None if url is None else check_endpoint(url, info.data.get("allow_private_hosts"))
+
+    @field_validator("authorization_params", "allowed_authorization_params")
+    @classmethod
+    def _not_ours(cls, names: dict[str, str] | tuple[str, ...]) -> dict[str, str] | tuple[str, ...]:
+        ours = sorted(OWN_PARAMS.intersection(names))
+        if ours:
+            raise ValueError(f"names {', '.join(ours)}, which vaultd sets itself; leave that out")
+        return names
+
+    @field_validator("refresh_margin")
+    @classmethod
+    def _within_the_life(cls, margin: int, info: ValidationInfo) -> int:
+        if margin >= info.data.get("assumed_ttl", margin + 1):
+            raise ValueError("is not below assumed_ttl, so that every token were stale; write fewer seconds")
+        return margin

@@ -6,9 +6,11 @@ and `auth_session` are random, single-use, stored as hashes and good for ten min
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -24,16 +26,26 @@ from vaultd.connections import pending
 from vaultd.connections.grants import Brought, GrantStore
 from vaultd.connections.pending import Pending, digest
 from vaultd.db import Database
-from vaultd.errors import ConsentRefused, InvalidRequest, InvalidTarget, ProviderError, ProviderRefused
+from vaultd.errors import (
+    ConsentRefused,
+    InvalidRequest,
+    InvalidTarget,
+    ProviderError,
+    ProviderRefused,
+    TemporarilyUnavailable,
+)
 from vaultd.keys.data_keys import DataKeys
 from vaultd.policy import allowed_scopes
-from vaultd.providers.oauth import Account, Grant, OAuthClient
+from vaultd.providers.answers import Account, Grant
+from vaultd.providers.oauth import OAuthClient
 from vaultd.providers.registry import Provider, Providers
 from vaultd.refresh import expiry
 from vaultd.subjects.store import KnownSubject, SubjectStore
 from vaultd.terms import Clock, Scopes, Secret
 
 LASTS = timedelta(minutes=10)
+SWEEP_EVERY = 60
+"""Seconds between two looks for consents that nobody completed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,6 +217,26 @@ class Connect:
             raise ConsentRefused(reason=outcome)
         return outcome
 
+    async def sweep(self) -> None:
+        """Give back and forget consents that nobody completed, for as long as the process serves."""
+        while True:
+            await asyncio.sleep(SWEEP_EVERY)
+            with suppress(TemporarilyUnavailable):
+                await self.sweep_once()
+
+    async def sweep_once(self) -> int:
+        """Forget what has expired; a grant that was redeemed for it is revoked at the provider."""
+        async with self._log.transaction() as transaction:
+            expired = await pending.expired(transaction.connection, self._data_keys, now=self._clock())
+            for over in expired:
+                if over.granted is not None:
+                    document = await pending.open_grant(transaction.connection, self._data_keys, over)
+                    await self._grants.give_back(
+                        transaction, over.provider, over.subject_id, Brought.from_json(document)
+                    )
+                await pending.forget(transaction.connection, self._data_keys, over)
+        return len(expired)
+
     async def _begin(self, subject: KnownSubject, wish: Wish, *, kind: str, columns: dict[str, Any]) -> dict[str, Any]:
         provider = self._providers.get(wish.provider)
         grant = wish.client.config.providers.get(provider.name)
@@ -353,7 +385,9 @@ def _wrong(
     if taken.code_challenge is None:
         return None
     # RFC 7636 §4.6
-    if code_verifier is None or not hmac.compare_digest(create_s256_code_challenge(code_verifier), taken.code_challenge):
+    if code_verifier is None or not hmac.compare_digest(
+        create_s256_code_challenge(code_verifier), taken.code_challenge
+    ):
         return "code_verifier"
     return None
 

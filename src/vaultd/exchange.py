@@ -250,9 +250,7 @@ class Exchange:
         return error
 
     async def _record(self, attempt: _Attempt, refusal: RequestRefused) -> None:
-        draft = replace(
-            attempt.draft(), type=EventType.TOKEN_REFUSED, decision=Decision.REFUSED, reason=refusal.reason
-        )
+        draft = replace(attempt.draft(), type=EventType.TOKEN_REFUSED, decision=Decision.REFUSED, reason=refusal.reason)
         if attempt.client is not None and not isinstance(refusal, SlowDown):
             await self._log.record(draft)
             return

@@ -11,7 +11,6 @@ Redirects are not followed, cookies are not kept, and no proxy or `.netrc` of th
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ipaddress
 import json as jsonlib
 import socket
@@ -109,7 +108,7 @@ class Outbound:
         self._named = _Transport(_Backend(resolve=resolve, check=_accept), tls)
         self._places: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
-    async def request(
+    async def request(  # noqa: PLR0913 - the parts of an HTTP request, by name
         self,
         method: str,
         url: str,
@@ -168,12 +167,11 @@ class Outbound:
         decode = _decoder(response.headers.get("content-encoding", ""))
         body = bytearray()
         received = 0
-        async with contextlib.aclosing(response.aiter_raw()) as pieces:
-            async for piece in pieces:
-                received += len(piece)
-                body += decode.feed(piece, self._max_bytes + 1 - len(body))
-                if max(received, len(body)) > self._max_bytes:
-                    raise OutboundFailed(detail=f"the answer is larger than {self._max_bytes} bytes")
+        async for piece in response.aiter_raw():
+            received += len(piece)
+            body += decode.feed(piece, self._max_bytes + 1 - len(body))
+            if max(received, len(body)) > self._max_bytes:
+                raise OutboundFailed(detail=f"the answer is larger than {self._max_bytes} bytes")
         if received:
             decode.check_end()
         return bytes(body)

@@ -30,7 +30,8 @@ from vaultd.errors import (
     TemporarilyUnavailable,
 )
 from vaultd.keys.data_keys import DataKeys
-from vaultd.providers.oauth import Grant, OAuthClient
+from vaultd.providers.answers import Grant
+from vaultd.providers.oauth import OAuthClient
 from vaultd.providers.registry import Provider, Providers
 from vaultd.subjects.store import SubjectStore
 from vaultd.terms import Clock, Scopes
@@ -136,9 +137,7 @@ class Refresher:
         await self._break(row, fence, "rotation_lost" if interrupted else "invalid_grant")
         return None
 
-    async def _store(
-        self, row: ConnectionRow, fence: int, provider: Provider, opened: Opened, grant: Grant
-    ) -> None:
+    async def _store(self, row: ConnectionRow, fence: int, provider: Provider, opened: Opened, grant: Grant) -> None:
         now = self._clock()
         scopes = row.granted_scopes if grant.scopes is None else Scopes(grant.scopes & row.granted_scopes)
         refreshed = replace(

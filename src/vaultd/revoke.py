@@ -16,7 +16,14 @@ from vaultd.connections import outbox, store
 from vaultd.connections.sealing import data_key_of, open_connection
 from vaultd.connections.table import ConnectionRow
 from vaultd.db import Database
-from vaultd.errors import CannotOpen, InvalidTarget, NotFound, ProviderRefused, ProviderUnavailable, TemporarilyUnavailable
+from vaultd.errors import (
+    CannotOpen,
+    InvalidTarget,
+    NotFound,
+    ProviderRefused,
+    ProviderUnavailable,
+    TemporarilyUnavailable,
+)
 from vaultd.keys.data_keys import DataKeys
 from vaultd.providers.oauth import OAuthClient
 from vaultd.providers.registry import Providers

@@ -27,8 +27,6 @@ from vaultd.jose.jwks import fingerprint, fits, read_keys
 from vaultd.jose.refused import REASONS
 from vaultd.terms import Scopes, Secret
 
-pytestmark = pytest.mark.asyncio
-
 RSA = RSAKey.generate_key(2048)
 KEYS: dict[str, Key] = {
     "RS256": RSA,

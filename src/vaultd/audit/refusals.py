@@ -6,15 +6,20 @@ the minute is over. A flood of forged requests so costs the log one event a minu
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from vaultd.audit.events import Draft, rfc3339
 from vaultd.audit.log import AuditLog
+from vaultd.errors import TemporarilyUnavailable
 from vaultd.terms import Clock
 
 CAPACITY = 10_000
+EVERY = 15
+"""Seconds between two looks for minutes that are over."""
 _Kind = tuple[str | None, str | None, str]
 
 
@@ -49,13 +54,26 @@ class Refusals:
             overdue.append(self._windows.popitem(last=False)[1])
         await self._log.record(draft, *_counted(overdue))
 
+    async def run(self) -> None:
+        """Write the counts of past minutes for as long as the process serves."""
+        while True:
+            await asyncio.sleep(EVERY)
+            with suppress(TemporarilyUnavailable):
+                await self.flush()
+
+    async def flush_everything(self) -> None:
+        """At the end of the process, write this minute's counts as well."""
+        await self.flush(everything=True)
+
     async def flush(self, *, everything: bool = False) -> None:
-        """Write what the past minutes counted; at the end of the process everything."""
+        """Write what the past minutes counted."""
         minute = self._clock().replace(second=0, microsecond=0)
         over = [kind for kind, window in self._windows.items() if everything or window.minute < minute]
-        counted = _counted([self._windows.pop(kind) for kind in over])
+        counted = _counted([self._windows[kind] for kind in over])
         if counted:
             await self._log.record(*counted)
+        for kind in over:
+            self._windows.pop(kind, None)
 
 
 def _counted(windows: list[_Window]) -> list[Draft]:

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 
 from vaultd.clients.config import ClientConfig
 from vaultd.clients.credentials import PresentedCredentials
+from vaultd.config_types import HASH_PREFIX
 from vaultd.errors import ConfigurationError, InvalidClient
 from vaultd.limits import FailureThrottle
 from vaultd.terms import ClientId, Secret
 
-_HASH_PREFIX = "sha256:"
 _NOBODY = b"\0" * 32
 """Compared with where there is no digest: the digest of no string that anyone knows."""
 
@@ -111,17 +111,17 @@ class Clients:
 
 def hash_secret(secret: Secret) -> str:
     """The form in which a secret may stand in a configuration without being one: `sha256:` and 64 hex digits."""
-    return _HASH_PREFIX + hashlib.sha256(secret.reveal().encode()).hexdigest()
+    return HASH_PREFIX + hashlib.sha256(secret.reveal().encode()).hexdigest()
 
 
 def _digest(name: str, config: ClientConfig) -> bytes:
     if config.secret is None:
         return _NOBODY
     value = config.secret.reveal()
-    if not value.startswith(_HASH_PREFIX):
+    if not value.startswith(HASH_PREFIX):
         return hashlib.sha256(value.encode()).digest()
     try:
-        digest = bytes.fromhex(value.removeprefix(_HASH_PREFIX))
+        digest = bytes.fromhex(value.removeprefix(HASH_PREFIX))
     except ValueError:
         digest = b""
     if len(digest) != len(_NOBODY):

@@ -67,7 +67,10 @@ async def claim(
 ) -> list[Revocation]:
     """Take due rows and hide them from other workers for `busy_for`, so that no row is held during a call."""
     due = (
-        select(_r.id).where(_r.next_try_at <= now).order_by(_r.next_try_at).limit(limit)
+        select(_r.id)
+        .where(_r.next_try_at <= now)
+        .order_by(_r.next_try_at)
+        .limit(limit)
         .with_for_update(skip_locked=True)
     )
     statement = (
@@ -82,9 +85,7 @@ async def claim(
         tokens = json.loads(open_sealed(key, Sealed(row.sealed), bound=_place(row.id, row.provider)))
         refresh = Secret(tokens["refresh_token"]) if "refresh_token" in tokens else None
         access = Secret(tokens["access_token"])
-        claimed.append(
-            Revocation(row.id, row.provider, row.subject_id, row.data_key_id, row.attempts, access, refresh)
-        )
+        claimed.append(Revocation(row.id, row.provider, row.subject_id, row.data_key_id, row.attempts, access, refresh))
     return claimed
 
 

@@ -121,7 +121,9 @@ async def forget(connection: AsyncConnection, data_keys: DataKeys, pending: Pend
     await data_keys.erase(connection, pending.data_key_id)
 
 
-async def expired(connection: AsyncConnection, data_keys: DataKeys, *, now: datetime, limit: int = 100) -> list[Pending]:
+async def expired(
+    connection: AsyncConnection, data_keys: DataKeys, *, now: datetime, limit: int = 100
+) -> list[Pending]:
     """Consents whose time is over, locked for the caller who forgets them."""
     query = select(pending_table).where(_p.expires_at <= now).limit(limit).with_for_update(skip_locked=True)
     rows = (await connection.execute(query)).mappings().all()

@@ -159,9 +159,7 @@ async def store_refreshed(
     opened: Opened,
 ) -> bool:
     """Store refreshed tokens as the next revision, unless the lease was lost or the grant is another by now."""
-    place = Place(
-        row.id, row.subject_id, row.provider, row.generation, row.revision + 1, granted_scopes, expires_at
-    )
+    place = Place(row.id, row.subject_id, row.provider, row.generation, row.revision + 1, granted_scopes, expires_at)
     statement = (
         update(connections_table)
         .where(_c.id == row.id, _c.generation == row.generation, _c.revision == row.revision)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import json
 from collections.abc import Collection
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from vaultd.config_types import is_loopback
 from vaultd.outbound import Outbound
 
 _OK = 200
@@ -70,13 +70,3 @@ class JwksSource:
         if parts.scheme == "http" and host in self._allow_private and is_loopback(host):
             return
         raise KeySourceFailed("keys are fetched over https only")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether this host name or address can only be this machine."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -121,9 +121,7 @@ def _stale(ask: Ask, row: ConnectionRow, now: datetime) -> bool:
 
 
 def _interaction(ask: Ask, reason: str, accounts: tuple[str, ...] = ()) -> InteractionRequired:
-    return InteractionRequired(
-        reason, connection=ask.provider, display_name=ask.display_name, accounts=accounts
-    )
+    return InteractionRequired(reason, connection=ask.provider, display_name=ask.display_name, accounts=accounts)
 
 
 def provider_down(retry_after: int | None, detail: str) -> TemporarilyUnavailable:

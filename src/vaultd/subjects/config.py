@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, PlainValidator, ValidationInfo, field_validator
 
 from vaultd.config_types import ConfigPath, ConfigTable, Host, PlainSecret, Text, check_endpoint
 from vaultd.terms import Secret
@@ -17,6 +17,15 @@ MIN_SECRET_BYTES = 32
 
 def _default_algorithms(valid: dict[str, Any]) -> tuple[str, ...]:
     return (SHARED,) if valid.get("hs256_secret") else ("RS256", "ES256", "EdDSA")
+
+
+def _claim_value(value: object) -> str | int | bool:
+    if isinstance(value, str | int):
+        return value
+    raise ValueError("is no text, whole number, true or false; write the one value that the claim must have")
+
+
+ClaimValue: TypeAlias = Annotated[str | int | bool, PlainValidator(_claim_value)]
 
 
 class IssuerConfig(ConfigTable):
@@ -35,7 +44,7 @@ class IssuerConfig(ConfigTable):
     client_claim: Literal["azp", "client_id", "cid", "appid"] = "azp"
     trusted_clients: tuple[Text, ...] = ()
     account_scopes: Literal["required", "off"] = "required"
-    required_claims: dict[str, str | int | bool] = Field(default_factory=dict)
+    required_claims: dict[str, ClaimValue] = Field(default_factory=dict)
     id_token_client_ids: tuple[Text, ...] = ()
     audience: tuple[Text, ...] = ()
 

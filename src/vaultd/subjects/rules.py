@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
+import rfc8785
+
 from vaultd.errors import InvalidRequest
 from vaultd.jose import JwtRefused, VerifiedJwt, read_audience
 from vaultd.subjects.config import IssuerConfig
@@ -120,6 +122,11 @@ def read_party(claims: Mapping[str, Any], name: Literal["may_act", "act"]) -> Pa
     if name not in claims:
         return None
     value = claims[name]
+    try:
+        # What is recorded in an event must have canonical bytes; RFC 8785 has none for an integer beyond 2^53.
+        rfc8785.dumps(value)
+    except rfc8785.CanonicalizationError:
+        raise JwtRefused("malformed", name) from None
     if not isinstance(value, dict):
         raise JwtRefused("malformed", name)
     return MappingProxyType(value)

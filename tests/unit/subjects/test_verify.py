@@ -21,8 +21,6 @@ from vaultd.subjects.recent import Recent
 from vaultd.subjects.verify import SubjectVerifier, VerifiedSubject
 from vaultd.terms import Scopes, Secret, Subject
 
-pytestmark = pytest.mark.asyncio
-
 US = "https://vault.example.com"
 TYPE = "urn:ietf:params:oauth:token-type:"
 ACCESS, ID, JWT = TYPE + "access_token", TYPE + "id_token", TYPE + "jwt"
@@ -261,6 +259,7 @@ CORPUS: list[tuple[str, Callable[[World], Secret], str, str]] = [
     ("scope a number", lambda w: w.token(scope=7), ACCESS, "malformed"),
     ("scope a mixed list", lambda w: w.token(scope=["a", 7]), ACCESS, "malformed"),
     ("may_act a string", lambda w: w.token(may_act="agent"), ACCESS, "malformed"),
+    ("act with an integer beyond all others", lambda w: w.token(act={"sub": "a", "n": 2**60}), ACCESS, "malformed"),
     ("act a list", lambda w: w.token(act=[]), ACCESS, "malformed"),
     # Shape.
     ("over 16 KiB", lambda w: w.token(x="a" * 16 * 1024), ACCESS, "too_large"),

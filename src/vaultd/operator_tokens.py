@@ -1,0 +1,111 @@
+"""`client_credentials` for operators' programs: a short token of vaultd's own (RFC 9068), and its verification."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from uuid import uuid4
+
+from vaultd.audit.events import Decision, Draft, EventType
+from vaultd.audit.log import AuditLog
+from vaultd.audit.refusals import Refusals
+from vaultd.clients.credentials import PresentedCredentials
+from vaultd.clients.registry import Clients
+from vaultd.errors import (
+    InsufficientScope,
+    InvalidClient,
+    InvalidScope,
+    InvalidToken,
+    RequestRefused,
+    UnauthorizedClient,
+)
+from vaultd.jose import JwtRefused, SigningKey, access_token_claims, sign_access_token, verify_access_token
+from vaultd.jose.sign import ACCESS_TOKEN_SECONDS
+from vaultd.limits import address_prefix
+from vaultd.terms import ClientId, Clock, Scopes, Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A token and its life in seconds."""
+
+    token: Secret
+    expires_in: int
+    scopes: Scopes
+
+
+class OperatorTokens:
+    """Issues and verifies operators' tokens."""
+
+    def __init__(
+        self,
+        *,
+        public_url: str,
+        clients: Clients,
+        keys: Collection[SigningKey],
+        log: AuditLog,
+        refusals: Refusals,
+        clock: Clock,
+    ) -> None:
+        self._public_url = public_url
+        self._clients = clients
+        self._keys = list(keys)
+        self._log = log
+        self._refusals = refusals
+        self._clock = clock
+
+    async def issue(
+        self,
+        credentials: PresentedCredentials | None,
+        requested: Scopes | None,
+        *,
+        ip: str | None,
+        request_id: str | None,
+    ) -> Issued:
+        """Give an operators' client a token. Raises `RequestRefused`; either way the event is committed before."""
+        draft = Draft(type=EventType.OPERATOR_TOKEN, requested_scopes=requested, request_id=request_id)
+        authenticated = False
+        try:
+            if credentials is None:
+                raise InvalidClient(reason="no_credentials")
+            draft = replace(draft, client_id=ClientId(credentials.client_id[:128]))
+            client = self._clients.authenticate(credentials, ip=ip)
+            authenticated = True
+            scopes = _granted(Scopes(client.config.operator_scopes), requested)
+        except RequestRefused as refusal:
+            refused = replace(draft, decision=Decision.REFUSED, reason=refusal.reason)
+            if authenticated:
+                await self._log.record(refused)
+            else:
+                await self._refusals.record(refused, address_prefix=address_prefix(ip))
+            raise
+        claims = access_token_claims(
+            issuer=self._public_url, client_id=client.id, scopes=scopes, now=self._clock(), jti=uuid4().hex
+        )
+        await self._log.record(replace(draft, scopes=scopes))
+        return Issued(sign_access_token(self._keys[0], claims), ACCESS_TOKEN_SECONDS, scopes)
+
+    def verify(self, token: Secret, *, scope: str) -> ClientId:
+        """The client that a bearer token speaks for. Raises `InvalidToken` or `InsufficientScope`."""
+        try:
+            verified = verify_access_token(token, keys=self._keys, issuer=self._public_url, now=self._clock())
+        except JwtRefused as error:
+            raise InvalidToken(detail=str(error)) from None
+        client = self._clients.get(str(verified.claims["client_id"]))
+        granted = Scopes.parse(str(verified.claims.get("scope", "")))
+        # What the configuration has taken away since is not in the token's power any more.
+        if client is None:
+            raise InvalidToken(detail="the client is gone")
+        if scope not in granted or scope not in client.config.operator_scopes:
+            raise InsufficientScope(scope)
+        return client.id
+
+
+def _granted(held: Scopes, requested: Scopes | None) -> Scopes:
+    if not held:
+        raise UnauthorizedClient(reason="no_operator_scopes")
+    if requested is None:
+        return held
+    if not requested <= held:
+        raise InvalidScope(reason="scope_not_allowed")
+    return requested

@@ -1,0 +1,63 @@
+"""Words that a provider wrote, made fit to be kept, logged or shown.
+
+An error's words pass only after everything that may be a token has been taken out of them: what the request sent,
+in clear and percent-encoded, and any run of characters long enough to be a token of the provider's own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from urllib.parse import quote, quote_plus
+
+from vaultd.terms import Secret
+
+_CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.:/-]{0,63}")
+_TOKEN_LIKE = re.compile(r"(?=[^\s'\"<>]{0,500}\d)[^\s'\"<>]{24,}|[^\s'\"<>]{40,}")
+"""Error codes and words are long without a digit at times; tokens have one, or are longer still."""
+_LONGEST_READ = 500
+_LONGEST_TOLD = 200
+_LONGEST_LABEL = 200
+_LONGEST_ID = 255
+
+
+def error_code(given: object, sent: Collection[Secret]) -> str:
+    """An OAuth `error` (RFC 6749 §5.2), or `unknown_error` for one that is not fit to be repeated."""
+    if isinstance(given, dict):
+        # Some providers nest: {"error": {"type": "OAuthException", "message": …}}.
+        given = next((given[name] for name in ("type", "status", "code") if isinstance(given.get(name), str)), None)
+    if isinstance(given, str) and _CODE.fullmatch(given) and _without_tokens(given, sent) == given:
+        return given
+    return "unknown_error"
+
+
+def error_text(given: object, sent: Collection[Secret]) -> str:
+    """An `error_description` for the log; an unusual one is left out rather than cut where a token may stand."""
+    if not isinstance(given, str) or len(given) > _LONGEST_READ:
+        return ""
+    return _printable(_without_tokens(given, sent))[:_LONGEST_TOLD]
+
+
+def plain_text(value: object) -> str | None:
+    """An identifier as it is: a string or a whole number. None for anything that would have to be altered."""
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if isinstance(text, str) and 0 < len(text) <= _LONGEST_ID and text.isprintable():
+        return text
+    return None
+
+
+def label_text(value: object) -> str | None:
+    """A name for people to read, on one line, without characters that steer how text is shown."""
+    return _printable(value).strip()[:_LONGEST_LABEL] or None if isinstance(value, str) else None
+
+
+def _without_tokens(text: str, sent: Collection[Secret]) -> str:
+    for secret in sent:
+        value = secret.reveal()
+        for written in (value, quote(value, safe=""), quote_plus(value)):
+            text = text.replace(written, "…") if written else text
+    return _TOKEN_LIKE.sub("…", text)
+
+
+def _printable(text: str) -> str:
+    return "".join(character for character in text if character.isprintable())

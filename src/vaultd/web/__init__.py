@@ -1,0 +1,1 @@
+"""The HTTP edge: parses, authenticates, calls one use case, renders. Nothing is decided here."""

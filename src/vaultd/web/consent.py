@@ -1,0 +1,117 @@
+"""The browser's redirects of a consent: by ticket, by plain link, and back from the provider (api.md §2, §3)."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import RedirectResponse, Response
+
+from vaultd.clients.registry import Client, Clients
+from vaultd.connect import Connect, Returned, Wish
+from vaultd.errors import ConsentRefused, NotFound
+from vaultd.sessions.store import Sessions
+from vaultd.subjects.store import SubjectStore
+from vaultd.terms import Scopes
+from vaultd.web.cookies import Cookies
+
+Parameter = Annotated[str | None, Query(max_length=4096)]
+
+
+def router(
+    *,
+    public_url: str,
+    connect: Connect,
+    clients: Clients,
+    sessions: Sessions,
+    subjects: SubjectStore,
+    cookies: Cookies,
+    default_client: str | None,
+    allowed_return_urls: tuple[str, ...],
+) -> APIRouter:
+    """The routes."""
+    routes = APIRouter(tags=["browser"], include_in_schema=False)
+
+    @routes.get("/auth/connect")
+    async def ticketed(request: Request, ticket: Parameter = None) -> Response:
+        browser = cookies.browser_or_new(request)
+        response = see_other(await connect.visit(ticket or "", browser))
+        cookies.set_browser(response, browser)
+        return response
+
+    @routes.get("/auth/connect/{provider}")
+    async def door(  # noqa: PLR0913 - one argument for each parameter of the link
+        request: Request,
+        provider: str,
+        client_id: Parameter = None,
+        return_to: Parameter = None,
+        scope: Parameter = None,
+        login_hint: Parameter = None,
+    ) -> Response:
+        # 1. which app asks, and may it have the browser back there (B4)
+        client = _client(clients, client_id or default_client)
+        target = _checked_return(client, return_to)
+        # 2. who is it
+        session = await sessions.find(cookies.session(request))
+        if session is None:
+            here = f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path
+            return see_other(f"{public_url}/auth/login?{urlencode({'continue': here})}")
+        subject = await subjects.get(session.subject_id)
+        if subject is None:
+            raise NotFound
+        # 3. to the provider
+        wish = Wish(
+            client=client,
+            provider=provider,
+            redirect_uri=target,
+            scopes=Scopes.parse(scope) if scope else None,
+            params={"login_hint": login_hint} if login_hint else None,
+        )
+        browser = cookies.browser_or_new(request)
+        response = see_other(await connect.door(subject, wish, browser))
+        cookies.set_browser(response, browser)
+        return response
+
+    def _checked_return(client: Client, return_to: str | None) -> str:
+        if return_to is None or return_to == "/connections":
+            return f"{public_url}/connections"
+        # Exact, character by character: nothing is normalised, so nothing can be disguised.
+        if return_to in client.config.redirect_uris or return_to in allowed_return_urls:
+            return return_to
+        raise ConsentRefused("This link leads back to a place that is not allowed.", reason="return_to")
+
+    @routes.get("/auth/callback/{provider}")
+    async def callback(  # noqa: PLR0913 - one argument for each parameter of RFC 6749 §4.1.2
+        request: Request,
+        provider: str,
+        state: Parameter = None,
+        code: Parameter = None,
+        error: Parameter = None,
+        iss: Parameter = None,
+    ) -> Response:
+        session = await sessions.find(cookies.session(request))
+        returned = Returned(
+            provider=provider,
+            unverified_state=state or "",
+            unverified_code=code,
+            unverified_error=error,
+            unverified_issuer=iss,
+            browser=cookies.browser(request),
+            session_subject=session.subject_id if session else None,
+        )
+        return see_other(await connect.callback(returned))
+
+    return routes
+
+
+def see_other(url: str) -> RedirectResponse:
+    """303, so that no method or body is ever repeated elsewhere (B4)."""
+    return RedirectResponse(url, status_code=303, headers={"cache-control": "no-store"})
+
+
+def _client(clients: Clients, client_id: str | None) -> Client:
+    client = clients.get(client_id) if client_id else None
+    if client is None:
+        raise ConsentRefused("This link names no app that is known here.", reason="client")
+    return client

@@ -1,0 +1,40 @@
+"""What vaultd says of itself (RFC 8414), and the keys of its own tokens (RFC 7517)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse, Response
+
+from vaultd.jose import SigningKey
+from vaultd.web.token import CLIENT_CREDENTIALS, TOKEN_EXCHANGE
+
+
+def router(*, public_url: str, keys: Sequence[SigningKey]) -> APIRouter:
+    """The routes."""
+    routes = APIRouter(prefix="/.well-known", tags=["metadata"])
+    document: dict[str, Any] = {
+        "issuer": public_url,
+        "token_endpoint": f"{public_url}/oauth/token",
+        "jwks_uri": f"{public_url}/.well-known/jwks.json",
+        "grant_types_supported": [TOKEN_EXCHANGE, CLIENT_CREDENTIALS],
+        "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
+        "response_types_supported": [],
+        "scopes_supported": ["audit:read", "connections:read", "connections:revoke", "keys:read"],
+        "service_documentation": f"{public_url}/docs",
+    }
+    jwks = {"keys": [key.public_jwk() for key in keys]}
+    headers = {"cache-control": "public, max-age=300"}
+
+    @routes.get("/oauth-authorization-server", response_model=None)
+    @routes.get("/openid-configuration", response_model=None)
+    async def metadata() -> Response:
+        return JSONResponse(document, 200, headers)
+
+    @routes.get("/jwks.json", response_model=None)
+    async def key_set() -> Response:
+        return JSONResponse(jwks, 200, headers)
+
+    return routes

@@ -1,0 +1,145 @@
+"""The Node.js side of the tests: a certified OAuth server to connect accounts at, and a generic OAuth client."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import tempfile
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import IO, Any
+
+import httpx
+
+from vaultd.terms import Secret
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "tests" / "node"
+START_TIMEOUT = 30.0
+"""Seconds until a program of Node.js must have said what it has to say."""
+STOP_TIMEOUT = 5.0
+
+
+class NodeError(Exception):
+    """Node.js or its packages are missing, or a program of ours failed; the words say which."""
+
+
+@dataclass(frozen=True, slots=True)
+class OidcProvider:
+    """A running npm `oidc-provider` and the one client it knows.
+
+    `endpoints` is its discovery document. `pid` is its process.
+    """
+
+    issuer: str
+    client_id: str
+    client_secret: Secret
+    endpoints: Mapping[str, Any]
+    pid: int
+
+
+@cache
+def find_node() -> str:
+    """The machine's Node.js if it is recent enough, else the one from PyPI. Raises `NodeError`."""
+    found = subprocess.run([ROOT / "scripts" / "find-node"], capture_output=True, text=True, check=False)
+    if found.returncode != 0:
+        raise NodeError(found.stderr.strip())
+    if not (FOLDER / "node_modules" / "oidc-provider").is_dir():
+        raise NodeError("The npm packages of the tests are missing. Run `make test`, or scripts/setup-node.")
+    return found.stdout.strip()
+
+
+@asynccontextmanager
+async def oidc_provider(
+    *,
+    redirect_uris: Collection[str],
+    access_token_ttl: int = 600,
+    client_auth: str = "client_secret_basic",
+    scopes: Collection[str] | None = None,
+) -> AsyncIterator[OidcProvider]:
+    """Start the server on a free port of 127.0.0.1 and stop it at the end of the block. Times are in seconds.
+
+    It asks for PKCE, rotates refresh tokens, revokes a whole grant when an old one is used again, and shows its own
+    pages for sign-in (fields `login` and `password`, anything goes) and consent.
+
+    Raises:
+        NodeError: it did not start.
+    """
+    options: dict[str, Any] = {
+        "redirectUris": list(redirect_uris),
+        "accessTokenTtl": access_token_ttl,
+        "clientAuth": client_auth,
+    }
+    if scopes is not None:
+        options["scopes"] = list(scopes)
+    with tempfile.TemporaryFile() as log:
+        process = await asyncio.create_subprocess_exec(
+            find_node(), "provider.mjs", json.dumps(options), cwd=FOLDER, stdin=PIPE, stdout=PIPE, stderr=log
+        )
+        try:
+            yield await _started(process, log)
+        finally:
+            await _stop(process)
+
+
+async def exchange(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Make one exchange with `oauth4webapi`; `exchange.mjs` says what `request` holds and what comes back.
+
+    Raises:
+        NodeError: the program failed, as opposed to the exchange.
+    """
+    process = await asyncio.create_subprocess_exec(
+        find_node(), "exchange.mjs", cwd=FOLDER, stdin=PIPE, stdout=PIPE, stderr=PIPE
+    )
+    try:
+        async with asyncio.timeout(START_TIMEOUT):
+            output, errors = await process.communicate(json.dumps(request).encode())
+    except TimeoutError:
+        raise NodeError(f"exchange.mjs was not done within {START_TIMEOUT:.0f} s") from None
+    finally:
+        await _stop(process)
+    if process.returncode != 0:
+        raise NodeError(f"exchange.mjs failed: {errors.decode(errors='replace').strip()}")
+    outcome: dict[str, Any] = json.loads(output)
+    return outcome
+
+
+async def _started(process: Process, log: IO[bytes]) -> OidcProvider:
+    if process.stdout is None:
+        raise NodeError("provider.mjs was started without a pipe")
+    try:
+        async with asyncio.timeout(START_TIMEOUT):
+            line = await process.stdout.readline()
+    except TimeoutError:
+        line = b""
+    if not line:
+        log.seek(0)
+        raise NodeError(f"provider.mjs did not start: {log.read().decode(errors='replace').strip()}")
+    said = json.loads(line)
+    async with httpx.AsyncClient(trust_env=False) as http:
+        answer = await http.get(f"{said['issuer']}/.well-known/openid-configuration")
+    return OidcProvider(
+        issuer=said["issuer"],
+        client_id=said["clientId"],
+        client_secret=Secret(said["clientSecret"]),
+        endpoints=answer.raise_for_status().json(),
+        pid=process.pid,
+    )
+
+
+async def _stop(process: Process) -> None:
+    """Close its input, which it takes as the sign to end; kill it if it does not."""
+    if process.returncode is None:
+        if process.stdin is not None:
+            process.stdin.close()
+        try:
+            async with asyncio.timeout(STOP_TIMEOUT):
+                await process.communicate()
+        except TimeoutError:
+            process.kill()
+            await process.wait()

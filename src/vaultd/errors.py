@@ -116,7 +116,7 @@ class InvalidScope(RequestRefused):
 
 
 class InteractionRequired(RequestRefused):
-    """The user must act. `reason` is one of `not_connected`, `reconnect_required`, `scope_missing`, `account_ambiguous`.
+    """The user must act: `not_connected`, `reconnect_required`, `scope_missing` or `account_ambiguous`.
 
     `display_name` is the provider as a person knows it; `accounts` are the labels to choose from; `connect_uri` is
     where the user goes to act.

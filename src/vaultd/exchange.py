@@ -192,7 +192,7 @@ class Exchange:
         actor = None
         if request.actor_token is not None:
             actor = await self._verifier.verify(request.actor_token, request.actor_token_type or "")
-        names = {client.id, *client.subject_azp}
+        names = {str(client.id), *client.subject_azp}
         check_may_act(  # RFC 8693 §4.4
             may_act=verified.may_act,
             subject_issuer=verified.subject.issuer,
@@ -243,7 +243,7 @@ class Exchange:
 
     def _with_uri(self, error: RequestRefused, attempt: _Attempt) -> RequestRefused:
         if isinstance(error, InteractionRequired) and attempt.client is not None:
-            query = {"client_id": attempt.client.id}
+            query = {"client_id": str(attempt.client.id)}
             if attempt.request.scope:
                 query["scope"] = str(attempt.request.scope)
             error.connect_uri = f"{self._public_url}/auth/connect/{quote(error.connection)}?{urlencode(query)}"

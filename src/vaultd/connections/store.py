@@ -145,7 +145,8 @@ async def take_lease(
         )
         .returning(_c.lease_fence)
     )
-    return (await connection.execute(statement)).scalar_one_or_none()
+    fence: int | None = (await connection.execute(statement)).scalar_one_or_none()
+    return fence
 
 
 async def store_refreshed(

@@ -125,10 +125,10 @@ def _settings(home: Path, postgres: RunningPostgres, places: Places, dev_secrets
     keyring, config = home / "keyring.json", home / "vaultd.toml"
     if not keyring.exists():
         generate_keyring_file(keyring, now=system_clock())
-    if postgres.run(f"SELECT 1 FROM pg_database WHERE datname = '{DATABASE}'").strip() != "1":
+    if DATABASE not in postgres.run("SELECT datname FROM pg_database").split():
         postgres.create_database(DATABASE)
     asyncio.run(_migrate(Secret(postgres.url(DATABASE))))
-    if postgres.run(f"SELECT 1 FROM pg_roles WHERE rolname = '{SERVING_ROLE}'").strip() != "1":
+    if SERVING_ROLE not in postgres.run("SELECT rolname FROM pg_roles").split():
         postgres.run(f"CREATE ROLE {SERVING_ROLE} LOGIN IN ROLE vaultd_app")
     database_url = postgres.url(DATABASE, SERVING_ROLE)
     write_config(config, places=places, secrets=dev_secrets, database_url=database_url, keyring=keyring)

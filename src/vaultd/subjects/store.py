@@ -106,7 +106,7 @@ class SubjectStore:
         )
         async with self._database.transaction() as connection:
             rows = (await connection.execute(query)).all()
-        return [self._open(*row) for row in rows]
+        return [self._open(row.id, row.data_key_id, row.sealed, row.wrapped) for row in rows]
 
     def _open(self, subject_id: UUID, data_key_id: UUID, sealed: bytes, wrapped: bytes) -> KnownSubject:
         data_key = self._data_keys.unwrap(data_key_id, _PURPOSE, wrapped)

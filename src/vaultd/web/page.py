@@ -64,7 +64,7 @@ def router(
         connectable = [
             provider for provider in providers.all() if client is not None and provider.name in client.config.providers
         ]
-        names = {provider.name: provider.display_name for provider in providers.all()}
+        names = {str(provider.name): provider.display_name for provider in providers.all()}
         text = environment.get_template("connections.html").render(
             accounts=await accounts.of(session.subject_id),
             names=names,

@@ -175,15 +175,22 @@ def _form(body: bytes) -> list[tuple[str, str]]:
 
 def _json(body: bytes) -> list[tuple[str, str]]:
     try:
-        pairs = json.loads(body.decode("utf-8"), object_pairs_hook=list)
+        document = json.loads(body.decode("utf-8"), object_pairs_hook=_Members)
     except (ValueError, RecursionError):
         raise InvalidRequest("The body is not JSON.") from None
-    flat = isinstance(pairs, list) and all(
-        isinstance(pair, tuple) and isinstance(pair[1], str) and pair[1].isprintable() for pair in pairs
-    )
-    if not flat or not body.lstrip().startswith(b"{") or len(pairs) > MAX_PARAMETERS:
+    if not isinstance(document, _Members) or len(document) > MAX_PARAMETERS:
         raise InvalidRequest("The body is not a flat object of strings.")
+    pairs: list[tuple[str, str]] = []
+    for name, value in document:
+        # An unpaired surrogate is legal in JSON and in no text that could be stored.
+        if not isinstance(value, str) or not (name + value).isprintable():
+            raise InvalidRequest("The body is not a flat object of strings.")
+        pairs.append((name, value))
     return pairs
+
+
+class _Members(list[tuple[str, object]]):
+    """A JSON object with every member it had, repeated ones too."""
 
 
 def _collect(pairs: Iterable[tuple[str, str]]) -> Parameters:

@@ -1,0 +1,5 @@
+"""`python -m vaultd.cli`, for where the `vaultd` script is not on the path."""
+
+from vaultd.cli import main
+
+main()

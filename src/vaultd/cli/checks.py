@@ -1,0 +1,103 @@
+"""`vaultd check`: each part by itself, so that one fault hides no other."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from vaultd import schema
+from vaultd.cli.database import transaction
+from vaultd.errors import OutboundError, VaultdError
+from vaultd.keys.keyring import open_keyring
+from vaultd.keys.local import open_keyring_file
+from vaultd.outbound import Outbound
+from vaultd.settings import Settings
+
+SERVER_FAULT = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One checked thing."""
+
+    what: str
+    state: Literal["ok", "warning", "failed"]
+    text: str = ""
+
+
+async def check_all(settings: Settings) -> list[Finding]:
+    """Check everything that the settings name. Raises nothing for what it finds."""
+    findings = [Finding("configuration", "ok"), *_warnings(settings)]
+    findings += [
+        await _tried("keyring file", _keyring_file(settings)),
+        await _tried("database schema", _schema(settings)),
+        await _tried("database role", _role(settings)),
+        await _tried("database keys", _keys(settings)),
+    ]
+    outbound = Outbound()
+    try:
+        for what, url, private in _endpoints(settings):
+            findings.append(await _tried(what, _reached(outbound, url, private)))
+    finally:
+        await outbound.aclose()
+    return findings
+
+
+def _warnings(settings: Settings) -> Iterator[Finding]:
+    for name, client in settings.clients.items():
+        if client.implicit and not client.ip_allowlist:
+            text = "implicit without ip_allowlist: whoever has a user's session token gets provider tokens"
+            yield Finding(f"client {name}", "warning", text)
+
+
+async def _tried(what: str, doing: Awaitable[str]) -> Finding:
+    try:
+        return Finding(what, "ok", await doing)
+    except OutboundError as error:
+        return Finding(what, "failed", f"{error.description} {error.detail}".strip())
+    except VaultdError as error:
+        return Finding(what, "failed", error.description)
+
+
+async def _keyring_file(settings: Settings) -> str:
+    return open_keyring_file(settings.keys.path).name
+
+
+async def _schema(settings: Settings) -> str:
+    async with transaction(settings.database_url) as connection:
+        await schema.check(connection)
+    return f"revision {schema.head()}"
+
+
+async def _role(settings: Settings) -> str:
+    async with transaction(settings.database_url) as connection:
+        await schema.check_role(connection)
+    return "serves, and owns nothing"
+
+
+async def _keys(settings: Settings) -> str:
+    backend = open_keyring_file(settings.keys.path)
+    async with transaction(settings.database_url) as connection:
+        await schema.check(connection)
+        keyring = await open_keyring(connection, backend)
+    return f"{len(keyring.entries())} keys open"
+
+
+def _endpoints(settings: Settings) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    for name, issuer in settings.issuers.items():
+        if issuer.jwks_uri is not None:
+            yield f"issuer {name}", issuer.jwks_uri, issuer.allow_private_hosts
+        elif issuer.jwks_file is None and issuer.hs256_secret is None:
+            discovery = f"{issuer.issuer.rstrip('/')}/.well-known/openid-configuration"
+            yield f"issuer {name}", discovery, issuer.allow_private_hosts
+    for name, provider in settings.providers.items():
+        yield f"provider {name}", provider.token_endpoint, provider.allow_private_hosts
+
+
+async def _reached(outbound: Outbound, url: str, private: tuple[str, ...]) -> str:
+    # Any answer below 500 will do: a token endpoint refuses a GET, and thereby shows that it is there.
+    reply = await outbound.request("GET", url, allow_private=private)
+    if reply.status >= SERVER_FAULT:
+        raise VaultdError(f"{url} answers with status {reply.status}.")
+    return f"{url} answers"

@@ -1,0 +1,130 @@
+"""The commands and their options; what they do stands in the modules beside this one and in the sandbox."""
+# ruff: noqa: PLC0415 - a command imports what it needs when it runs, so that `vaultd --help` is quick
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vaultd.cli.listings import clients, providers
+from vaultd.cli.operations import audit, keys
+from vaultd.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, group, write_json
+
+app = group("A self-hosted vault for the OAuth tokens that agents use on behalf of people.")
+app.add_typer(keys, name="keys")
+app.add_typer(audit, name="audit")
+app.add_typer(clients, name="clients")
+app.add_typer(providers, name="providers")
+
+
+def _version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it
+    if wanted:
+        from vaultd import __version__
+
+        typer.echo(f"vaultd {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    del version
+
+
+@app.command()
+def serve(
+    *,
+    config: ConfigOption = DEFAULT_CONFIG,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on; 0 takes a free one.")] = 8080,
+    workers: Annotated[int, typer.Option(min=1, max=256, help="How many processes serve.")] = 1,
+) -> None:
+    """Serve the vault.
+
+    Example: vaultd serve --config /etc/vaultd.toml --host 0.0.0.0 --workers 4
+    """
+    from vaultd.cli.serving import run
+
+    run(config, host=host, port=port, workers=workers)
+
+
+@app.command()
+def dev(
+    *,
+    port: Annotated[
+        int, typer.Option(min=0, max=65000, help="The vault's port, the others follow it; 0 takes free ones.")
+    ] = 8080,
+    data: Annotated[
+        Path | None, typer.Option(help="A folder to keep the data in; without it they are gone at the end.")
+    ] = None,
+) -> None:
+    """Run a sandbox to work against: PostgreSQL, the vault, an issuer, three providers and an agent.
+
+    Example: vaultd dev --port 9000
+    """
+    from vaultd.cli.sandboxed import tell
+    from vaultd.sandbox.dev import run_dev
+
+    tell(lambda say: run_dev(say, folder=data, port=port))
+
+
+@app.command()
+def demo() -> None:
+    """Live through the whole story once: connect, exchange, audit, disconnect. Exits with 1 if a step is wrong.
+
+    Example: vaultd demo
+    """
+    from vaultd.cli.sandboxed import tell
+    from vaultd.sandbox.demo import run_demo
+
+    tell(run_demo)
+
+
+@app.command()
+def migrate(*, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
+    """Bring the database to this version's schema, as the owner that migration_database_url names.
+
+    Example: vaultd migrate --config /etc/vaultd.toml
+    """
+    import asyncio
+
+    from vaultd.cli.database import migrate as run
+    from vaultd.cli.files import load_settings
+
+    before, after = asyncio.run(run(load_settings(config)))
+    if as_json:
+        write_json({"before": before, "after": after})
+    elif before == after:
+        typer.echo(f"The database is at revision {after} already.")
+    else:
+        typer.echo(f"The database is at revision {after} now (before: {before}).")
+
+
+@app.command()
+def check(*, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
+    """Check the configuration, the database, the keys and the providers' endpoints. Shows no secret.
+
+    Example: vaultd check --json
+    """
+    import asyncio
+
+    from vaultd.cli.checks import check_all
+    from vaultd.cli.files import load_settings
+
+    # A mistaken configuration is reported by itself, since nothing else can be checked.
+    findings = asyncio.run(check_all(load_settings(config)))
+    failed = any(finding.state == "failed" for finding in findings)
+    if as_json:
+        rows = [{"what": one.what, "state": one.state, "text": one.text} for one in findings]
+        write_json({"ok": not failed, "checks": rows})
+    else:
+        width = max(len(finding.what) for finding in findings)
+        for finding in findings:
+            typer.echo(f"{finding.state:<8} {finding.what:<{width}}  {finding.text}".rstrip())
+    raise typer.Exit(1 if failed else 0)

@@ -1,0 +1,84 @@
+"""`vaultd keys` and `vaultd audit`."""
+# ruff: noqa: PLC0415 - a command imports what it needs when it runs, so that `vaultd --help` is quick
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vaultd.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, group, write_json
+
+keys = group("The keyring: make one, look at its keys. No command shows key material.")
+audit = group("The audit log.")
+
+
+@keys.command()
+def generate(
+    *,
+    config: ConfigOption = DEFAULT_CONFIG,
+    path: Annotated[
+        Path | None, typer.Option(help="Where to write it, instead of [keys].path of the configuration.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a new keyring, readable by you only. Never over an existing one.
+
+    Example: vaultd keys generate --path /var/lib/vaultd/keyring.json
+    """
+    from vaultd.cli.files import load_settings
+    from vaultd.keys.local import generate_keyring_file
+    from vaultd.terms import system_clock
+
+    target = path or load_settings(config).keys.path
+    root = generate_keyring_file(target, now=system_clock())
+    if as_json:
+        write_json({"path": target, "root_key": root})
+    else:
+        typer.echo(f"Wrote the keyring {target} with root key {root}.")
+        typer.echo("Keep a copy of it somewhere safe: without it, the database cannot be read by anyone.")
+
+
+@keys.command()
+def status(*, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
+    """Open every key of the database with the keyring, and list them.
+
+    Example: vaultd keys status --json
+    """
+    import asyncio
+
+    from vaultd.cli.database import open_keys
+    from vaultd.cli.files import load_settings
+
+    entries = asyncio.run(open_keys(load_settings(config)))
+    if as_json:
+        write_json(
+            [{"id": e.key.id, "purpose": e.purpose, "state": e.state, "created_at": e.created_at} for e in entries]
+        )
+        return
+    for entry in entries:
+        typer.echo(f"{entry.key.id}  {entry.purpose:<8} {entry.state:<13} {entry.created_at.isoformat()}")
+
+
+@audit.command()
+def verify(*, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
+    """Check that no event of the audit log is missing or altered. Exits with 1 if one is.
+
+    Example: vaultd audit verify --config /etc/vaultd.toml
+    """
+    import asyncio
+
+    from vaultd.cli.database import verify_audit
+    from vaultd.cli.files import load_settings
+
+    report = asyncio.run(verify_audit(load_settings(config)))
+    if as_json:
+        counts = {"lanes": report.lanes, "open_lanes": report.open_lanes, "events": report.events}
+        write_json({"ok": not report.findings, **counts, "findings": report.findings})
+    else:
+        for finding in report.findings:
+            typer.echo(finding)
+        verdict = f"{len(report.findings)} findings." if report.findings else "None is missing, none was altered."
+        typer.echo(f"{report.events} events in {report.lanes} lanes, {report.open_lanes} of them open. {verdict}")
+    raise typer.Exit(1 if report.findings else 0)

@@ -1,0 +1,81 @@
+"""`vaultd serve`: everything that can be wrong is told before the first process starts."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from pathlib import Path
+
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+from vaultd.cli.database import preflight
+from vaultd.cli.files import load_settings
+from vaultd.errors import ConfigurationError
+
+BACKLOG = 2048
+GRACE = 10
+"""Seconds that requests under way have when the server stops."""
+
+
+def run(config: Path, *, host: str, port: int, workers: int) -> None:
+    """Serve until SIGINT or SIGTERM.
+
+    Raises:
+        VaultdError: the configuration, the database or the keys are not usable, or the port is taken.
+    """
+    settings = load_settings(config)
+    bound = bind(host, port)
+    try:
+        asyncio.run(preflight(settings))
+        # Workers read the file themselves.
+        os.environ["VAULTD_CONFIG"] = str(config.resolve())
+        _serve(bound, workers)
+    finally:
+        bound.close()
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket's beginning. Raises `ConfigurationError` when the address cannot be used."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[
+            0
+        ]
+        bound = socket.socket(family, kind)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    except OSError as error:
+        raise ConfigurationError(f"The address {host} cannot be used: {error.strerror}.") from None
+    try:
+        bound.bind(address)
+        bound.listen(BACKLOG)
+    except OSError as error:
+        bound.close()
+        raise ConfigurationError(
+            f"Port {port} on {host} cannot be used: {error.strerror}. Name another with --port."
+        ) from None
+    bound.set_inheritable(True)
+    return bound
+
+
+def _serve(bound: socket.socket, workers: int) -> None:
+    config = uvicorn.Config(
+        "vaultd.app:from_environment",
+        factory=True,
+        fd=bound.fileno(),
+        workers=workers,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        ws="none",
+        # A forwarded address is believed only where the operator named the proxies.
+        proxy_headers="FORWARDED_ALLOW_IPS" in os.environ,
+        timeout_graceful_shutdown=GRACE,
+    )
+    server = uvicorn.Server(config)
+    if workers == 1:
+        server.run(sockets=[bound])
+    else:
+        Multiprocess(config, target=server.run, sockets=[bound]).run()
+    if workers == 1 and not server.started:
+        raise ConfigurationError("vaultd did not start; the log says why.")

@@ -108,7 +108,7 @@ class Outbound:
         self._named = _Transport(_Backend(resolve=resolve, check=_accept), tls)
         self._places: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
-    async def request(  # noqa: PLR0913 - the parts of an HTTP request, by name
+    async def request(
         self,
         method: str,
         url: str,

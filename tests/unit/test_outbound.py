@@ -188,7 +188,9 @@ class TestAddressPolicy:
         assert reply.body == b"found"
         await client.aclose()
 
-    @pytest.mark.parametrize("url", ["ftp://example.com/", "file:///etc/passwd", "https:///x", "example.com", "http://["])
+    @pytest.mark.parametrize(
+        "url", ["ftp://example.com/", "file:///etc/passwd", "https:///x", "example.com", "http://["]
+    )
     async def test_refuses_what_is_no_https_url(self, url: str, outbound: Outbound) -> None:
         with pytest.raises(AddressRefused):
             await outbound.request("GET", url)
@@ -388,9 +390,7 @@ class TestTimeAndConnection:
             await outbound.request("POST", server.url, allow_private=NAMED, form={"refresh_token": "x"})
         assert len(server.seen) == 1
 
-    async def test_a_host_that_hangs_holds_up_no_other(
-        self, server: ScriptedServer, servers: LoopbackServers
-    ) -> None:
+    async def test_a_host_that_hangs_holds_up_no_other(self, server: ScriptedServer, servers: LoopbackServers) -> None:
         """Security C8."""
         server.hangs()
         healthy = serve_scripted(servers)
@@ -415,7 +415,8 @@ class TestReply:
         assert "s3cret" not in repr(reply)
 
     @pytest.mark.parametrize(
-        "body", [b"", b"{", b"<html>", b'{"a": NaN}', b"[" * 100_000, b"\xff", b'"\x00"', b"9" * 5000, b'{"t": "s3cret"']
+        "body",
+        [b"", b"{", b"<html>", b'{"a": NaN}', b"[" * 100_000, b"\xff", b'"\x00"', b"9" * 5000, b'{"t": "s3cret"'],
     )
     def test_refuses_what_is_no_json_without_repeating_it(self, body: bytes) -> None:
         with pytest.raises(OutboundFailed) as failed:

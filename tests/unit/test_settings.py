@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from vaultd.errors import ConfigurationError
-from vaultd.providers.config import ProviderConfig
 from vaultd.settings import Settings, load
-from vaultd.settings.inheritance import complete_providers
-from vaultd.terms import Secret
 
 ROOT = Path(__file__).parents[2]
 LONG = "a secret of more than 32 characters"
@@ -119,7 +114,7 @@ client_secret = "file:not-there"
 def test_twenty_mistakes_are_twenty_lines(file: Path) -> None:
     text = TWENTY.replace('client_id = "vaultd"\nclient_secret = "file:not-there"', "")
     text += 'client_id = "vaultd"\nclient_secret = "env:SECRET"\n'
-    acme, folder = "did you mean \"acme\"?", file.parent
+    acme, folder = 'did you mean "acme"?', file.parent
     del folder
     assert _report(file, text) == [
         "public_url: is not https; write https:// (plain http is for a loopback host only)",

@@ -52,7 +52,7 @@ class SharedSecret:
 class KeyCache:
     """The public keys of one issuer, from a file, a JWKS address or discovery."""
 
-    def __init__(  # noqa: PLR0913 - the three places of keys, and what reading them takes
+    def __init__(
         self,
         *,
         outbound: Outbound,

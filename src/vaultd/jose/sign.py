@@ -47,7 +47,7 @@ class SigningKey:
         return {**self.public.as_dict(), "kid": self.kid, "use": "sig", "alg": _ALGORITHM}
 
 
-def access_token_claims(  # noqa: PLR0913 - each a claim of RFC 9068
+def access_token_claims(
     *, issuer: str, client_id: str, scopes: Scopes, now: datetime, jti: str, seconds: int = ACCESS_TOKEN_SECONDS
 ) -> dict[str, Any]:
     """The claims of RFC 9068 §2.2 for a client that acts for itself; its audience is vaultd."""

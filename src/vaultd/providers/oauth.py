@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any, Literal
 from urllib.parse import quote_plus
 
-from authlib.common.urls import add_params_to_uri  # type: ignore[import-untyped] # authlib ships no types
-from authlib.oauth2.rfc6749.parameters import prepare_grant_uri  # type: ignore[import-untyped] # the same
+from authlib.common.urls import add_params_to_uri
+from authlib.oauth2.rfc6749.parameters import prepare_grant_uri
 
 from vaultd.errors import InvalidRequest, OutboundError, ProviderRefused, ProviderUnavailable
 from vaultd.outbound import Outbound, Reply
@@ -36,7 +36,7 @@ class OAuthClient:
         self._outbound = outbound
         self._clock = clock
 
-    def authorization_url(  # noqa: PLR0913 - the parameters of RFC 6749 §4.1.1, by name
+    def authorization_url(
         self,
         provider: Provider,
         *,

@@ -75,7 +75,7 @@ class Grants:
     with `rotate` off a refresh token never changes.
     """
 
-    def __init__(  # noqa: PLR0913 - each a knob of one provider
+    def __init__(
         self, *, name: str, clock: Clock, token: TokenSource, ttl: timedelta, rotate: bool, reuse_grace: timedelta
     ) -> None:
         self.ttl = ttl

@@ -57,7 +57,7 @@ class SandboxIssuer:
     nothing else is said, `ttl` their life in seconds. `calls` counts `discovery`, `jwks`, `authorize` and `token`.
     """
 
-    def __init__(  # noqa: PLR0913 - each a knob of one issuer
+    def __init__(
         self,
         *,
         issuer: str,
@@ -86,7 +86,7 @@ class SandboxIssuer:
         self._codes: dict[str, SignedIn] = {}
         self.app = Starlette(routes=self._routes())
 
-    def mint(  # noqa: PLR0913 - each a claim of RFC 9068
+    def mint(
         self,
         sub: str,
         *,

@@ -58,7 +58,7 @@ class SandboxProvider:
     endpoints misbehave. `withheld` are scopes that people do not grant although they were asked for.
     """
 
-    def __init__(  # noqa: PLR0913 - each a knob of one provider
+    def __init__(
         self,
         *,
         name: str,

@@ -30,7 +30,7 @@ def router(*, database: Database, subjects: SubjectStore, operators: Operators, 
     routes = APIRouter(prefix="/v1/audit", tags=["audit"])
 
     @routes.get("/events", response_model=None)
-    async def events(  # noqa: PLR0913 - one argument for each filter
+    async def events(
         request: Request,
         subject_issuer: Name = None,
         subject: Name = None,

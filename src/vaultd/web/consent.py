@@ -41,7 +41,7 @@ def router(
         return response
 
     @routes.get("/auth/connect/{provider}")
-    async def door(  # noqa: PLR0913 - one argument for each parameter of the link
+    async def door(
         request: Request,
         provider: str,
         client_id: Parameter = None,
@@ -82,7 +82,7 @@ def router(
         raise ConsentRefused("This link leads back to a place that is not allowed.", reason="return_to")
 
     @routes.get("/auth/callback/{provider}")
-    async def callback(  # noqa: PLR0913 - one argument for each parameter of RFC 6749 §4.1.2
+    async def callback(
         request: Request,
         provider: str,
         state: Parameter = None,

@@ -7,6 +7,7 @@ import gc
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from fastapi import FastAPI, Request
@@ -113,7 +114,26 @@ async def _open_keys(database: Database, settings: Settings, clock: Clock) -> Ke
         return await open_keyring(connection, backend)
 
 
-async def _wire(app: FastAPI, settings: Settings, clock: Clock, stack: AsyncExitStack) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ground:
+    """What everything else stands on, opened and closed with the process."""
+
+    settings: Settings
+    clock: Clock
+    database: Database
+    keyring: Keyring
+    data_keys: DataKeys
+    outbound: Outbound
+    log: AuditLog
+    refusals: Refusals
+    verifier: SubjectVerifier
+    clients: Clients
+    providers: Providers
+    oauth: OAuthClient
+    subjects: SubjectStore
+
+
+async def _lay_ground(settings: Settings, clock: Clock, stack: AsyncExitStack) -> _Ground:
     database = Database(settings.database_url)
     stack.push_async_callback(database.aclose)
     keyring = await _open_keys(database, settings, clock)
@@ -126,123 +146,174 @@ async def _wire(app: FastAPI, settings: Settings, clock: Clock, stack: AsyncExit
     stack.push_async_callback(_quietly, refusals.flush_everything)
     verifier = SubjectVerifier(issuers=settings.issuers, outbound=outbound, clock=clock)
     stack.push_async_callback(verifier.aclose)
-    clients = Clients(configs=settings.clients, throttle=FailureThrottle(clock=clock))
-    providers = Providers(configs=settings.providers)
-    oauth = OAuthClient(outbound=outbound, clock=clock)
-    subjects = SubjectStore(database=database, keyring=keyring, data_keys=data_keys, clock=clock)
-    labels = Labels(data_keys=data_keys)
-    statement = Statement(log=log, judge=Judge(labels.of, labels.matches), clock=clock)
-    counter = Counter(statement=statement)
-    stack.push_async_callback(counter.drain)
-    refresher = Refresher(
-        database=database,
-        log=log,
-        data_keys=data_keys,
-        providers=providers,
-        oauth=oauth,
-        subjects=subjects,
+    return _Ground(
+        settings=settings,
         clock=clock,
-    )
-    stack.push_async_callback(refresher.drain)
-    revoke = Revoke(
         database=database,
-        log=log,
+        keyring=keyring,
         data_keys=data_keys,
-        subjects=subjects,
-        providers=providers,
-        oauth=oauth,
-        clock=clock,
-    )
-    connect = Connect(
-        public_url=settings.public_url,
-        database=database,
-        log=log,
-        data_keys=data_keys,
-        subjects=subjects,
-        providers=providers,
-        oauth=oauth,
-        grants=GrantStore(keyring=keyring, data_keys=data_keys, clock=clock),
-        clock=clock,
-    )
-    exchange = Exchange(
-        public_url=settings.public_url,
-        clients=clients,
-        verifier=verifier,
-        subjects=subjects,
-        providers=providers,
-        counter=counter,
-        refresher=refresher,
-        data_keys=data_keys,
-        uses=Uses(database=database),
+        outbound=outbound,
         log=log,
         refusals=refusals,
-        limits=Buckets(clock=clock),
+        verifier=verifier,
+        clients=Clients(configs=settings.clients, throttle=FailureThrottle(clock=clock)),
+        providers=Providers(configs=settings.providers),
+        oauth=OAuthClient(outbound=outbound, clock=clock),
+        subjects=SubjectStore(database=database, keyring=keyring, data_keys=data_keys, clock=clock),
+    )
+
+
+async def _wire(app: FastAPI, settings: Settings, clock: Clock, stack: AsyncExitStack) -> None:
+    ground = await _lay_ground(settings, clock, stack)
+    revoke, connect = _revoke(ground), _connect(ground)
+    keys = _signing_keys(ground.keyring)
+    operator_tokens = OperatorTokens(
+        public_url=settings.public_url,
+        clients=ground.clients,
+        keys=keys,
+        log=ground.log,
+        refusals=ground.refusals,
         clock=clock,
     )
-    keys = [
-        SigningKey(kid=str(entry.key.id), seed=entry.key.material)
-        for entry in sorted(keyring.entries(), key=lambda entry: entry.state != "active")
-        if entry.purpose == "signing"
-    ]
-    operator_tokens = OperatorTokens(
-        public_url=settings.public_url, clients=clients, keys=keys, log=log, refusals=refusals, clock=clock
+    exchange = _exchange(ground, stack)
+    app.include_router(token.router(exchange=exchange, operator_tokens=operator_tokens, refusals=ground.refusals))
+    app.include_router(
+        audit.router(
+            database=ground.database,
+            subjects=ground.subjects,
+            operators=bearer.Operators(tokens=operator_tokens),
+            log=ground.log,
+        )
     )
-    sessions = Sessions(database=database, clock=clock)
-    cookies = Cookies(https=settings.public_url.startswith("https:"))
-    rendered = accounts.Accounts(database=database, data_keys=data_keys)
-    users = bearer.Users(verifier=verifier, subjects=subjects, clients=clients, default_client=settings.default_client)
-    app.include_router(token.router(exchange=exchange, operator_tokens=operator_tokens, refusals=refusals))
+    app.include_router(metadata.router(public_url=settings.public_url, keys=keys))
+    app.include_router(health.router(database=ground.database))
+    _add_doors(app, ground, connect, revoke)
+    for work in (revoke.run, connect.sweep, ground.refusals.run):
+        stack.push_async_callback(_stop, asyncio.create_task(work()))
+
+
+def _exchange(ground: _Ground, stack: AsyncExitStack) -> Exchange:
+    labels = Labels(data_keys=ground.data_keys)
+    judge = Judge(labels.of, labels.matches)
+    counter = Counter(statement=Statement(log=ground.log, judge=judge, clock=ground.clock))
+    stack.push_async_callback(counter.drain)
+    refresher = Refresher(
+        database=ground.database,
+        log=ground.log,
+        data_keys=ground.data_keys,
+        providers=ground.providers,
+        oauth=ground.oauth,
+        subjects=ground.subjects,
+        clock=ground.clock,
+    )
+    stack.push_async_callback(refresher.drain)
+    return Exchange(
+        public_url=ground.settings.public_url,
+        clients=ground.clients,
+        verifier=ground.verifier,
+        subjects=ground.subjects,
+        providers=ground.providers,
+        counter=counter,
+        refresher=refresher,
+        data_keys=ground.data_keys,
+        uses=Uses(database=ground.database),
+        log=ground.log,
+        refusals=ground.refusals,
+        limits=Buckets(clock=ground.clock),
+        clock=ground.clock,
+    )
+
+
+def _revoke(ground: _Ground) -> Revoke:
+    return Revoke(
+        database=ground.database,
+        log=ground.log,
+        data_keys=ground.data_keys,
+        subjects=ground.subjects,
+        providers=ground.providers,
+        oauth=ground.oauth,
+        clock=ground.clock,
+    )
+
+
+def _connect(ground: _Ground) -> Connect:
+    return Connect(
+        public_url=ground.settings.public_url,
+        database=ground.database,
+        log=ground.log,
+        data_keys=ground.data_keys,
+        subjects=ground.subjects,
+        providers=ground.providers,
+        oauth=ground.oauth,
+        grants=GrantStore(keyring=ground.keyring, data_keys=ground.data_keys, clock=ground.clock),
+        clock=ground.clock,
+    )
+
+
+def _signing_keys(keyring: Keyring) -> list[SigningKey]:
+    """The active key first: it signs, the others still verify."""
+    entries = sorted(keyring.entries(), key=lambda entry: entry.state != "active")
+    return [
+        SigningKey(kid=str(entry.key.id), seed=entry.key.material) for entry in entries if entry.purpose == "signing"
+    ]
+
+
+def _add_doors(app: FastAPI, ground: _Ground, connect: Connect, revoke: Revoke) -> None:
+    """The routes that people come through: their apps by the accounts API, their browsers by the rest."""
+    settings = ground.settings
+    public_url, default_client = settings.public_url, settings.default_client
+    cookies = Cookies(https=public_url.startswith("https:"))
+    sessions = Sessions(database=ground.database, clock=ground.clock)
+    rendered = accounts.Accounts(database=ground.database, data_keys=ground.data_keys)
+    users = bearer.Users(
+        verifier=ground.verifier, subjects=ground.subjects, clients=ground.clients, default_client=default_client
+    )
     app.include_router(
         accounts.router(
-            public_url=settings.public_url,
+            public_url=public_url,
             users=users,
             accounts=rendered,
             connect=connect,
             revoke=revoke,
-            providers=providers,
-            database=database,
+            providers=ground.providers,
+            database=ground.database,
         )
     )
     app.include_router(
         consent.router(
-            public_url=settings.public_url,
+            public_url=public_url,
             connect=connect,
-            clients=clients,
+            clients=ground.clients,
             sessions=sessions,
-            subjects=subjects,
+            subjects=ground.subjects,
             cookies=cookies,
-            default_client=settings.default_client,
+            default_client=default_client,
             allowed_return_urls=settings.allowed_return_urls,
         )
     )
-    sign_in = _sign_in(settings, database, data_keys, outbound, clock)
     app.include_router(
         signin.router(
-            public_url=settings.public_url, sign_in=sign_in, sessions=sessions, subjects=subjects, cookies=cookies
+            public_url=public_url,
+            sign_in=_sign_in(settings, ground.database, ground.data_keys, ground.outbound, ground.clock),
+            sessions=sessions,
+            subjects=ground.subjects,
+            cookies=cookies,
         )
     )
     app.include_router(
         page.router(
-            public_url=settings.public_url,
+            public_url=public_url,
             environment=page.templates(),
             sessions=sessions,
-            subjects=subjects,
+            subjects=ground.subjects,
             accounts=rendered,
             revoke=revoke,
-            providers=providers,
-            clients=clients,
-            default_client=settings.default_client,
+            providers=ground.providers,
+            clients=ground.clients,
+            default_client=default_client,
             cookies=cookies,
         )
     )
-    app.include_router(
-        audit.router(database=database, subjects=subjects, operators=bearer.Operators(tokens=operator_tokens), log=log)
-    )
-    app.include_router(metadata.router(public_url=settings.public_url, keys=keys))
-    app.include_router(health.router(database=database))
-    for work in (revoke.run, connect.sweep, refusals.run):
-        task = asyncio.create_task(work())
-        stack.push_async_callback(_stop, task)
 
 
 def _sign_in(

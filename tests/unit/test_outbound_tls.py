@@ -27,7 +27,7 @@ class TlsServer:
     """Proves `provider.test`, answers `hello`, and remembers which names were asked for."""
 
     port: int = 0
-    trust: ssl.SSLContext = field(default_factory=lambda: ssl.create_default_context(cadata=None))
+    trust: ssl.SSLContext = field(default_factory=lambda: ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
     names: list[str | None] = field(default_factory=list)
     heads: list[bytes] = field(default_factory=list)
 

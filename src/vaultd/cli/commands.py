@@ -64,7 +64,9 @@ def dev(
         Path | None, typer.Option(help="A folder to keep the data in; without it they are gone at the end.")
     ] = None,
 ) -> None:
-    """Run a sandbox to work against: PostgreSQL, the vault, an issuer, three providers and an agent.
+    """Run a sandbox to work against, until Ctrl-C.
+
+    It has a PostgreSQL, the vault, an issuer, three OAuth providers and an agent, all on this machine.
 
     Example: vaultd dev --port 9000
     """
@@ -76,7 +78,9 @@ def dev(
 
 @app.command()
 def demo() -> None:
-    """Live through the whole story once: connect, exchange, audit, disconnect. Exits with 1 if a step is wrong.
+    """Tell the whole story once, on real parts.
+
+    Connect, exchange, call, audit, verify, disconnect. Exits with 1 if a step is not as it should be.
 
     Example: vaultd demo
     """
@@ -88,7 +92,9 @@ def demo() -> None:
 
 @app.command()
 def migrate(*, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
-    """Bring the database to this version's schema, as the owner that migration_database_url names.
+    """Bring the database to this version's schema.
+
+    Works as the role of migration_database_url, or of database_url where there is none.
 
     Example: vaultd migrate --config /etc/vaultd.toml
     """
@@ -108,7 +114,9 @@ def migrate(*, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = Fals
 
 @app.command()
 def check(*, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
-    """Check the configuration, the database, the keys and the providers' endpoints. Shows no secret.
+    """Check configuration, database, keys and endpoints.
+
+    Shows no secret. Exits with 1 if something is not as it must be; warnings are no reason.
 
     Example: vaultd check --json
     """

@@ -79,6 +79,6 @@ def verify(*, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False
     else:
         for finding in report.findings:
             typer.echo(finding)
-        verdict = f"{len(report.findings)} findings." if report.findings else "None is missing, none was altered."
-        typer.echo(f"{report.events} events in {report.lanes} lanes, {report.open_lanes} of them open. {verdict}")
+        verdict = f"Findings: {len(report.findings)}." if report.findings else "No event is missing, none was altered."
+        typer.echo(f"Events: {report.events}. Lanes: {report.lanes}, open: {report.open_lanes}. {verdict}")
     raise typer.Exit(1 if report.findings else 0)

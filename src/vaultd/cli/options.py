@@ -23,4 +23,10 @@ def write_json(value: Mapping[str, Any] | list[Any]) -> None:
 
 def group(help_text: str) -> typer.Typer:
     """A group of commands that shows its help when it is called without one."""
-    return typer.Typer(help=help_text, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
+    return typer.Typer(
+        help=help_text,
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+    )

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 import re
-import sys
 from collections.abc import Callable
 
 from rich.console import Console
 
 from vaultd.errors import ConfigurationError
 from vaultd.sandbox.person import StepFailed
+from vaultd.telemetry import configure_logging
 
 HEADING = re.compile(r"^\n?\d+\. .*$|^\n?Every step.*$")
 
@@ -22,7 +21,7 @@ def tell(run: Callable[[Callable[[str], None]], None]) -> None:
         ConfigurationError: a part does not start, or a step is not as it should be.
     """
     # The servers' own notes about their requests would stand between the lines of the story.
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    configure_logging(level="warning", json=False)
     console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
 
     def say(text: str) -> None:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import sys
 from pathlib import Path
 
 import uvicorn
+from uvicorn._types import ASGIApplication
 from uvicorn.supervisors import Multiprocess
 
+from vaultd.app import from_environment
 from vaultd.cli.database import preflight
 from vaultd.cli.files import load_settings
 from vaultd.errors import ConfigurationError
+from vaultd.telemetry import configure_logging
 
 BACKLOG = 2048
 GRACE = 10
@@ -25,6 +29,7 @@ def run(config: Path, *, host: str, port: int, workers: int) -> None:
     Raises:
         VaultdError: the configuration, the database or the keys are not usable, or the port is taken.
     """
+    _log()
     settings = load_settings(config)
     bound = bind(host, port)
     try:
@@ -34,6 +39,16 @@ def run(config: Path, *, host: str, port: int, workers: int) -> None:
         _serve(bound, workers)
     finally:
         bound.close()
+
+
+def application() -> ASGIApplication:
+    """The app of VAULTD_CONFIG with its logs set up; each process that serves calls it once."""
+    _log()
+    return from_environment()
+
+
+def _log() -> None:
+    configure_logging(level=os.environ.get("VAULTD_LOG_LEVEL", "info"), json=not sys.stderr.isatty())
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -60,7 +75,7 @@ def bind(host: str, port: int) -> socket.socket:
 
 def _serve(bound: socket.socket, workers: int) -> None:
     config = uvicorn.Config(
-        "vaultd.app:from_environment",
+        "vaultd.cli.serving:application",
         factory=True,
         fd=bound.fileno(),
         workers=workers,

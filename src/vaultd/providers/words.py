@@ -15,6 +15,8 @@ from vaultd.terms import Secret
 _CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.:/-]{0,63}")
 _TOKEN_LIKE = re.compile(r"(?=[^\s'\"<>]{0,500}\d)[^\s'\"<>]{24,}|[^\s'\"<>]{40,}")
 """Error codes and words are long without a digit at times; tokens have one, or are longer still."""
+_SHORTEST_SECRET = 6
+"""Anything shorter is no secret, and taking it out would only spoil words."""
 _LONGEST_READ = 500
 _LONGEST_TOLD = 200
 _LONGEST_LABEL = 200
@@ -52,10 +54,10 @@ def label_text(value: object) -> str | None:
 
 
 def _without_tokens(text: str, sent: Collection[Secret]) -> str:
-    for secret in sent:
-        value = secret.reveal()
-        for written in (value, quote(value, safe=""), quote_plus(value)):
-            text = text.replace(written, "…") if written else text
+    for value in (secret.reveal() for secret in sent):
+        if len(value) >= _SHORTEST_SECRET:
+            for written in (value, quote(value, safe=""), quote_plus(value)):
+                text = text.replace(written, "…")
     return _TOKEN_LIKE.sub("…", text)
 
 

@@ -92,7 +92,9 @@ def meant(wrong: str, known: Collection[str], *, otherwise: str | None = None) -
 def from_validation(error: ValidationError) -> list[Mistake]:
     """What pydantic found, in our words. Its own quote values, which may be secret."""
     details = error.errors(include_url=False, include_input=False)
-    return [Mistake(_place(detail), _sentence(detail)) for detail in details]
+    # A default that depends on another key is not made while a key before it is mistaken: no mistake of its own.
+    found = [detail for detail in details if detail["type"] != "default_factory_not_called"]
+    return [Mistake(_place(detail), _sentence(detail)) for detail in found]
 
 
 def _place(detail: ErrorDetails) -> Place:

@@ -7,21 +7,17 @@ and `auth_session` are random, single-use, stored as hashes and good for ten min
 from __future__ import annotations
 
 import asyncio
-import hmac
 import secrets
-from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
-from urllib.parse import urlencode, urlsplit, urlunsplit
 from uuid import UUID
 
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
 from vaultd.audit.events import Decision, Draft, EventType
 from vaultd.audit.log import AuditLog, AuditTransaction
-from vaultd.clients.registry import Client
+from vaultd.connect.flow import Begun, Returned, Wish, error_url, refused, why_not, with_query
 from vaultd.connections import pending
 from vaultd.connections.grants import Brought, GrantStore
 from vaultd.connections.pending import Pending, digest
@@ -46,41 +42,6 @@ from vaultd.terms import Clock, Scopes, Secret
 LASTS = timedelta(minutes=10)
 SWEEP_EVERY = 60
 """Seconds between two looks for consents that nobody completed."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
-    """What an app asks the user to allow. `redirect_uri` was found in the client's list by the caller."""
-
-    client: Client
-    provider: str
-    redirect_uri: str
-    scopes: Scopes | None = None
-    state: str | None = None
-    code_challenge: str | None = None
-    params: Mapping[str, str] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """A consent that the app has begun; the browser takes the ticket, the app keeps the session."""
-
-    auth_session: str
-    ticket: str
-    expires_in: int
-
-
-@dataclass(frozen=True, slots=True)
-class Returned:
-    """What a provider's callback brought, not believed yet."""
-
-    provider: str
-    unverified_state: str
-    unverified_code: str | None
-    unverified_error: str | None
-    unverified_issuer: str | None
-    browser: str | None
-    session_subject: UUID | None
 
 
 class Connect:
@@ -173,7 +134,7 @@ class Connect:
             await pending.keep_grant(
                 connection, self._data_keys, waiting, grant=brought.to_json(), code_hash=digest(connect_code)
             )
-        return _with_query(waiting.redirect_uri, {"connect_code": connect_code, "state": waiting.private["state"]})
+        return with_query(waiting.redirect_uri, {"connect_code": connect_code, "state": waiting.private["state"]})
 
     async def complete(
         self,
@@ -203,7 +164,7 @@ class Connect:
             if taken is None:
                 raise ConsentRefused(reason="connect_code")
             brought = Brought.from_json(await pending.open_grant(transaction.connection, self._data_keys, taken))
-            outcome: UUID | str | None = _wrong(
+            outcome: UUID | str | None = why_not(
                 taken, subject, auth_session=auth_session, redirect_uri=redirect_uri, code_verifier=code_verifier
             )
             if outcome is None:
@@ -211,7 +172,7 @@ class Connect:
             if isinstance(outcome, str):
                 # B3: a grant that does not become its user's connection does not stay alive at the provider.
                 await self._grants.give_back(transaction, taken.provider, taken.subject_id, brought)
-                await transaction.append(_refused(draft, taken, outcome))
+                await transaction.append(refused(draft, taken, outcome))
             await pending.forget(transaction.connection, self._data_keys, taken)
         if isinstance(outcome, str):
             raise ConsentRefused(reason=outcome)
@@ -341,7 +302,7 @@ class Connect:
         async with self._log.transaction() as transaction:
             await pending.forget(transaction.connection, self._data_keys, waiting)
             await transaction.append(draft)
-        return _error_url(waiting, error)
+        return error_url(waiting, error)
 
     async def _complete_at_door(self, waiting: Pending, provider: Provider, brought: Brought) -> str:
         subject = await self._subjects.get(waiting.subject_id)
@@ -352,11 +313,11 @@ class Connect:
             outcome = await self._store(transaction, subject, provider, brought, draft)
             if isinstance(outcome, str):
                 await self._grants.give_back(transaction, waiting.provider, waiting.subject_id, brought)
-                await transaction.append(_refused(draft, waiting, outcome))
+                await transaction.append(refused(draft, waiting, outcome))
             await pending.forget(transaction.connection, self._data_keys, waiting)
         if isinstance(outcome, str):
-            return _error_url(waiting, outcome)
-        return _with_query(waiting.redirect_uri, {"connection": provider.name, "status": "connected"})
+            return error_url(waiting, outcome)
+        return with_query(waiting.redirect_uri, {"connection": provider.name, "status": "connected"})
 
     async def _store(
         self, transaction: AuditTransaction, subject: KnownSubject, provider: Provider, brought: Brought, draft: Draft
@@ -370,55 +331,3 @@ class Connect:
             brought=brought,
             draft=draft,
         )
-
-
-def _wrong(
-    taken: Pending, subject: KnownSubject, *, auth_session: str, redirect_uri: str, code_verifier: str | None
-) -> str | None:
-    """Why this completion is not the one that was begun."""
-    if taken.subject_id != subject.id:
-        return "foreign"
-    if taken.auth_session_hash != digest(auth_session):
-        return "auth_session"
-    if taken.redirect_uri != redirect_uri:
-        return "redirect_uri"
-    if taken.code_challenge is None:
-        return None
-    # RFC 7636 §4.6
-    if code_verifier is None or not hmac.compare_digest(
-        create_s256_code_challenge(code_verifier), taken.code_challenge
-    ):
-        return "code_verifier"
-    return None
-
-
-def _refused(draft: Draft, taken: Pending, reason: str) -> Draft:
-    return replace(
-        draft,
-        type=EventType.CONNECTION_REFUSED,
-        decision=Decision.REFUSED,
-        reason=reason,
-        connection=taken.provider,
-    )
-
-
-def _error_url(waiting: Pending, error: str) -> str:
-    sentence = _SENTENCES.get(error, "The provider did not allow it.")
-    query = {"error": error, "error_description": sentence}
-    if waiting.kind == "door":
-        return _with_query(waiting.redirect_uri, {"connection": waiting.provider, "status": "error", **query})
-    return _with_query(waiting.redirect_uri, {**query, "state": waiting.private["state"]})
-
-
-_SENTENCES = {
-    "access_denied": "You did not allow the connection.",
-    "temporarily_unavailable": "The provider cannot be reached right now. Try again later.",
-    "invalid_issuer": "The answer did not come from the provider that was asked.",
-    "account_limit": "Another account is connected already. Disconnect it first.",
-}
-
-
-def _with_query(url: str, members: dict[str, str | None]) -> str:
-    parts = urlsplit(url)
-    added = urlencode({name: value for name, value in members.items() if value is not None})
-    return urlunsplit(parts._replace(query="&".join(filter(None, [parts.query, added]))))

@@ -1,0 +1,8 @@
+"""Consent: begin, send the browser to the provider, take it back, complete. `flow` holds the rules of `recipe`."""
+
+from __future__ import annotations
+
+from vaultd.connect.flow import Begun, Returned, Wish
+from vaultd.connect.recipe import Connect
+
+__all__ = ["Begun", "Connect", "Returned", "Wish"]

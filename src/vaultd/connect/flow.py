@@ -1,0 +1,107 @@
+"""What passes through a consent, and the pure rules about it."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from urllib.parse import urlencode, urlsplit, urlunsplit
+from uuid import UUID
+
+from authlib.oauth2.rfc7636 import create_s256_code_challenge
+
+from vaultd.audit.events import Decision, Draft, EventType
+from vaultd.clients.registry import Client
+from vaultd.connections.pending import Pending, digest
+from vaultd.subjects.store import KnownSubject
+from vaultd.terms import Scopes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What an app asks the user to allow. `redirect_uri` was found in the client's list by the caller."""
+
+    client: Client
+    provider: str
+    redirect_uri: str
+    scopes: Scopes | None = None
+    state: str | None = None
+    code_challenge: str | None = None
+    params: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A consent that the app has begun; the browser takes the ticket, the app keeps the session."""
+
+    auth_session: str
+    ticket: str
+    expires_in: int
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """What a provider's callback brought, not believed yet."""
+
+    provider: str
+    unverified_state: str
+    unverified_code: str | None
+    unverified_error: str | None
+    unverified_issuer: str | None
+    browser: str | None
+    session_subject: UUID | None
+
+
+def why_not(
+    taken: Pending, subject: KnownSubject, *, auth_session: str, redirect_uri: str, code_verifier: str | None
+) -> str | None:
+    """Why this completion is not the one that was begun."""
+    if taken.subject_id != subject.id:
+        return "foreign"
+    if taken.auth_session_hash != digest(auth_session):
+        return "auth_session"
+    if taken.redirect_uri != redirect_uri:
+        return "redirect_uri"
+    if taken.code_challenge is None:
+        return None
+    # RFC 7636 §4.6
+    if code_verifier is None or not hmac.compare_digest(
+        create_s256_code_challenge(code_verifier), taken.code_challenge
+    ):
+        return "code_verifier"
+    return None
+
+
+def refused(draft: Draft, taken: Pending, reason: str) -> Draft:
+    """The event of a consent that does not become a connection."""
+    return replace(
+        draft,
+        type=EventType.CONNECTION_REFUSED,
+        decision=Decision.REFUSED,
+        reason=reason,
+        connection=taken.provider,
+    )
+
+
+def error_url(waiting: Pending, error: str) -> str:
+    """Where a failed consent leaves the browser: back at its app, with words for a person."""
+    sentence = _SENTENCES.get(error, "The provider did not allow it.")
+    query = {"error": error, "error_description": sentence}
+    if waiting.kind == "door":
+        return with_query(waiting.redirect_uri, {"connection": waiting.provider, "status": "error", **query})
+    return with_query(waiting.redirect_uri, {**query, "state": waiting.private["state"]})
+
+
+_SENTENCES = {
+    "access_denied": "You did not allow the connection.",
+    "temporarily_unavailable": "The provider cannot be reached right now. Try again later.",
+    "invalid_issuer": "The answer did not come from the provider that was asked.",
+    "account_limit": "Another account is connected already. Disconnect it first.",
+}
+
+
+def with_query(url: str, members: dict[str, str | None]) -> str:
+    """Add members to a URL's query; those that are None are left out."""
+    parts = urlsplit(url)
+    added = urlencode({name: value for name, value in members.items() if value is not None})
+    return urlunsplit(parts._replace(query="&".join(filter(None, [parts.query, added]))))

@@ -1,0 +1,67 @@
+"""A provider whose every answer a test decides, and a client that speaks to it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+
+from tests.unit.scripted_server import HOST, ScriptedServer, serve_scripted
+from vaultd.outbound import Outbound
+from vaultd.providers.config import ProviderConfig
+from vaultd.providers.oauth import OAuthClient
+from vaultd.providers.registry import Provider, Providers
+from vaultd.sandbox.servers import LoopbackServers
+from vaultd.terms import Secret
+
+CLIENT_ID, CLIENT_SECRET = "our app", "cl!ent s3cret+/="
+
+
+def provider_of(server: ScriptedServer, **changes: Any) -> Provider:
+    """A provider at this server, with these keys of its table changed."""
+    table: dict[str, Any] = {
+        "client_id": CLIENT_ID,
+        "client_secret": Secret(CLIENT_SECRET),
+        "authorization_endpoint": f"{server.url}/authorize?tenant=7",
+        "token_endpoint": f"{server.url}/token",
+        "revocation_endpoint": f"{server.url}/revoke",
+        "userinfo_endpoint": f"{server.url}/me",
+        "allow_private_hosts": [HOST],
+        **changes,
+    }
+    return Providers(configs={"acme": ProviderConfig.model_validate(table)}).get("acme")
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[LoopbackServers]:
+    with LoopbackServers() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def one_server(servers: LoopbackServers) -> ScriptedServer:
+    return serve_scripted(servers)
+
+
+@pytest.fixture
+def server(one_server: ScriptedServer) -> ScriptedServer:
+    one_server.seen.clear()
+    return one_server
+
+
+@pytest.fixture
+def provider(server: ScriptedServer) -> Provider:
+    return provider_of(server)
+
+
+@pytest.fixture(scope="module")
+async def outbound() -> AsyncIterator[Outbound]:
+    client = Outbound(connect_timeout=0.3, total_timeout=0.3, max_bytes=50_000)
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+def oauth(outbound: Outbound) -> OAuthClient:
+    return OAuthClient(outbound=outbound)

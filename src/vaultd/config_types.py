@@ -21,7 +21,7 @@ from vaultd.terms import Secret
 
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # RFC 6749 §3.3
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[?[0-9A-Fa-f:.]+\]?")
-_NATIVE_SCHEME = re.compile(r"[a-z][a-z0-9+-]*(\.[a-z0-9+-]+)+")  # RFC 8252 §7.1: a reversed domain name
+_NATIVE = re.compile(r"[a-z][a-z0-9+-]*(\.[a-z0-9+-]+)+:/[!-~]*")  # RFC 8252 §7.1
 
 HASH_PREFIX = "sha256:"
 
@@ -84,10 +84,9 @@ def check_endpoint(text: str, private_hosts: Collection[str] | None) -> str:
 
 
 def _redirect_target(text: str) -> str:
-    # RFC 9700 §2.6: plain http only to the user's own machine. RFC 8252 §7.1: a native app's own scheme has a dot,
-    # so that `javascript:` and `data:` are none.
-    scheme = text.partition(":")[0]
-    if _NATIVE_SCHEME.fullmatch(scheme) and text.isascii() and text.isprintable() and not set(text) & set(" \\#"):
+    # RFC 9700 §2.6: plain http only to the user's own machine. RFC 8252 §7.1: a native app's scheme is a reversed
+    # domain name; by its dot, `javascript:` and `data:` are none.
+    if _NATIVE.fullmatch(text) and not {"#", "\\"} & set(text):
         return text
     return check_web_url(text)
 

@@ -14,7 +14,7 @@ from vaultd.clients.credentials import PresentedCredentials
 from vaultd.clients.registry import Client, Clients
 from vaultd.connections.sealing import data_key_of, open_connection
 from vaultd.connections.uses import Uses
-from vaultd.errors import InteractionRequired, InvalidRequest, InvalidTarget, RequestRefused, SlowDown
+from vaultd.errors import InteractionRequired, InvalidRequest, InvalidTarget, RequestRefused, SlowDown, VaultdError
 from vaultd.keys.data_keys import DataKeys
 from vaultd.limits import Buckets, Rate, address_prefix
 from vaultd.policy import allowed_scopes, check_may_act, check_presenter
@@ -241,7 +241,7 @@ class Exchange:
             connection_metadata=opened.metadata,
         )
 
-    def _with_uri(self, error: RequestRefused, attempt: _Attempt) -> RequestRefused:
+    def _with_uri(self, error: VaultdError, attempt: _Attempt) -> VaultdError:
         if isinstance(error, InteractionRequired) and attempt.client is not None:
             query = {"client_id": str(attempt.client.id)}
             if attempt.request.scope:

@@ -117,8 +117,10 @@ class Refresher:
             provider = self._providers.get(row.provider)
             grant = await self._oauth.refresh(provider, refresh_token=opened.refresh_token)
         except (ProviderUnavailable, InvalidTarget) as error:
+            # C6: no usable answer does not mean that the provider did nothing.
+            unheard = isinstance(error, ProviderUnavailable) or row.intent_fence is not None
             async with self._database.transaction() as connection:
-                await store.give_lease_back(connection, row, fence=fence)
+                await store.give_lease_back(connection, row, fence=fence, keep_intent=unheard)
             retry_after = getattr(error, "retry_after", None) or 5
             return TemporarilyUnavailable(retry_after=retry_after, reason="provider_unavailable", detail=error.detail)
         except ProviderRefused as error:
@@ -130,7 +132,8 @@ class Refresher:
         if error.error != "invalid_grant":
             # The provider refuses us, not the user: a wrong client secret, say. The user's consent still stands.
             async with self._database.transaction() as connection:
-                await store.give_lease_back(connection, row, fence=fence)
+                unheard = row.intent_fence is not None
+                await store.give_lease_back(connection, row, fence=fence, keep_intent=unheard)
             return TemporarilyUnavailable(retry_after=30, reason=f"provider_{error.error}"[:64], detail=error.detail)
         # C3: final only if the row is still the one we asked with; `break_connection` compares under its lock.
         interrupted = row.intent_fence is not None

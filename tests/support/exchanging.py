@@ -38,14 +38,14 @@ async def exchange(vault: str, session_token: Secret, provider: str) -> httpx.Re
 
 
 async def events_of(world: World, kind: str, connection: str) -> list[dict[str, Any]]:
-    """Committed events of one type at one provider, newest first, as rows."""
+    """Committed events of one type at one provider, newest first."""
     database = Database(world.settings.database_url, pool_size=1)
     try:
         async with database.transaction() as opened:
             rows, _ = await read.page(opened, read.Query(type=kind, connection=connection, limit=1000))
     finally:
         await database.aclose()
-    return rows
+    return [read.render(row, None) for row in rows]
 
 
 def make_healthy(provider: SandboxProvider) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs
@@ -120,3 +121,15 @@ def serve_scripted(servers: LoopbackServers) -> ScriptedServer:
     server = ScriptedServer()
     server.url = servers.serve(server)
     return server
+
+
+class Names:
+    """A name service that says what it is told, and counts."""
+
+    def __init__(self, *answers: Sequence[str]) -> None:
+        self._answers = itertools.cycle(answers)
+        self.asked: list[str] = []
+
+    async def __call__(self, host: str, port: int) -> Sequence[str]:
+        self.asked.append(host)
+        return next(self._answers)

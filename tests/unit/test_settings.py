@@ -142,7 +142,7 @@ class TestTheWholeFile:
     @pytest.mark.parametrize(
         ("content", "start"),
         [
-            (b'a = "', "the file: not TOML: "),
+            (b'a = "', "end of document: not TOML: "),
             (b"a = 1\na = 2\n", "line 2, column 6: not TOML: Cannot overwrite a value"),
             (b"[keys\n", "line 1, column 6: not TOML: "),
             (b'a = "\xff"', "byte 5 is not UTF-8; save the file as UTF-8"),

@@ -1,0 +1,1 @@
+"""Black-box tests over real loopback HTTP: nothing is patched, everything answers as in service."""

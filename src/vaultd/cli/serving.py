@@ -57,7 +57,8 @@ def bind(host: str, port: int) -> socket.socket:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[
             0
         ]
-        bound = socket.socket(family, kind)
+        # The protocol is named, because asyncio sends small answers at once only on sockets that say they are TCP.
+        bound = socket.socket(family, kind, socket.IPPROTO_TCP)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     except OSError as error:
         raise ConfigurationError(f"The address {host} cannot be used: {error.strerror}.") from None

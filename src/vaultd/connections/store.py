@@ -180,12 +180,13 @@ async def store_refreshed(
     return (await connection.execute(statement)).first() is not None
 
 
-async def give_lease_back(connection: AsyncConnection, row: ConnectionRow, *, fence: int) -> None:
-    """End a lease whose call changed nothing at the provider."""
+async def give_lease_back(connection: AsyncConnection, row: ConnectionRow, *, fence: int, keep_intent: bool) -> None:
+    """End a lease that stored nothing. The intent stays where the provider may have rotated unheard."""
+    forgotten = {} if keep_intent else {"intent_fence": None, "intent_at": None}
     await connection.execute(
         update(connections_table)
         .where(_c.id == row.id, _c.lease_fence == fence)
-        .values(lease_owner=None, lease_until=None, intent_fence=None, intent_at=None)
+        .values(lease_owner=None, lease_until=None, **forgotten)
     )
 
 

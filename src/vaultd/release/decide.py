@@ -10,7 +10,7 @@ from typing import Literal
 from vaultd.audit.events import Decision, Draft, EventType
 from vaultd.audit.subject_key import SubjectKey
 from vaultd.connections.table import ConnectionRow
-from vaultd.errors import InteractionRequired, RequestRefused, TemporarilyUnavailable
+from vaultd.errors import CannotOpen, InteractionRequired, RequestRefused, TemporarilyUnavailable
 from vaultd.policy import check_delivery
 from vaultd.terms import ProviderName, Scopes, SubjectId
 
@@ -50,7 +50,7 @@ class Allowed:
 class Refused:
     """Nothing leaves; the event with the reason is committed."""
 
-    error: RequestRefused
+    error: RequestRefused | CannotOpen
     draft: Draft
 
 
@@ -81,9 +81,10 @@ class Judge:
                     return Stale(row)
                 if row.expires_at is not None and row.expires_at <= now:
                     raise ask.refresh_failed
-        except RequestRefused as error:
+            label = self.label_of(row)
+        except (RequestRefused, CannotOpen) as error:
+            # A row that does not open was moved or altered: nothing leaves, and the log says so.
             return Refused(error, replace(ask.event, decision=Decision.REFUSED, type=REFUSED, reason=error.reason))
-        label = self.label_of(row)
         draft = replace(
             ask.event,
             scopes=row.granted_scopes,

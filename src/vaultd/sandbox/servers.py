@@ -52,7 +52,8 @@ class Listener:
 
 def listen(port: int = 0) -> Listener:
     """Bind a loopback port, any free one by default. Raises `ConfigurationError` when it is taken."""
-    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # The protocol is named, because asyncio sends small answers at once only on sockets that say they are TCP.
+    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((HOST, port))

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from tests.unit.scripted_server import HOST, ScriptedServer, serve_scripted
+from vaultd.errors import ProviderRefused, ProviderUnavailable
 from vaultd.outbound import Outbound
 from vaultd.providers.config import ProviderConfig
-from vaultd.providers.oauth import OAuthClient
+from vaultd.providers.oauth import Grant, OAuthClient
 from vaultd.providers.registry import Provider, Providers
 from vaultd.sandbox.servers import LoopbackServers
 from vaultd.terms import Secret
 
 CLIENT_ID, CLIENT_SECRET = "our app", "cl!ent s3cret+/="
+NOW = datetime(2030, 1, 1, 12, 0, 0, tzinfo=UTC)
+SENT = Secret("refresh/s3cret+one=")
+GOOD: dict[str, Any] = {"access_token": "at-1", "token_type": "bearer"}
+
+Call = Callable[[], Awaitable[Any]]
 
 
 def provider_of(server: ScriptedServer, **changes: Any) -> Provider:
@@ -64,4 +71,21 @@ async def outbound() -> AsyncIterator[Outbound]:
 
 @pytest.fixture
 def oauth(outbound: Outbound) -> OAuthClient:
-    return OAuthClient(outbound=outbound)
+    return OAuthClient(outbound=outbound, clock=lambda: NOW)
+
+
+@pytest.fixture
+def refresh(oauth: OAuthClient, provider: Provider) -> Callable[[], Awaitable[Grant]]:
+    return lambda: oauth.refresh(provider, refresh_token=SENT)
+
+
+async def refused(call: Call) -> ProviderRefused:
+    with pytest.raises(ProviderRefused) as caught:
+        await call()
+    return caught.value
+
+
+async def unavailable(call: Call) -> ProviderUnavailable:
+    with pytest.raises(ProviderUnavailable) as caught:
+        await call()
+    return caught.value

@@ -1,0 +1,98 @@
+"""Errors of providers, over the wire (security C2): what is final, when to come back, and nothing secret in them."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.providers.conftest import CLIENT_SECRET, GOOD, SENT, Call, provider_of, refused, unavailable
+from tests.unit.scripted_server import ScriptedServer
+from vaultd.errors import ProviderError
+from vaultd.providers.oauth import OAuthClient
+from vaultd.terms import Secret
+
+
+class TestErrors:
+    @pytest.mark.parametrize("given", [None, "", False, 0])
+    async def test_an_error_that_is_none(self, given: object, refresh: Call, server: ScriptedServer) -> None:
+        server.answers_json({**GOOD, "error": given})
+        assert (await refresh()).access_token == Secret("at-1")
+
+    async def test_nested(self, refresh: Call, server: ScriptedServer) -> None:
+        server.answers_json({"error": {"message": "Expired", "type": "OAuthException", "code": 190}}, status=400)
+        assert (await refused(refresh)).error == "OAuthException"
+
+    @pytest.mark.parametrize(
+        "given", [7, ["x"], {"code": 1}, "with space", "line\nbreak", "x" * 65, "ghr_" + "a1" * 18, SENT.reveal()]
+    )
+    async def test_unfit_to_be_repeated(self, given: object, refresh: Call, server: ScriptedServer) -> None:
+        server.answers_json({"error": given}, status=400)
+        assert (await refused(refresh)).error == "unknown_error"
+
+    async def test_the_client_secret_is_not_repeated(self, refresh: Call, server: ScriptedServer) -> None:
+        text = f"client_secret {CLIENT_SECRET} is wrong"
+        server.answers_json({"error": "invalid_client", "error_description": text}, status=401)
+        error = await refused(refresh)
+        assert (error.error, error.detail) == ("invalid_client", "client_secret … is wrong")
+
+    @pytest.mark.parametrize("text", [7, ["x"], "x " * 400])
+    async def test_an_unusual_description_is_left_out(
+        self, text: object, refresh: Call, server: ScriptedServer
+    ) -> None:
+        server.answers_json({"error": "invalid_grant", "error_description": text}, status=400)
+        assert (await refused(refresh)).detail == ""
+
+    async def test_a_description_stays_on_one_line(self, refresh: Call, server: ScriptedServer) -> None:
+        server.answers_json({"error": "invalid_grant", "error_description": "a\r\nb\x1b[31m\u202ec"}, status=400)
+        assert (await refused(refresh)).detail == "ab[31mc"
+
+    @pytest.mark.parametrize("status", [400, 401, 403, 404, 422])
+    async def test_json_without_an_error(self, status: int, refresh: Call, server: ScriptedServer) -> None:
+        server.answers_json({**GOOD, "message": "Not Found"}, status=status)
+        await unavailable(refresh)
+
+    async def test_a_refused_address_is_an_outage(self, oauth: OAuthClient, server: ScriptedServer) -> None:
+        provider = provider_of(server, token_endpoint="https://10.0.0.1/token")
+        error = await unavailable(lambda: oauth.refresh(provider, refresh_token=SENT))
+        assert "address_refused" in error.detail
+
+    async def test_no_cause_is_kept_that_might_quote_the_answer(self, refresh: Call, server: ScriptedServer) -> None:
+        server.answers(b'{"access_token": "at-1"')
+        error: BaseException | None = await unavailable(refresh)
+        while error is not None:
+            assert "at-1" not in repr(error)
+            assert isinstance(error, ProviderError)
+            error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+
+
+class TestRetryAfter:
+    @pytest.mark.parametrize(
+        ("given", "seconds"),
+        [
+            ("7", 7),
+            ("0", 0),
+            (" 12 ", 12),
+            ("Tue, 01 Jan 2030 12:01:30 GMT", 90),
+            ("Tuesday, 01-Jan-30 12:01:30 GMT", 90),
+            ("Tue Jan  1 12:01:30 2030", 90),
+            ("Tue, 01 Jan 2030 11:00:00 GMT", 0),
+            ("99999999999", 86_400),
+            ("Tue, 01 Jan 2040 12:00:00 GMT", 86_400),
+            ("-5", None),
+            ("1.5", None),
+            ("soon", None),
+            ("Tue, 99 Foo 2030 99:99:99 GMT", None),
+        ],
+    )
+    async def test_seconds_or_a_date(
+        self, given: str, seconds: int | None, refresh: Call, server: ScriptedServer
+    ) -> None:
+        """RFC 9110 §10.2.3, all three ways to write a date."""
+        server.answers(b"", status=503, Retry_After=given)
+        assert (await unavailable(refresh)).retry_after == seconds
+
+    @pytest.mark.parametrize("status", [403, 429, 503])
+    async def test_beside_any_status_that_is_not_final(
+        self, status: int, refresh: Call, server: ScriptedServer
+    ) -> None:
+        server.answers_json({"message": "secondary rate limit"}, status=status, Retry_After="60")
+        assert (await unavailable(refresh)).retry_after == 60

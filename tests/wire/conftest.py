@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import pytest_asyncio
+
+from tests.wire.vault import App, Vault
+from vaultd.sandbox.world import World, start_world
+
+
+@pytest.fixture(scope="session")
+def world() -> Iterator[World]:
+    """The whole sandbox on loopback ports, one for the whole run."""
+    with start_world() as running:
+        yield running
+
+
+@pytest_asyncio.fixture(scope="session")
+async def vault(world: World) -> AsyncIterator[Vault]:
+    async with Vault(world) as speaking:
+        yield speaking
+
+
+@pytest_asyncio.fixture
+async def app(world: World) -> AsyncIterator[App]:
+    """An app of a user whom nobody else has."""
+    async with App(world) as speaking:
+        yield speaking
+
+
+@pytest_asyncio.fixture
+async def other_app(world: World) -> AsyncIterator[App]:
+    """The same app of another user."""
+    async with App(world) as speaking:
+        yield speaking

@@ -243,6 +243,6 @@ class TestTheCatalogue:
         assert [mistake.text for mistake in inherited.mistakes] == ['is not in the catalogue; did you mean "github"?']
 
     def test_a_grant_for_an_entry_without_a_table(self) -> None:
-        document = {"clients": {"agent": {"providers": {"github": []}}}}
+        document: dict[str, Any] = {"clients": {"agent": {"providers": {"github": []}}}}
         (mistake,) = check_references(document, self.CATALOGUE)
         assert mistake.text == "is in the catalogue only; write [providers.github] with your app's client_id"

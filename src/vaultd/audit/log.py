@@ -87,11 +87,19 @@ class AuditLog:
 
     async def close(self) -> None:
         """Record the end of this process's lanes, so that a missing tail shows."""
-        for _ in range(self._lanes):
-            lane = await self._free.get()
-            if lane is not None:
-                await self._close_lane(lane)
-            self._free.put_nowait(None)
+        # All are taken before the first is closed: the queue gives back the newest first.
+        taken = [await self._free.get() for _ in range(self._lanes)]
+        try:
+            for lane in taken:
+                if lane is not None:
+                    await self._close_lane(lane)
+            given_up = set(self._given_up)
+            async with self._database.transaction() as connection:
+                await self._close_unfinished(connection, given_up)
+            self._given_up -= given_up
+        finally:
+            for _ in taken:
+                self._free.put_nowait(None)
 
     async def _lane_for_now(self, lane: Lane | None) -> Lane:
         period = self._clock().astimezone(UTC).date().replace(day=1)
@@ -100,18 +108,22 @@ class AuditLog:
         if lane is not None:
             await self._close_lane(lane)
         fresh = Lane(writer=uuid4(), period=period, chain_key=self._keyring.active("chain"))
+        given_up = set(self._given_up)
         async with self._database.transaction() as connection:
             await connection.execute(text("SELECT vaultd_ensure_partition(:period)"), {"period": period})
             await connection.execute(
                 insert(lanes_table).values(writer=fresh.writer, period=period, opened_at=self._clock())
             )
-            # How far a given up lane came is not known, so it is closed without a last number.
-            for writer in self._given_up:
-                await connection.execute(
-                    update(lanes_table).where(lanes_table.c.writer == writer).values(closed_at=self._clock())
-                )
-        self._given_up.clear()
+            await self._close_unfinished(connection, given_up)
+        self._given_up -= given_up
         return fresh
+
+    async def _close_unfinished(self, connection: AsyncConnection, writers: set[UUID]) -> None:
+        """How far a given up lane came is not known, so it is closed without a last number."""
+        if writers:
+            await connection.execute(
+                update(lanes_table).where(lanes_table.c.writer.in_(writers)).values(closed_at=self._clock())
+            )
 
     async def _close_lane(self, lane: Lane) -> None:
         async with self._database.transaction() as connection:

@@ -6,7 +6,6 @@ import json as jsonlib
 import logging
 import sys
 from contextlib import AbstractContextManager, suppress
-from typing import TextIO
 
 import structlog
 from structlog.contextvars import bound_contextvars, merge_contextvars
@@ -68,7 +67,7 @@ def _formatter(shared: list[Processor], *, json: bool) -> ProcessorFormatter:
 
 
 def _route_standard_library(level: int, formatter: logging.Formatter) -> None:
-    handler = _Handler(sys.stderr)
+    handler = _Handler()
     handler.setFormatter(formatter)
     root = logging.getLogger()
     root.handlers = [handler]
@@ -84,12 +83,17 @@ def _route_standard_library(level: int, formatter: logging.Formatter) -> None:
     logging.getLogger("uvicorn.access").disabled = True
 
 
-class _Handler(logging.StreamHandler[TextIO]):
+class _Handler(logging.Handler):
     """To standard error. A line that cannot be formatted is named, not dumped with its arguments."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            sys.stderr.write(self.format(record) + "\n")
+        except Exception:  # noqa: BLE001 - a log line must not end what it tells about
+            self.handleError(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name that logging calls
         line = {"event": "a log line could not be written", "level": "error", "logger": record.name}
         # A standard error that is closed leaves nobody to tell.
         with suppress(OSError, ValueError):
-            self.stream.write(jsonlib.dumps(line | {"line": record.lineno}) + "\n")
-            self.flush()
+            sys.stderr.write(jsonlib.dumps(line | {"line": record.lineno}) + "\n")

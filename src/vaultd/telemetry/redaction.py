@@ -64,7 +64,11 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?i)\b((?:set-)?cookie:\s*).*"), rf"\1{HIDDEN}"),
     (re.compile(r"(://)[^/\s@]*:[^/\s]*@"), rf"\1{HIDDEN}@"),
     (re.compile(r"(/[^\s?'\"]*)\?[^\s'\"?]*=[^\s'\"]*"), rf"\1?{HIDDEN}"),
-    (re.compile(rf"(?i)(['\"](?:{_PARAMETERS}|code|state|ticket)['\"]\s*:\s*)(['\"]).*?(?:\2|$)"), rf"\1{HIDDEN}"),
+    # JSON, also within JSON, and cut off.
+    (
+        re.compile(rf"(?i)\b((?:{_PARAMETERS}|code|state|ticket)\\*['\"]\s*:\s*)b?\\*(['\"]).*?(?:\2|$)"),
+        rf"\1{HIDDEN}",
+    ),
     (re.compile(rf"(?i)\b({_PARAMETERS}|code|state|ticket)=(?:'[^']*'|\"[^\"]*\"|[^\s&,;)\]}}]+)"), rf"\1={HIDDEN}"),
     (re.compile(rf"(?i)\b({_PARAMETERS}):\s*[^\s,;]{{12,}}"), rf"\1: {HIDDEN}"),
     (re.compile(r"\b(?:gh[opusr]_|github_pat_|xox[a-z]-|ya29\.|sk-|glpat-|shp[a-z]{2}_)[A-Za-z0-9._~+/-]{8,}"), HIDDEN),

@@ -32,9 +32,7 @@ class House:
         self.keyring = keyring
         self.data_keys = DataKeys(keyring)
         self.log = AuditLog(database=database, keyring=keyring, clock=self.clock)
-        self.subjects = SubjectStore(
-            database=database, keyring=keyring, data_keys=self.data_keys, clock=self.clock
-        )
+        self.subjects = SubjectStore(database=database, keyring=keyring, data_keys=self.data_keys, clock=self.clock)
         self.grants = GrantStore(keyring=keyring, data_keys=self.data_keys, clock=self.clock)
 
     async def subject(self, name: str = "alice") -> KnownSubject:

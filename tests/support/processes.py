@@ -94,7 +94,7 @@ def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> 
         if process.poll() is not None:
             break
         try:
-            if httpx.get(f"{url}/ready", trust_env=False).status_code == httpx.codes.OK:
+            if httpx.get(f"{url}/health/ready", trust_env=False).status_code == httpx.codes.OK:
                 return
         except httpx.TransportError:
             pass

@@ -164,7 +164,7 @@ async def disconnected(there: Joined, account: str, token: str) -> None:
     async with there.api() as api:
         assert (await api.delete(f"accounts/{account}")).status_code == 204
     refused = await there.exchange()
-    assert (refused.status_code, refused.json()["reason"]) == (400, "not_connected")
+    assert (refused.status_code, refused.json()["reason"]) == (400, "reconnect_required")
     # Well before the token's own end, so that it is the revocation which ended it.
     async with asyncio.timeout(TTL - 1):
         while (await there.userinfo(token)).status_code != 401:

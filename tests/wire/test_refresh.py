@@ -67,7 +67,9 @@ def assert_reconnect(answer: httpx.Response) -> None:
     assert "/auth/connect/google" in answer.json()["connect_uri"]
 
 
-async def test_a_stale_token_is_refreshed_and_the_rotation_is_stored(refreshing: World, google: SandboxProvider) -> None:
+async def test_a_stale_token_is_refreshed_and_the_rotation_is_stored(
+    refreshing: World, google: SandboxProvider
+) -> None:
     user = await connected(refreshing, ttl=STALE)
     before = len(await events_of(refreshing, "token.refreshed", "google"))
     google.grants.ttl = STALE

@@ -11,6 +11,7 @@ import httpx
 import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey
+from joserfc.jws import JWSRegistry
 
 from tests.wire.vault import ACCESS_TOKEN, App, Vault, fresh, query_of
 from vaultd.sandbox.dev_config import BRIEFING_AGENT, SAMPLE_AGENT
@@ -58,7 +59,7 @@ def _headed(**header: object) -> Make:
         key = world.issuer._keys[-1]  # noqa: SLF001 - only the issuer's own key makes the header what is refused
         whole = {"alg": "ES256", "kid": key.kid, "typ": "at+jwt", **header}
         signed = f"{_encoded(whole)}.{_encoded(_claims(world))}"
-        signature = ECAlgorithm.sign(signed.encode(), key)
+        signature = JWSRegistry(algorithms=["ES256"]).get_alg("ES256").sign(signed.encode(), key)
         return f"{signed}.{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}"
 
     return make
@@ -225,7 +226,7 @@ async def test_the_shortest_request_works_as_written(vault: Vault, app: App) -> 
 
 async def test_other_ways_to_ask_work_too(vault: Vault, app: App) -> None:
     await app.connect()
-    resource = f"{vault.world.places.providers['github']}/user"
+    resource = f"{vault.world.places.providers['github']}/"
     _check_token(await vault.exchange(app.session_token))
     _check_token(await vault.exchange(app.session_token, requested_token_type=None))
     _check_token(await vault.exchange(app.session_token, audience=None, resource=resource))

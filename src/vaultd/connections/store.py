@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Select, func, insert, or_, select, tuple_, update
+from sqlalchemy import RowMapping, Select, func, insert, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from vaultd.connections.sealing import PURPOSE, Opened, Place, seal_connection
@@ -39,12 +39,12 @@ async def get(connection: AsyncConnection, connection_id: UUID) -> ConnectionRow
 
 
 async def lock_for_release(
-    connection: AsyncConnection, wanted: Collection[tuple[UUID, str]], *, wait: bool
+    connection: AsyncConnection, wanted: Collection[tuple[UUID, str]]
 ) -> list[tuple[ConnectionRow, int]]:
     """Rows of these (subject, provider) pairs under a key share lock in id order, each with how many its pair has.
 
-    Storing refreshed tokens does not conflict with this lock, revocation does. Without `wait`, a row that is being
-    revoked is skipped, and the count tells.
+    Storing refreshed tokens does not conflict with this lock, revocation does. A row that is being revoked or renewed
+    is skipped, and the count tells.
     """
     twin = connections_table.alias()
     siblings = (
@@ -58,17 +58,35 @@ async def lock_for_release(
         .add_columns(siblings)
         .where(tuple_(_c.subject_id, _c.provider).in_(list(wanted)))
         .order_by(_c.id)
-        .with_for_update(read=True, key_share=True, of=connections_table, skip_locked=not wait)
+        .with_for_update(read=True, key_share=True, of=connections_table, skip_locked=True)
     )
-    rows = (await connection.execute(query)).mappings()
-    return [(ConnectionRow.from_mapping(row), row["siblings"]) for row in rows]
+    return [(ConnectionRow.from_mapping(row), row["siblings"]) for row in await _locked(connection, query)]
+
+
+async def exist(connection: AsyncConnection, pairs: Collection[tuple[UUID, str]]) -> set[tuple[UUID, str]]:
+    """Those (subject, provider) pairs that have rows, locked ones too."""
+    columns = (_c.subject_id, _c.provider)
+    query = select(*columns).distinct().where(tuple_(*columns).in_(list(pairs)))
+    return {(row.subject_id, row.provider) for row in await connection.execute(query)}
+
+
+async def _locked(connection: AsyncConnection, query: Select[Any]) -> Sequence[RowMapping]:
+    """The rows of a locking query, each with the data key that it has now.
+
+    A row that changed before we held it is shown as it is now, but what is joined to it as it was before: a data key
+    made meanwhile is missing. Now that the rows are held, they are read once more.
+    """
+    rows = (await connection.execute(query)).mappings().all()
+    if any(row["data_key_id"] is not None and row["wrapped_key"] is None for row in rows):
+        rows = (await connection.execute(query)).mappings().all()
+    return rows
 
 
 async def lock_for_revocation(connection: AsyncConnection, connection_id: UUID) -> ConnectionRow | None:
     """One row under the lock that stops every release of it until the caller commits."""
     query = select_rows().where(_c.id == connection_id).with_for_update(of=connections_table)
-    row = (await connection.execute(query)).mappings().first()
-    return ConnectionRow.from_mapping(row) if row else None
+    rows = await _locked(connection, query)
+    return ConnectionRow.from_mapping(rows[0]) if rows else None
 
 
 async def lock_account(
@@ -80,8 +98,8 @@ async def lock_account(
         .where(_c.subject_id == subject_id, _c.provider == provider, _c.account_ref == account_ref)
         .with_for_update(of=connections_table)
     )
-    row = (await connection.execute(query)).mappings().first()
-    return ConnectionRow.from_mapping(row) if row else None
+    rows = await _locked(connection, query)
+    return ConnectionRow.from_mapping(rows[0]) if rows else None
 
 
 async def connect(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from vaultd.audit.log import AuditLog
-from vaultd.connections.store import lock_for_release
+from vaultd.connections.store import exist, lock_for_release
 from vaultd.connections.table import ConnectionRow
 from vaultd.release.decide import Ask, Judge, Stale, Verdict
 from vaultd.terms import Clock
@@ -21,8 +21,8 @@ class Statement:
         self._judge = judge
         self._clock = clock
 
-    async def run(self, asks: Sequence[Ask], *, wait: bool) -> list[Verdict | None]:
-        """A verdict for each ask, in order; None where a row was locked by another and `wait` is off.
+    async def run(self, asks: Sequence[Ask]) -> list[Verdict | None]:
+        """A verdict for each ask, in order; None where a row is locked by another.
 
         Raises:
             TemporarilyUnavailable: nothing was committed, or it is not known; nobody gets a token.
@@ -31,15 +31,17 @@ class Statement:
             wanted = {(ask.subject_id, ask.provider) for ask in asks}
             found: dict[tuple[UUID, str], list[ConnectionRow]] = defaultdict(list)
             expected: dict[tuple[UUID, str], int] = {}
-            for row, siblings in await lock_for_release(transaction.connection, wanted, wait=wait):
+            for row, siblings in await lock_for_release(transaction.connection, wanted):
                 found[row.subject_id, row.provider].append(row)
                 expected[row.subject_id, row.provider] = siblings
+            unseen = wanted - expected.keys()
+            hidden = await exist(transaction.connection, unseen) if unseen else set()
             # Taken while the rows are held, so that no exchange is dated behind a revocation it preceded.
             now = self._clock()
             verdicts: list[Verdict | None] = []
             for ask in asks:
                 pair = (ask.subject_id, ask.provider)
-                complete = wait or (pair in expected and len(found[pair]) == expected[pair])
+                complete = pair not in hidden and len(found[pair]) == expected.get(pair, 0)
                 verdicts.append(self._judge.decide(ask, found[pair], now) if complete else None)
             drafts = [verdict.draft for verdict in verdicts if verdict is not None and not isinstance(verdict, Stale)]
             await transaction.append(*drafts)

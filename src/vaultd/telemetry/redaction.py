@@ -51,6 +51,7 @@ _PARAMETERS = (
     r"(?:[a-z]+_)?token|client_secret|secret|password|passwd|sslpassword|(?:client_)?assertion|code_verifier"
     r"|connect_code|auth_session|session_id|api_key|private_key|root_key"
 )
+# Each takes time in proportion to the text, whoever wrote it: no two repetitions in a row match the same character.
 _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*", re.DOTALL), HIDDEN),
     # RFC 7519: the header of a JWT starts with `{"`; one that was cut off is still one.
@@ -62,8 +63,8 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
         rf"\1{HIDDEN}",
     ),
     (re.compile(r"(?i)\b((?:set-)?cookie:\s*).*"), rf"\1{HIDDEN}"),
-    (re.compile(r"(://)[^/\s@]*:[^/\s]*@"), rf"\1{HIDDEN}@"),
-    (re.compile(r"(/[^\s?'\"]*)\?[^\s'\"?]*=[^\s'\"]*"), rf"\1?{HIDDEN}"),
+    (re.compile(r"(://)[^/\s@:]*:[^/\s]*@"), rf"\1{HIDDEN}@"),
+    (re.compile(r"\?[^\s'\"?=]*=[^\s'\"]*"), f"?{HIDDEN}"),
     # JSON, also within JSON, and cut off.
     (
         re.compile(rf"(?i)\b((?:{_PARAMETERS}|code|state|ticket)\\*['\"]\s*:\s*)b?\\*(['\"]).*?(?:\2|$)"),

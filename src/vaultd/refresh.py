@@ -34,7 +34,7 @@ from vaultd.providers.answers import Grant
 from vaultd.providers.oauth import OAuthClient
 from vaultd.providers.registry import Provider, Providers
 from vaultd.subjects.store import SubjectStore
-from vaultd.terms import Clock, Scopes
+from vaultd.terms import Clock
 
 LEASE = timedelta(seconds=15)
 """Longer than the provider's total timeout, so that a live owner never loses it."""
@@ -142,7 +142,7 @@ class Refresher:
 
     async def _store(self, row: ConnectionRow, fence: int, provider: Provider, opened: Opened, grant: Grant) -> None:
         now = self._clock()
-        scopes = row.granted_scopes if grant.scopes is None else Scopes(grant.scopes & row.granted_scopes)
+        scopes = row.granted_scopes if grant.scopes is None else grant.scopes
         refreshed = replace(
             opened,
             access_token=grant.access_token,

@@ -5,6 +5,7 @@ The migrations stand in `migrations/` of the repository, and inside the wheel as
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -26,6 +27,7 @@ def _config() -> Config:
     return config
 
 
+@cache
 def head() -> str:
     """The newest revision this version of vaultd knows."""
     revision = ScriptDirectory.from_config(_config()).get_current_head()
@@ -51,11 +53,10 @@ async def upgrade(connection: AsyncConnection) -> str:
 
 async def check(connection: AsyncConnection) -> None:
     """Raise `SchemaError` unless the schema is exactly at this version's head."""
-
-    def current(sync_connection: Connection) -> str | None:
-        return MigrationContext.configure(sync_connection).get_current_revision()
-
-    found = await connection.run_sync(current)
+    found = None
+    # Looked up first: a failing query would end the caller's transaction.
+    if (await connection.execute(text("SELECT to_regclass('alembic_version')"))).scalar_one() is not None:
+        found = (await connection.execute(text("SELECT version_num FROM alembic_version"))).scalar_one_or_none()
     if found != head():
         raise SchemaError(
             f"The database is at revision {found or 'none'}, and this version needs {head()}. Run `vaultd migrate`."

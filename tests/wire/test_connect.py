@@ -182,7 +182,9 @@ def github(world: World) -> SandboxProvider:
     return world.providers["github"]
 
 
-@pytest.mark.parametrize("fault", ["down", "nonsense", "html", "empty", "truncated", "error_in_200", "slow_down", "drop"])
+@pytest.mark.parametrize(
+    "fault", ["down", "nonsense", "html", "empty", "truncated", "error_in_200", "slow_down", "drop"]
+)
 async def test_b6_a_provider_that_fails_at_the_token_step_comes_back_as_an_error(
     app: App, github: SandboxProvider, fault: Fault
 ) -> None:

@@ -128,7 +128,8 @@ async def test_b4_sign_in_continues_only_here(world: World, back: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["nowhere", "github%00", "%00", "github?client_id=nobody", "github?client_id=%00", "github?scope=admin%3Aorg"]
+    "path",
+    ["nowhere", "github%00", "%00", "github?client_id=nobody", "github?client_id=%00", "github?scope=admin%3Aorg"],
 )
 async def test_a_door_that_leads_nowhere_is_400(world: World, signed_in: Browser, path: str) -> None:
     answer = await signed_in.http.get(f"{world.places.vault}/auth/connect/{path}")

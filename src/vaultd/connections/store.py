@@ -76,7 +76,7 @@ async def _locked(connection: AsyncConnection, query: Select[Any]) -> Sequence[R
     A row that changed before we held it is shown as it is now, but what is joined to it as it was before: a data key
     made meanwhile is missing. Now that the rows are held, they are read once more.
     """
-    rows = (await connection.execute(query)).mappings().all()
+    rows: Sequence[RowMapping] = (await connection.execute(query)).mappings().all()
     if any(row["data_key_id"] is not None and row["wrapped_key"] is None for row in rows):
         rows = (await connection.execute(query)).mappings().all()
     return rows

@@ -51,7 +51,7 @@ _PARAMETERS = (
     r"(?:[a-z]+_)?token|client_secret|secret|password|passwd|sslpassword|(?:client_)?assertion|code_verifier"
     r"|connect_code|auth_session|session_id|api_key|private_key|root_key"
 )
-# Each takes time in proportion to the text, whoever wrote it: no two repetitions in a row match the same character.
+# Each takes time in proportion to the text's length, whoever wrote the text.
 _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*", re.DOTALL), HIDDEN),
     # RFC 7519: the header of a JWT starts with `{"`; one that was cut off is still one.
@@ -59,15 +59,18 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?i)\b(bearer|basic|dpop)\s+[A-Za-z0-9._~+/=-]{6,}"), rf"\1 {HIDDEN}"),
     # Headers as libraries print them: pairs of bytes.
     (
-        re.compile(r"(?i)(b?['\"](?:[a-z-]*authorization|(?:set-)?cookie|location)['\"]\s*[,:]\s*)b?(['\"]).*?\2"),
+        re.compile(
+            r"(?i)(b?['\"](?:[a-z-]*authorization|(?:set-)?cookie|location)['\"]\s*[,:]\s*)b?(['\"]).*?(?:\2|$)",
+            re.DOTALL,
+        ),
         rf"\1{HIDDEN}",
     ),
     (re.compile(r"(?i)\b((?:set-)?cookie:\s*).*"), rf"\1{HIDDEN}"),
-    (re.compile(r"(://)[^/\s@:]*:[^/\s]*@"), rf"\1{HIDDEN}@"),
+    (re.compile(r"(://)[^/\s@:]*:[^\s'\"]{1,256}@"), rf"\1{HIDDEN}@"),
     (re.compile(r"\?[^\s'\"?=]*=[^\s'\"]*"), f"?{HIDDEN}"),
     # JSON, also within JSON, and cut off.
     (
-        re.compile(rf"(?i)\b((?:{_PARAMETERS}|code|state|ticket)\\*['\"]\s*:\s*)b?\\*(['\"]).*?(?:\2|$)"),
+        re.compile(rf"(?i)\b((?:{_PARAMETERS}|code|state|ticket)\\*['\"]\s*:\s*)b?\\*(['\"]).*?(?:\2|$)", re.DOTALL),
         rf"\1{HIDDEN}",
     ),
     (re.compile(rf"(?i)\b({_PARAMETERS}|code|state|ticket)=(?:'[^']*'|\"[^\"]*\"|[^\s&,;)\]}}]+)"), rf"\1={HIDDEN}"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
 from vaultd.clients.registry import Client, Clients
@@ -17,6 +17,8 @@ from vaultd.terms import Scopes
 from vaultd.web.cookies import Cookies
 
 Parameter = Annotated[str | None, Query(max_length=4096)]
+# PostgreSQL has no NUL in text: such a name would look like a failing database.
+Name = Annotated[str, Path(max_length=255, pattern=r"^[^\x00]+$")]
 
 
 def router(
@@ -43,7 +45,7 @@ def router(
     @routes.get("/auth/connect/{provider}")
     async def door(
         request: Request,
-        provider: str,
+        provider: Name,
         client_id: Parameter = None,
         return_to: Parameter = None,
         scope: Parameter = None,
@@ -84,7 +86,7 @@ def router(
     @routes.get("/auth/callback/{provider}")
     async def callback(
         request: Request,
-        provider: str,
+        provider: Name,
         state: Parameter = None,
         code: Parameter = None,
         error: Parameter = None,

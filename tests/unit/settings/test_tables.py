@@ -7,16 +7,11 @@ from typing import Any, ClassVar
 
 import pytest
 
-from tests.unit.settings_file import ACME, ISSUER, MINIMAL, load_text, one_line, report
+from tests.unit.settings.a_file import ACME, ISSUER, MINIMAL, load_text, one_line, report
 from vaultd.clients.config import ProviderGrant
 from vaultd.settings.crossrefs import check_references
 from vaultd.settings.inheritance import complete_providers
 from vaultd.terms import Secret
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "vaultd.toml"
 
 
 class TestIssuers:

@@ -232,7 +232,7 @@ class TestTimeAndConnection:
         client = Outbound(total_timeout=2, resolve=Names([HOST]))
         url = f"http://{NAME}:{server.port}/"
         stuck = [asyncio.create_task(client.request("GET", url, allow_private=NAMED)) for _ in range(200)]
-        while len(server.seen) < 64:  # noqa: ASYNC110 - the server is in another thread
+        while len(server.seen) < 64:
             await asyncio.sleep(0.01)
         assert (await client.request("GET", healthy.url, allow_private=NAMED)).body == b"well"
         assert not any(task.done() for task in stuck)

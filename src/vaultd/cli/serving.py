@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import uvicorn
-from uvicorn._types import ASGIApplication
 from uvicorn.supervisors import Multiprocess
 
 from vaultd.app import from_environment
@@ -41,7 +40,7 @@ def run(config: Path, *, host: str, port: int, workers: int) -> None:
         bound.close()
 
 
-def application() -> ASGIApplication:
+def application() -> object:
     """The app of VAULTD_CONFIG with its logs set up; each process that serves calls it once."""
     _log()
     return from_environment()
@@ -92,6 +91,6 @@ def _serve(bound: socket.socket, workers: int) -> None:
     if workers == 1:
         server.run(sockets=[bound])
     else:
-        Multiprocess(config, target=server.run, sockets=[bound]).run()
+        Multiprocess(config, sockets=[bound]).run()
     if workers == 1 and not server.started:
         raise ConfigurationError("vaultd did not start; the log says why.")

@@ -80,9 +80,10 @@ class AppUser:
     async def _consent(self, url: str) -> dict[str, list[str]]:
         """Sign in at the provider, allow, and give what the app's page was called with."""
         async with Browser(stop_at=(self._redirect_uri,)) as browser:
-            for click in (None, self._person.name, "Allow"):
-                page = await (browser.open(url) if click is None else browser.click(click))
+            page = await browser.open(url)
+            for button in (self._person.name, "Allow"):
                 expect(page.status < httpx.codes.BAD_REQUEST, f"The browser sees {page.status}: {page.text[:300]}")
+                page = await browser.click(button)
             expect(page.url.startswith(self._redirect_uri), f"The browser ended elsewhere: {page.text[:300]}")
             return parse_qs(urlsplit(page.url).query)
 

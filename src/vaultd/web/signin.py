@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import re
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Query, Request
@@ -16,6 +17,8 @@ from vaultd.web.consent import see_other
 from vaultd.web.cookies import Cookies
 
 Parameter = Annotated[str | None, Query(max_length=4096)]
+# One segment that begins with no dot: a browser resolves `..` before it asks.
+_OWN_PATH = re.compile(r"/connections|/auth/connect/[A-Za-z0-9_~-][A-Za-z0-9_.~-]*")
 
 
 def router(
@@ -66,9 +69,7 @@ def check_csrf(cookie: str | None, unverified_token: str) -> None:
 
 def own_path(target: str | None) -> str:
     """A path of our own to go on to; anything that could be a place elsewhere becomes `/connections` (B4)."""
-    if target is None or not target.startswith(("/connections", "/auth/connect/")):
-        return "/connections"
-    if not target.isprintable() or "\\" in target:
+    if target is None or not target.isprintable() or not _OWN_PATH.fullmatch(target.partition("?")[0]):
         return "/connections"
     return target
 

@@ -19,6 +19,7 @@ from vaultd.keys.envelope import Key, seal
 from vaultd.terms import Scopes, Subject
 
 CHAIN_KEY = uuid4()
+FIRST = UUID(int=1)
 AT = datetime(2030, 5, 17, 8, 0, 0, 120, tzinfo=UTC)
 
 
@@ -49,7 +50,7 @@ def subject_key(material: bytes = b"d" * 32) -> SubjectKey:
     return SubjectKey(Subject("https://login.example.com", "alice"), Key(UUID(int=7), material))
 
 
-def canonical(draft: Draft, event_id: UUID = UUID(int=1)) -> dict[str, Any]:
+def canonical(draft: Draft, event_id: UUID = FIRST) -> dict[str, Any]:
     members: dict[str, Any] = json.loads(draft.canonical(event_id=event_id, at=AT, chain_key=CHAIN_KEY))
     return members
 
@@ -66,9 +67,10 @@ def test_no_scopes_and_unknown_scopes_differ() -> None:
 def test_time_is_utc_with_microseconds() -> None:
     assert rfc3339(AT) == "2030-05-17T08:00:00.000120Z"
     assert rfc3339(AT.astimezone(timezone(timedelta(hours=9)))) == "2030-05-17T08:00:00.000120Z"
-    assert columns_of(Draft(type=EventType.KEY_ROTATED).canonical(event_id=uuid4(), at=AT, chain_key=CHAIN_KEY))[
-        "at"
-    ] == AT
+    assert (
+        columns_of(Draft(type=EventType.KEY_ROTATED).canonical(event_id=uuid4(), at=AT, chain_key=CHAIN_KEY))["at"]
+        == AT
+    )
 
 
 def test_private_members_are_nowhere_in_the_clear() -> None:

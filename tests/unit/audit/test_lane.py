@@ -76,20 +76,27 @@ async def test_two_processes_have_their_own_lanes(house: House) -> None:
 
 async def test_a_rollback_leaves_no_gap(house: House) -> None:
     await house.log.record(EXCHANGED)
-    with pytest.raises(Broken):
+
+    async def fail() -> None:
         async with house.log.transaction() as transaction:
             await transaction.append(EXCHANGED, EXCHANGED)
             raise Broken
+
+    with pytest.raises(Broken):
+        await fail()
     await house.log.record(EXCHANGED)
     assert list((await lanes(house.database)).values()) == [[1, 2]]
     assert (await house.verify()).findings == []
 
 
 async def test_a_change_and_its_event_fall_together(house: House) -> None:
-    with pytest.raises(TemporarilyUnavailable):
+    async def fail() -> None:
         async with house.log.transaction() as transaction:
             await transaction.append(EXCHANGED)
             await transaction.connection.execute(text("SELECT 1 / 0"))
+
+    with pytest.raises(TemporarilyUnavailable):
+        await fail()
     await house.log.record(EXCHANGED)
     assert [len(numbers) for numbers in (await lanes(house.database)).values()] == [1]
 

@@ -102,7 +102,7 @@ async def test_bytes_and_columns_edited_together(house: House, tamperer: Databas
     await do(
         tamperer,
         "UPDATE events SET client_id = 'other', bytes = convert_to(replace(convert_from(bytes, 'UTF8'),"
-        " '\"client_id\":\"agent\"', '\"client_id\":\"other\"'), 'UTF8') WHERE seq = 3",
+        ' \'"client_id":"agent"\', \'"client_id":"other"\'), \'UTF8\') WHERE seq = 3',
     )
     findings = (await house.verify()).findings
     assert len(findings) == 1
@@ -112,7 +112,7 @@ async def test_bytes_and_columns_edited_together(house: House, tamperer: Databas
 async def test_an_event_under_an_unknown_chain_key(house: House, tamperer: Database) -> None:
     await do(
         tamperer,
-        "UPDATE events SET bytes = convert_to(regexp_replace(convert_from(bytes, 'UTF8'), '\"key\":\"[^\"]*\"',"
+        'UPDATE events SET bytes = convert_to(regexp_replace(convert_from(bytes, \'UTF8\'), \'"key":"[^"]*"\','
         " '\"key\":\"' || gen_random_uuid() || '\"'), 'UTF8') WHERE seq = 3",
     )
     assert any("event 3: it names a chain key" in found for found in (await house.verify()).findings)

@@ -109,7 +109,11 @@ async def test_tokens_of_the_generation_before(house: House) -> None:
     assert (again.id, again.generation) == (before.id, 2)
     assert again.data_key_id != before.data_key_id
     assert opens(again, house.data_keys)
-    kept = {"access_token": before.access_token, "refresh_token": before.refresh_token, "account": before.account}
+    kept: dict[str, Any] = {
+        "access_token": before.access_token,
+        "refresh_token": before.refresh_token,
+        "account": before.account,
+    }
     assert not opens(replace(again, **kept), house.data_keys)
     async with house.database.transaction() as connection:
         assert before.data_key_id is not None
@@ -122,12 +126,15 @@ async def test_tokens_of_the_revision_before(house: House) -> None:
     key = data_key_of(row, house.data_keys)
     opened = replace(open_connection(key, row), access_token=Secret("refreshed"))
     async with house.database.transaction() as connection:
-        fence = await store.take_lease(
-            connection, row, owner=uuid4(), now=house.clock(), lasts=timedelta(seconds=30)
-        )
+        fence = await store.take_lease(connection, row, owner=uuid4(), now=house.clock(), lasts=timedelta(seconds=30))
         assert fence is not None
         assert await store.store_refreshed(
-            connection, row, key, fence=fence, granted_scopes=row.granted_scopes, expires_at=row.expires_at,
+            connection,
+            row,
+            key,
+            fence=fence,
+            granted_scopes=row.granted_scopes,
+            expires_at=row.expires_at,
             opened=opened,
         )
     refreshed = await house.row(row.id)

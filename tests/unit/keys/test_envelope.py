@@ -91,7 +91,16 @@ def test_it_does_not_open_in_another_place(elsewhere: bytes) -> None:
 
 
 def test_no_two_lists_of_fields_share_their_bytes() -> None:
-    lists: list[tuple[str | None, ...]] = [(), ("",), (None,), ("ab",), ("a", "b"), ("", "ab"), ("ab", ""), ("ab", None)]
+    lists: list[tuple[str | None, ...]] = [
+        (),
+        ("",),
+        (None,),
+        ("ab",),
+        ("a", "b"),
+        ("", "ab"),
+        ("ab", ""),
+        ("ab", None),
+    ]
     bounds = sorted(bind(*fields) for fields in lists)
     assert all(one != other for one, other in pairwise(bounds))
 

@@ -60,7 +60,7 @@ def test_a_dangling_link_is_not_followed(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(KeyringError, match="cannot be written|already"):
+    with pytest.raises(KeyringError, match=r"cannot be written|already"):
         generate_keyring_file(tmp_path / "file" / "keyring.json", now=system_clock())
 
 

@@ -16,14 +16,12 @@ from vaultd.audit.lane import events_table
 from vaultd.connections import store
 from vaultd.connections.sealing import data_key_of, open_account
 from vaultd.connections.table import ConnectionRow
-from vaultd.errors import CannotOpen, TemporarilyUnavailable
+from vaultd.errors import TemporarilyUnavailable
 from vaultd.release.decide import Allowed, Ask, Judge, Refused, Verdict
 from vaultd.release.queue import Counter
 from vaultd.release.statement import Statement
 from vaultd.subjects.store import KnownSubject
 from vaultd.terms import ProviderName, Scopes
-
-POISON = "a row that does not open"
 
 
 class Room:
@@ -38,7 +36,7 @@ class Room:
 
     def _label(self, row: ConnectionRow) -> str:
         if row.id in self.poisoned:
-            raise CannotOpen(detail=POISON)
+            raise ZeroDivisionError
         return open_account(data_key_of(row, self.house.data_keys), row)[1]
 
     def ask(self, known: KnownSubject, provider: str = "github") -> Ask:
@@ -194,7 +192,7 @@ async def test_a_poisoned_ask_fails_alone(room: Room) -> None:
     room.poisoned = {known[2][1]}
     tasks = [room.release(one) for one, _ in known]
     results = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 5)
-    assert [type(result) for result in results] == [Allowed, Allowed, CannotOpen, Allowed]
+    assert [type(result) for result in results] == [Allowed, Allowed, ZeroDivisionError, Allowed]
     assert await room.written(EventType.TOKEN_EXCHANGED) == 3
     assert (await room.house.verify()).findings == []
 
@@ -208,7 +206,7 @@ async def test_who_went_away_before_is_not_served(room: Room) -> None:
     assert isinstance(await soon(stays), Allowed)
     with pytest.raises(asyncio.CancelledError):
         await gone
-    assert await room.written(EventType.TOKEN_EXCHANGED) <= 2
+    assert await room.written(EventType.TOKEN_EXCHANGED) == 1
     await room.counter.drain()
 
 
@@ -241,5 +239,5 @@ async def test_draining_answers_everybody(room: Room) -> None:
     tasks = [room.release(one) for _ in range(50)]
     await asyncio.sleep(0)
     await room.counter.drain()
-    assert all(task.done() or task.get_coro() is not None for task in tasks)
-    assert all(isinstance(await soon(task), Allowed) for task in tasks)
+    verdicts = [await asyncio.wait_for(task, 0.5) for task in tasks]
+    assert all(isinstance(verdict, Allowed) for verdict in verdicts)

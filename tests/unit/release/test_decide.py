@@ -12,7 +12,7 @@ import pytest
 from vaultd.audit.events import Decision, Draft, EventType
 from vaultd.audit.subject_key import SubjectKey
 from vaultd.connections.table import ConnectionRow
-from vaultd.errors import InteractionRequired
+from vaultd.errors import CannotOpen, InteractionRequired
 from vaultd.keys.envelope import Key
 from vaultd.release.decide import Allowed, Ask, Judge, Refused, Stale, Verdict, provider_down
 from vaultd.terms import ConnectionId, ProviderName, Scopes, Subject, SubjectId
@@ -151,3 +151,12 @@ def test_ambiguous_accounts_are_named_in_order() -> None:
     assert isinstance(verdict, Refused)
     assert isinstance(verdict.error, InteractionRequired)
     assert verdict.error.accounts == ("account 1", "account 2")
+
+
+def test_a_row_that_does_not_open_is_refused_with_an_event() -> None:
+    def sealed(_: ConnectionRow) -> str:
+        raise CannotOpen
+
+    verdict = Judge(sealed, JUDGE.matches).decide(ask(), [row()], NOW)
+    assert isinstance(verdict, Refused)
+    assert (verdict.error.reason, verdict.draft.type) == ("cannot_open", EventType.TOKEN_REFUSED)

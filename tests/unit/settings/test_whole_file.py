@@ -14,6 +14,7 @@ from vaultd.keys.config import KeysConfig
 from vaultd.providers.config import ProviderConfig
 from vaultd.sessions.config import LoginConfig
 from vaultd.settings import Settings, load
+from vaultd.settings.loading import OVERRIDES
 from vaultd.subjects.config import IssuerConfig
 from vaultd.terms import Secret
 
@@ -166,8 +167,10 @@ class TestTheWholeFile:
         example = ROOT / "vaultd.example.toml"
         variables = _variables(ROOT / ".env.example")
         named = set(re.findall(r'^[^#\n]*"env:(\w+)"', example.read_text(encoding="utf-8"), re.MULTILINE))
-        assert variables.keys() == named | {"VAULTD_CONFIG", "VAULTD_PUBLIC_URL", "VAULTD_DATABASE_URL"}
-        assert {name for name, value in variables.items() if value} == {"VAULTD_CONFIG"}
+        preset = {"VAULTD_CONFIG": "vaultd.toml", "VAULTD_LOG_LEVEL": "info"}
+        composed = set(re.findall(r"\$\{(\w+)", (ROOT / "docker-compose.yml").read_text(encoding="utf-8")))
+        assert variables.keys() == named | preset.keys() | set(OVERRIDES.values()) | composed
+        assert {name: value for name, value in variables.items() if value} == preset
         filled = {name: ENVIRON["DB"] if name.endswith("DATABASE_URL") else LONG for name in named}
         settings = load(example, environ=variables | filled)
         assert settings.providers["acme-reports"].token_endpoint == settings.providers["acme"].token_endpoint

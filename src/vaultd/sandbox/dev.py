@@ -24,7 +24,9 @@ def run_dev(say: Say, *, folder: Path | None, port: int) -> None:
         StepFailed: the vault runs, but does not do its work.
     """
     # A service manager's stop is to end all of it as Ctrl-C does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # A shell that starts it in the background has told it to ignore Ctrl-C.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.default_int_handler)
     try:
         with start_world(folder=folder, port=port) as world:
             asyncio.run(_connect_github(world))

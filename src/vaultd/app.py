@@ -165,7 +165,8 @@ async def _lay_ground(settings: Settings, clock: Clock, stack: AsyncExitStack) -
 
 async def _wire(app: FastAPI, settings: Settings, clock: Clock, stack: AsyncExitStack) -> None:
     ground = await _lay_ground(settings, clock, stack)
-    revoke, connect = _revoke(ground), _connect(ground)
+    revoke = _revoke(ground)
+    connect = _connect(ground, revoke)
     keys = _signing_keys(ground.keyring)
     operator_tokens = OperatorTokens(
         public_url=settings.public_url,
@@ -236,7 +237,7 @@ def _revoke(ground: _Ground) -> Revoke:
     )
 
 
-def _connect(ground: _Ground) -> Connect:
+def _connect(ground: _Ground, revoke: Revoke) -> Connect:
     return Connect(
         public_url=ground.settings.public_url,
         database=ground.database,
@@ -245,7 +246,9 @@ def _connect(ground: _Ground) -> Connect:
         subjects=ground.subjects,
         providers=ground.providers,
         oauth=ground.oauth,
-        grants=GrantStore(keyring=ground.keyring, data_keys=ground.data_keys, clock=ground.clock),
+        grants=GrantStore(
+            keyring=ground.keyring, data_keys=ground.data_keys, clock=ground.clock, wake_revoker=revoke.wake
+        ),
         clock=ground.clock,
     )
 

@@ -32,6 +32,8 @@ from vaultd.terms import Clock
 
 MAX_ATTEMPTS = 50
 CALL_LASTS = timedelta(seconds=30)
+WOKEN_AFTER = 0.2
+"""Seconds between being woken and looking: the waker's transaction commits meanwhile."""
 LONGEST_WAIT = timedelta(hours=6)
 
 
@@ -119,6 +121,10 @@ class Revoke:
         if row.data_key_id is not None:
             await store.forget_key(connection, row)
             await self._data_keys.erase(connection, row.data_key_id)
+
+    def wake(self) -> None:
+        """Look at the outbox soon: something is about to be committed to it."""
+        asyncio.get_running_loop().call_later(WOKEN_AFTER, self._wake.set)
 
     async def run(self) -> None:
         """Drain the outbox for as long as the process serves."""

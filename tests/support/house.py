@@ -33,7 +33,7 @@ class House:
         self.data_keys = DataKeys(keyring)
         self.log = AuditLog(database=database, keyring=keyring, clock=self.clock)
         self.subjects = SubjectStore(database=database, keyring=keyring, data_keys=self.data_keys, clock=self.clock)
-        self.grants = GrantStore(keyring=keyring, data_keys=self.data_keys, clock=self.clock)
+        self.grants = GrantStore(keyring=keyring, data_keys=self.data_keys, clock=self.clock, wake_revoker=lambda: None)
 
     async def subject(self, name: str = "alice") -> KnownSubject:
         """A subject with a row."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 from authlib.integrations.base_client import OAuthError
-from authlib.integrations.httpx_client import AsyncOAuth2Client
 
 from tests.support import node
 from tests.support.exchanging import make_healthy
@@ -16,6 +16,11 @@ from vaultd.sandbox.dev_config import BRIEFING_AGENT, SAMPLE_AGENT
 from vaultd.sandbox.people import PEOPLE
 from vaultd.sandbox.person import AppUser
 from vaultd.sandbox.world import World, start_world
+
+with warnings.catch_warnings():
+    # authlib is about to leave httpx for its successor, and says so while it is imported.
+    warnings.simplefilter("ignore")
+    from authlib.integrations.httpx_client import AsyncOAuth2Client
 
 
 @pytest.fixture(scope="module")

@@ -226,7 +226,7 @@ async def test_the_shortest_request_works_as_written(vault: Vault, app: App) -> 
 
 async def test_other_ways_to_ask_work_too(vault: Vault, app: App) -> None:
     await app.connect()
-    resource = f"{vault.world.places.providers['github']}/"
+    resource = f"{vault.world.places.providers['github']}/user"
     _check_token(await vault.exchange(app.session_token))
     _check_token(await vault.exchange(app.session_token, requested_token_type=None))
     _check_token(await vault.exchange(app.session_token, audience=None, resource=resource))

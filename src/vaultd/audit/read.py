@@ -69,9 +69,19 @@ def _cursor(row: Mapping[str, Any]) -> str:
 def _parse_cursor(cursor: str) -> tuple[date, datetime, UUID, int]:
     try:
         period, at, writer, seq = json.loads(decode(cursor))
-        return date.fromisoformat(period), datetime.fromisoformat(at), UUID(writer), int(seq)
-    except (ValueError, TypeError, AttributeError, binascii.Error):
-        raise InvalidRequest("The cursor is not one that was given out here.") from None
+        place = date.fromisoformat(period), datetime.fromisoformat(at), UUID(writer), int(seq)
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError, binascii.Error):
+        raise _foreign_cursor() from None
+    if place[1].tzinfo is None or not 0 < place[3] < _BIGINT:
+        raise _foreign_cursor()
+    return place
+
+
+_BIGINT = 2**63
+
+
+def _foreign_cursor() -> InvalidRequest:
+    return InvalidRequest("The cursor is not one that was given out here.")
 
 
 def render(row: Mapping[str, Any], subject: SubjectKey | None) -> dict[str, Any]:

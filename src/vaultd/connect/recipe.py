@@ -263,6 +263,7 @@ class Connect:
         if waiting is None:
             raise ConsentRefused(reason="state")
         if waiting.kind == "door" and waiting.subject_id != returned.session_subject:
+            await self._failed(waiting, "foreign")
             raise ConsentRefused(reason="foreign")
         return waiting
 
@@ -273,8 +274,16 @@ class Connect:
             code_verifier=Secret(waiting.private["verifier"]),
             redirect_uri=self.redirect_uri(provider.name),
         )
-        account = await self._oauth.account(provider, access_token=grant.access_token)
-        return self._brought(grant, account, Scopes(waiting.private["scopes"]))
+        asked = Scopes(waiting.private["scopes"])
+        try:
+            account = await self._oauth.account(provider, access_token=grant.access_token)
+        except ProviderError:
+            # Nobody can say whose tokens these are, so they must not stay alive (B3).
+            async with self._log.transaction() as transaction:
+                nameless = self._brought(grant, None, asked)
+                await self._grants.give_back(transaction, waiting.provider, waiting.subject_id, nameless)
+            raise
+        return self._brought(grant, account, asked)
 
     def _brought(self, grant: Grant, account: Account | None, asked: Scopes) -> Brought:
         return Brought(

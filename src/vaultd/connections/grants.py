@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Self
@@ -61,10 +62,13 @@ class Brought:
 class GrantStore:
     """Stores grants as connections."""
 
-    def __init__(self, *, keyring: Keyring, data_keys: DataKeys, clock: Clock) -> None:
+    def __init__(
+        self, *, keyring: Keyring, data_keys: DataKeys, clock: Clock, wake_revoker: Callable[[], None]
+    ) -> None:
         self._keyring = keyring
         self._data_keys = data_keys
         self._clock = clock
+        self._wake_revoker = wake_revoker
 
     async def store(
         self,
@@ -127,6 +131,8 @@ class GrantStore:
             refresh_token=brought.refresh_token,
             now=self._clock(),
         )
+        # The row is committed a moment later; the revoker waits for that moment.
+        self._wake_revoker()
 
     @staticmethod
     async def _has_another(

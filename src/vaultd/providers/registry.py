@@ -41,9 +41,9 @@ class Providers:
         """The provider whose tokens are for this API (RFC 8707 §2).
 
         Raises:
-            InvalidTarget: none lists it in its `resources`, or several do and none of them comes first.
+            InvalidTarget: none lists its origin in its `resources`, or several do and none of them comes first.
         """
-        found = self._by_resource.get(_normal(url), [])
+        found = self._by_resource.get(_origin(url), [])
         if not found:
             raise InvalidTarget(reason="unknown_resource")
         # A second app of a provider lists the same APIs; the provider itself is meant then.
@@ -60,15 +60,23 @@ class Providers:
 def _by_resource(providers: Iterable[Provider]) -> dict[str, list[Provider]]:
     found: dict[str, list[Provider]] = {}
     for provider in providers:
-        for resource in {_normal(url) for url in provider.config.resources}:
+        for resource in {_origin(url) for url in provider.config.resources}:
             found.setdefault(resource, []).append(provider)
     return found
 
 
-def _normal(url: str) -> str:
-    """RFC 3986 §6.2.2.1 and §6.2.3: scheme and host in any case, an empty path or a slash."""
+def _origin(url: str) -> str:
+    """Scheme, host and port of a URL (RFC 6454 §4), in lower case and without a default port.
+
+    Raises:
+        InvalidTarget: it is not an absolute URL, or has a fragment (RFC 8707 §2) or a user in it.
+    """
     try:
         parts = urlsplit(url)
+        port = parts.port
     except ValueError:
-        return url
-    return parts._replace(scheme=parts.scheme.lower(), netloc=parts.netloc.lower(), path=parts.path or "/").geturl()
+        raise InvalidTarget(reason="malformed_resource") from None
+    if not parts.scheme or not parts.hostname or "#" in url or "@" in parts.netloc:
+        raise InvalidTarget(reason="malformed_resource")
+    default = {"https": 443, "http": 80}.get(parts.scheme)
+    return f"{parts.scheme}://{parts.hostname}" + (f":{port}" if port not in (None, default) else "")

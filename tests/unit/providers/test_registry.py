@@ -62,6 +62,9 @@ def test_all_in_the_order_of_the_file(providers: Providers) -> None:
         ("HTTPS://API.Acme.Example", "acme"),
         ("https://acme.example/v1", "acme"),
         ("https://api.github.com", "github"),
+        ("https://api.github.com:443/user", "github"),
+        ("https://api.github.com?x", "github"),
+        ("https://acme.example/V1", "acme"),
     ],
 )
 def test_by_resource(url: str, name: str, providers: Providers) -> None:
@@ -75,11 +78,11 @@ def test_by_resource(url: str, name: str, providers: Providers) -> None:
         "",
         "api.github.com",
         "http://api.github.com",
-        "https://api.github.com/user",
+        "https://api.github.com:8443/user",
+        "https://api.github.com/user#fragment",
         "https://api.github.com.evil.example",
         "https://api.github.com@evil.example",
-        "https://api.github.com?x",
-        "https://acme.example/V1",
+        "https://api.github.com:99999/",
         "https://[",
     ],
 )

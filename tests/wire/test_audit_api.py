@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -12,6 +14,14 @@ from tests.wire.vault import App, Vault, bearer
 from vaultd.sandbox.dev_config import BRIEFING_AGENT, OPERATOR
 
 EVENTS = "/v1/audit/events"
+
+HUGE_CURSOR = (
+    base64.urlsafe_b64encode(
+        json.dumps(["2026-11-01", "2026-11-01T00:00:00+00:00", "00000000-0000-4000-8000-000000000000", 10**30]).encode()
+    )
+    .decode()
+    .rstrip("=")
+)
 
 
 async def test_client_credentials_give_a_short_lived_token(vault: Vault) -> None:
@@ -116,6 +126,7 @@ async def test_the_cursor_gives_each_event_once_while_new_ones_arrive(vault: Vau
         {"cursor": "%00"},
         {"cursor": "W10"},
         {"cursor": "e30"},
+        {"cursor": HUGE_CURSOR},
         {"subject": "alice"},
         {"subject_issuer": "https://login.example.com"},
         {"connection_id": "not-a-uuid"},

@@ -197,6 +197,16 @@ async def test_b6_a_provider_that_fails_at_the_token_step_comes_back_as_an_error
     assert (await app.http.get("accounts")).json() == {"accounts": []}
 
 
+async def test_b3_a_grant_whose_account_cannot_be_named_is_given_back(app: App, github: SandboxProvider) -> None:
+    github.faults.userinfo = "down"
+    try:
+        came_back = await app.returned(await app.begin())
+    finally:
+        github.faults.clear()
+    assert came_back["error"] == "temporarily_unavailable"
+    await _until(lambda: not github.grants.families[-1].alive)
+
+
 async def test_b6_fewer_scopes_granted_are_kept_as_granted(app: App, github: SandboxProvider, vault: Vault) -> None:
     github.withheld = type(github.withheld)(["repo"])
     try:

@@ -3,6 +3,7 @@
 VaultdError
 ├── ConfigurationError            the file, the keyring or the database is not as it must be; start is refused
 │   ├── KeyringError              a key is missing, foreign, or readable by others
+│   │   └── NoKeysYet             nothing was served from this database so far
 │   └── SchemaError               migrations are not at head, or a role is wrong
 ├── RequestRefused                an answer of the token endpoint; `reason` goes into the audit event
 │   ├── InvalidRequest
@@ -61,6 +62,12 @@ class KeyringError(ConfigurationError):
 
     code = "keyring"
     description = "The keyring is not usable."
+
+
+class NoKeysYet(KeyringError):
+    """A migrated database that no process has served yet: its keys are made at the first start."""
+
+    description = "The database holds no keys yet. They are made at the first start."
 
 
 class SchemaError(ConfigurationError):

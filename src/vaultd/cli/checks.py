@@ -8,7 +8,7 @@ from typing import Literal
 
 from vaultd import schema
 from vaultd.cli.database import transaction
-from vaultd.errors import OutboundError, VaultdError
+from vaultd.errors import NoKeysYet, OutboundError, VaultdError
 from vaultd.keys.keyring import open_keyring
 from vaultd.keys.local import open_keyring_file
 from vaultd.outbound import Outbound
@@ -80,7 +80,10 @@ async def _keys(settings: Settings) -> str:
     backend = open_keyring_file(settings.keys.path)
     async with transaction(settings.database_url) as connection:
         await schema.check(connection)
-        keyring = await open_keyring(connection, backend)
+        try:
+            keyring = await open_keyring(connection, backend)
+        except NoKeysYet:
+            return "none yet; the first start makes them"
     return f"{len(keyring.entries())} keys open"
 
 

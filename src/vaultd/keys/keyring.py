@@ -20,7 +20,7 @@ from sqlalchemy import Column, DateTime, LargeBinary, Table, Text, Uuid, insert,
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from vaultd.db import metadata
-from vaultd.errors import CannotOpen, KeyringError
+from vaultd.errors import CannotOpen, KeyringError, NoKeysYet
 from vaultd.keys.envelope import KEY_BYTES, Key, Random, Sealed, bind
 from vaultd.keys.root import RootBackend
 
@@ -88,11 +88,12 @@ async def open_keyring(connection: AsyncConnection, backend: RootBackend) -> Key
     """Open every key in the database.
 
     Raises:
-        KeyringError: the database is empty, belongs to another keyring, or a key does not open.
+        NoKeysYet: the database is empty.
+        KeyringError: it belongs to another keyring, or a key does not open.
     """
     rows = (await connection.execute(select(keyring_table))).mappings().all()
     if not rows:
-        raise KeyringError("The database holds no keys yet. They are made at the first start.")
+        raise NoKeysYet
     return Keyring([await _open_row(dict(row), backend) for row in rows])
 
 

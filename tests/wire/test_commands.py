@@ -1,0 +1,61 @@
+"""The operators' commands, in the order in which README has a newcomer type them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.conftest import DatabaseUrls
+
+CONFIGURATION = """
+public_url = "https://vault.example.com"
+database_url = "env:SERVICE_URL"
+migration_database_url = "env:OWNER_URL"
+[keys]
+path = "keyring.json"
+[clients.nobody]
+auth = "none"
+implicit = true
+"""
+
+
+def test_from_an_empty_folder_to_a_checked_vault(tmp_path: Path, database_urls: DatabaseUrls) -> None:
+    (tmp_path / "vaultd.toml").write_text(CONFIGURATION, encoding="utf-8")
+    environ = os.environ | {
+        "VAULTD_CONFIG": str(tmp_path / "vaultd.toml"),
+        "SERVICE_URL": database_urls.service,
+        "OWNER_URL": database_urls.owner,
+    }
+
+    def vaultd(*words: str) -> tuple[int, str]:
+        command = [sys.executable, "-m", "vaultd.cli", *words]
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=60)
+        assert "Traceback" not in done.stderr
+        return done.returncode, done.stdout + done.stderr
+
+    code, said = vaultd("check")
+    assert code == 1
+    assert "vaultd keys generate" in said
+    assert vaultd("keys", "generate")[0] == 0
+    assert (tmp_path / "keyring.json").stat().st_mode & 0o777 == 0o600
+    code, said = vaultd("keys", "generate")
+    assert (code, "never written over" in said) == (1, True)
+    assert vaultd("migrate")[0] == 0
+    code, said = vaultd("check")
+    assert code == 0, said
+    assert "the first start makes them" in said
+    assert "implicit without ip_allowlist" in said
+    code, said = vaultd("audit", "verify")
+    assert (code, "no keys yet" in said) == (1, True)
+    assert vaultd("providers", "list") == (0, "")
+    code, said = vaultd("clients", "new-secret", "nobody")
+    assert (code, "sha256:" in said) == (0, True)
+    assert vaultd("bogus")[0] == 2
+    environ["SERVICE_URL"] = environ["OWNER_URL"]
+    code, said = vaultd("serve", "--port", "0")
+    assert (code, "owns the tables" in said) == (1, True)
+    code, said = vaultd("check", "--json")
+    assert (code, bool(json.loads(said))) == (1, True)

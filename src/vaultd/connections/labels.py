@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vaultd.connections.sealing import data_key_of, open_account
+from vaultd.connections.sealing import data_key_of, open_account, open_connection
 from vaultd.connections.table import ConnectionRow
 from vaultd.keys.data_keys import DataKeys
 
@@ -14,8 +14,14 @@ class Labels:
         self._data_keys = data_keys
 
     def of(self, row: ConnectionRow) -> str:
-        """The label of a row's account. Raises `CannotOpen`."""
-        return open_account(data_key_of(row, self._data_keys), row)[1]
+        """The label of a row's account.
+
+        Opens the whole row, so that one whose tokens were altered is refused before an event says that they left.
+
+        Raises:
+            CannotOpen: any of its sealed fields is not what it was.
+        """
+        return open_connection(data_key_of(row, self._data_keys), row).account_label
 
     def matches(self, row: ConnectionRow, hint: str) -> bool:
         """Whether a `login_hint` means this account: its id, or its label in any case."""

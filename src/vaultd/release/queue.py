@@ -34,8 +34,16 @@ class _Waiting:
 class Counter:
     """The release room's door. One verdict for each ask, its event committed."""
 
-    def __init__(self, *, statement: Statement, flushers: int = 2, patience: float = PATIENCE) -> None:
+    def __init__(
+        self,
+        *,
+        statement: Statement,
+        flushers: int = 2,
+        patience: float = PATIENCE,
+        max_waiting: int = MAX_WAITING,
+    ) -> None:
         self._statement = statement
+        self._max_waiting = max_waiting
         self._idle = flushers
         self._patience = patience
         self._waiting: deque[_Waiting] = deque()
@@ -49,7 +57,7 @@ class Counter:
             TemporarilyUnavailable: too many are waiting, the connection's row stayed locked, or the event could not
                 be made durable.
         """
-        if len(self._waiting) + self._skipped >= MAX_WAITING:
+        if len(self._waiting) + self._skipped >= self._max_waiting:
             raise TemporarilyUnavailable(retry_after=1, reason="queue_full")
         loop = asyncio.get_running_loop()
         verdict: asyncio.Future[Verdict] = loop.create_future()

@@ -224,8 +224,8 @@ async def test_who_goes_while_a_row_is_locked_has_no_event(room: Room) -> None:
     assert await room.written(EventType.TOKEN_EXCHANGED) == 1
 
 
-async def test_a_full_queue_says_try_again(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vaultd.release.queue.MAX_WAITING", 3)
+async def test_a_full_queue_says_try_again(room: Room) -> None:
+    room.counter = Counter(statement=room.statement, max_waiting=3)
     ((one, _),) = await people(room.house, 1)
     tasks = [room.release(one) for _ in range(5)]
     results = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 5)

@@ -8,22 +8,24 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import os
 from uuid import UUID
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from vaultd.keys.envelope import Key, Sealed, bind, open_sealed, seal
+from vaultd.keys.envelope import Key, Random, Sealed, bind, open_sealed, seal
 from vaultd.terms import Subject
 
 
 class SubjectKey:
     """A known subject and what seals and names them in events."""
 
-    __slots__ = ("_private", "_refs", "subject", "subject_ref")
+    __slots__ = ("_private", "_random", "_refs", "subject", "subject_ref")
 
-    def __init__(self, subject: Subject, data_key: Key) -> None:
+    def __init__(self, subject: Subject, data_key: Key, *, random: Random = os.urandom) -> None:
         self.subject = subject
+        self._random = random
         self._refs = _derive(data_key.material, b"vaultd audit refs v1")
         self._private = Key(data_key.id, _derive(data_key.material, b"vaultd audit private v1"))
         self.subject_ref = self.ref("subject")
@@ -34,7 +36,7 @@ class SubjectKey:
 
     def seal_private(self, event_id: UUID, plaintext: bytes) -> bytes:
         """Seal an event's private members to that event."""
-        return seal(self._private, plaintext, bound=bind("event", 1, "private", event_id)).blob
+        return seal(self._private, plaintext, bound=bind("event", 1, "private", event_id), random=self._random).blob
 
     def open_private(self, event_id: UUID, blob: bytes) -> bytes:
         """Open them. Raises `CannotOpen`."""

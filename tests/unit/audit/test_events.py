@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta, timezone
-from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -15,7 +14,7 @@ from vaultd.audit.events import Decision, Draft, EventType, decode, encode, rfc3
 from vaultd.audit.lane import columns_of, link
 from vaultd.audit.subject_key import SubjectKey
 from vaultd.errors import CannotOpen
-from vaultd.keys.envelope import Key, seal
+from vaultd.keys.envelope import Key
 from vaultd.terms import Scopes, Subject
 
 CHAIN_KEY = uuid4()
@@ -30,14 +29,14 @@ def draft_of(members: dict[str, Any], subject: SubjectKey | None) -> Draft:
 
 
 @pytest.mark.parametrize("case", vectors.load("event"), ids=lambda case: case["name"])
-def test_vectors(case: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    fixed = partial(seal, random=lambda size: bytes.fromhex(case["nonce"])[:size])
-    monkeypatch.setattr("vaultd.audit.subject_key.seal", fixed)
+def test_vectors(case: dict[str, Any]) -> None:
     subject = None
     if case["subject"] is not None:
         given = case["subject"]
         data_key = Key(UUID(given["data_key_id"]), bytes.fromhex(given["data_key"]))
-        subject = SubjectKey(Subject(given["issuer"], given["sub"]), data_key)
+        subject = SubjectKey(
+            Subject(given["issuer"], given["sub"]), data_key, random=lambda size: bytes.fromhex(case["nonce"])[:size]
+        )
     chain_key = Key(UUID(case["chain_key_id"]), bytes.fromhex(case["chain_key"]))
     event = draft_of(case["draft"], subject).canonical(
         event_id=UUID(case["id"]), at=datetime.fromisoformat(case["at"]), chain_key=chain_key.id

@@ -17,6 +17,7 @@ VaultdError
 │   ├── InteractionRequired       the user must act: connect, reconnect, allow more, say which account
 │   ├── SlowDown
 │   └── TemporarilyUnavailable
+├── Replayed                      a single-use value was used before
 ├── BearerRefused
 │   ├── InvalidToken              RFC 6750 §3.1
 │   └── InsufficientScope         RFC 6750 §3.1
@@ -164,6 +165,13 @@ class TemporarilyUnavailable(RequestRefused):
     def __init__(self, *, retry_after: int = 2, reason: str | None = None, detail: str = "") -> None:
         self.retry_after = retry_after
         super().__init__(reason=reason, detail=detail)
+
+
+class Replayed(VaultdError):
+    """A `jti` that must be used once came again."""
+
+    code = "replayed"
+    description = "This was used before."
 
 
 class BearerRefused(VaultdError):

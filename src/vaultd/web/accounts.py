@@ -25,7 +25,7 @@ from vaultd.providers.registry import Providers
 from vaultd.revoke import Revoke
 from vaultd.terms import Scopes
 from vaultd.web.bearer import Caller, Users
-from vaultd.web.token import client_ip
+from vaultd.web.peer import client_ip
 from vaultd.web.wire import NO_STORE
 
 PREFIX = "/me/v1/connected-accounts"

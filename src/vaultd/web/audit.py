@@ -18,7 +18,7 @@ from vaultd.errors import InvalidRequest
 from vaultd.subjects.store import SubjectStore
 from vaultd.terms import Subject
 from vaultd.web.bearer import Operators
-from vaultd.web.token import client_ip
+from vaultd.web.peer import client_ip
 from vaultd.web.wire import NO_STORE
 
 Name = Annotated[str | None, Query(max_length=2048, pattern=r"^[^\x00]*$")]

@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 
 from vaultd.jose import SigningKey
-from vaultd.web.token import CLIENT_CREDENTIALS, TOKEN_EXCHANGE
+from vaultd.web.token.grants import CLIENT_CREDENTIALS, TOKEN_EXCHANGE
 
 
 def router(*, public_url: str, keys: Sequence[SigningKey]) -> APIRouter:

@@ -20,8 +20,8 @@ from vaultd.subjects.store import SubjectStore
 from vaultd.web.accounts import Accounts
 from vaultd.web.consent import see_other
 from vaultd.web.cookies import Cookies
+from vaultd.web.peer import client_ip
 from vaultd.web.signin import check_csrf
-from vaultd.web.token import client_ip
 from vaultd.web.wire import NO_STORE, status_of
 
 _FOLDER = Path(__file__).parent

@@ -1,0 +1,120 @@
+"""The doors that people come through, wired: their apps by the accounts API, their browsers by the rest."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+
+from vaultd.app.ground import Ground
+from vaultd.connect import Connect
+from vaultd.connections.grants import GrantStore
+from vaultd.revoke import Revoke
+from vaultd.sessions.signin import LoginIssuer, SignIn
+from vaultd.sessions.store import Sessions
+from vaultd.web import accounts, bearer, consent, page, signin
+from vaultd.web.cookies import Cookies
+
+
+def make_revoke(ground: Ground) -> Revoke:
+    """Disconnecting, and the outbox toward providers."""
+    return Revoke(
+        database=ground.database,
+        log=ground.log,
+        data_keys=ground.data_keys,
+        subjects=ground.subjects,
+        providers=ground.providers,
+        oauth=ground.oauth,
+        clock=ground.clock,
+    )
+
+
+def make_connect(ground: Ground, revoke: Revoke) -> Connect:
+    """The consent recipes."""
+    return Connect(
+        public_url=ground.settings.public_url,
+        database=ground.database,
+        log=ground.log,
+        data_keys=ground.data_keys,
+        subjects=ground.subjects,
+        providers=ground.providers,
+        oauth=ground.oauth,
+        grants=GrantStore(
+            keyring=ground.keyring, data_keys=ground.data_keys, clock=ground.clock, wake_revoker=revoke.wake
+        ),
+        clock=ground.clock,
+    )
+
+
+def add_doors(app: FastAPI, ground: Ground, connect: Connect, revoke: Revoke) -> None:
+    """Add the routes."""
+    settings = ground.settings
+    public_url, default_client = settings.public_url, settings.default_client
+    cookies = Cookies(https=public_url.startswith("https:"))
+    sessions = Sessions(database=ground.database, clock=ground.clock)
+    rendered = accounts.Accounts(database=ground.database, data_keys=ground.data_keys)
+    users = bearer.Users(
+        verifier=ground.verifier, subjects=ground.subjects, clients=ground.clients, default_client=default_client
+    )
+    app.include_router(
+        accounts.router(
+            public_url=public_url,
+            users=users,
+            accounts=rendered,
+            connect=connect,
+            revoke=revoke,
+            providers=ground.providers,
+            database=ground.database,
+        )
+    )
+    app.include_router(
+        consent.router(
+            public_url=public_url,
+            connect=connect,
+            clients=ground.clients,
+            sessions=sessions,
+            subjects=ground.subjects,
+            cookies=cookies,
+            default_client=default_client,
+            allowed_return_urls=settings.allowed_return_urls,
+        )
+    )
+    app.include_router(
+        signin.router(
+            public_url=public_url,
+            sign_in=_sign_in(ground),
+            sessions=sessions,
+            subjects=ground.subjects,
+            cookies=cookies,
+        )
+    )
+    app.include_router(
+        page.router(
+            public_url=public_url,
+            environment=page.templates(),
+            sessions=sessions,
+            subjects=ground.subjects,
+            accounts=rendered,
+            revoke=revoke,
+            providers=ground.providers,
+            clients=ground.clients,
+            default_client=default_client,
+            cookies=cookies,
+        )
+    )
+
+
+def _sign_in(ground: Ground) -> SignIn | None:
+    login = ground.settings.login
+    if login is None:
+        return None
+    issuer = ground.settings.issuers[login.issuer]
+    return SignIn(
+        config=login,
+        issuer=LoginIssuer(
+            issuer=issuer.issuer, algorithms=issuer.algorithms, allow_private=issuer.allow_private_hosts
+        ),
+        redirect_uri=f"{ground.settings.public_url}/auth/login/callback",
+        database=ground.database,
+        data_keys=ground.data_keys,
+        outbound=ground.outbound,
+        clock=ground.clock,
+    )

@@ -1,0 +1,98 @@
+"""What everything else stands on, opened when the process starts and closed with it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
+
+from vaultd import schema
+from vaultd.audit.log import AuditLog
+from vaultd.audit.refusals import Refusals
+from vaultd.clients.registry import Clients
+from vaultd.db import Database
+from vaultd.errors import TemporarilyUnavailable
+from vaultd.keys.data_keys import DataKeys
+from vaultd.keys.keyring import Keyring, make_keys_once, open_keyring
+from vaultd.keys.local import open_keyring_file
+from vaultd.limits import FailureThrottle
+from vaultd.outbound import Outbound
+from vaultd.providers.oauth import OAuthClient
+from vaultd.providers.registry import Providers
+from vaultd.replay import ReplayMemory
+from vaultd.settings import Settings
+from vaultd.subjects.store import SubjectStore
+from vaultd.subjects.verify import SubjectVerifier
+from vaultd.terms import Clock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """The parts that several others use."""
+
+    settings: Settings
+    clock: Clock
+    database: Database
+    keyring: Keyring
+    data_keys: DataKeys
+    outbound: Outbound
+    replay: ReplayMemory
+    log: AuditLog
+    refusals: Refusals
+    verifier: SubjectVerifier
+    clients: Clients
+    providers: Providers
+    oauth: OAuthClient
+    subjects: SubjectStore
+
+
+async def lay_ground(settings: Settings, clock: Clock, stack: AsyncExitStack) -> Ground:
+    """Open them all.
+
+    Raises:
+        ConfigurationError: the keyring, the schema or the serving role is not as it must be.
+        TemporarilyUnavailable: the database is away.
+    """
+    database = Database(settings.database_url)
+    stack.push_async_callback(database.aclose)
+    keyring = await _open_keys(database, settings, clock)
+    outbound = Outbound()
+    stack.push_async_callback(outbound.aclose)
+    data_keys = DataKeys(keyring)
+    log = AuditLog(database=database, keyring=keyring, clock=clock)
+    stack.push_async_callback(_quietly, log.close)
+    refusals = Refusals(log=log, clock=clock)
+    stack.push_async_callback(_quietly, refusals.flush_everything)
+    verifier = SubjectVerifier(issuers=settings.issuers, outbound=outbound, clock=clock)
+    stack.push_async_callback(verifier.aclose)
+    return Ground(
+        settings=settings,
+        clock=clock,
+        database=database,
+        keyring=keyring,
+        data_keys=data_keys,
+        outbound=outbound,
+        replay=ReplayMemory(database=database, clock=clock),
+        log=log,
+        refusals=refusals,
+        verifier=verifier,
+        clients=Clients(configs=settings.clients, throttle=FailureThrottle(clock=clock)),
+        providers=Providers(configs=settings.providers),
+        oauth=OAuthClient(outbound=outbound, clock=clock),
+        subjects=SubjectStore(database=database, keyring=keyring, data_keys=data_keys, clock=clock),
+    )
+
+
+async def _open_keys(database: Database, settings: Settings, clock: Clock) -> Keyring:
+    backend = open_keyring_file(settings.keys.path)
+    async with database.transaction() as connection:
+        await schema.check(connection)
+        await schema.check_role(connection)
+        await make_keys_once(connection, backend, now=clock())
+        return await open_keyring(connection, backend)
+
+
+async def _quietly(close: Callable[[], Awaitable[None]]) -> None:
+    """At the end of the process the database may be away already; the log's chain shows what is missing."""
+    with suppress(TemporarilyUnavailable):
+        await close()

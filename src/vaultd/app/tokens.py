@@ -1,0 +1,76 @@
+"""The token endpoint's recipes, wired."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from contextlib import AsyncExitStack
+
+from vaultd.app.ground import Ground
+from vaultd.connections.labels import Labels
+from vaultd.connections.uses import Uses
+from vaultd.exchange import Exchange
+from vaultd.exchange.admission import Admission
+from vaultd.jose import SigningKey
+from vaultd.keys.keyring import Keyring
+from vaultd.limits import Buckets
+from vaultd.operator_tokens import OperatorTokens
+from vaultd.refresh import Refresher
+from vaultd.release.decide import Judge
+from vaultd.release.queue import Counter
+from vaultd.release.statement import Statement
+
+
+def make_exchange(ground: Ground, stack: AsyncExitStack) -> Exchange:
+    """The exchange, with the release counter and the refresher it works with."""
+    labels = Labels(data_keys=ground.data_keys)
+    judge = Judge(labels.of, labels.matches)
+    counter = Counter(statement=Statement(log=ground.log, judge=judge, clock=ground.clock))
+    stack.push_async_callback(counter.drain)
+    refresher = Refresher(
+        database=ground.database,
+        log=ground.log,
+        data_keys=ground.data_keys,
+        providers=ground.providers,
+        oauth=ground.oauth,
+        subjects=ground.subjects,
+        clock=ground.clock,
+    )
+    stack.push_async_callback(refresher.drain)
+    admission = Admission(
+        clients=ground.clients,
+        verifier=ground.verifier,
+        subjects=ground.subjects,
+        providers=ground.providers,
+        limits=Buckets(clock=ground.clock),
+    )
+    return Exchange(
+        public_url=ground.settings.public_url,
+        admission=admission,
+        counter=counter,
+        refresher=refresher,
+        data_keys=ground.data_keys,
+        uses=Uses(database=ground.database),
+        log=ground.log,
+        refusals=ground.refusals,
+        clock=ground.clock,
+    )
+
+
+def make_operator_tokens(ground: Ground, keys: Collection[SigningKey]) -> OperatorTokens:
+    """The tokens of operators' programs."""
+    return OperatorTokens(
+        public_url=ground.settings.public_url,
+        clients=ground.clients,
+        keys=keys,
+        log=ground.log,
+        refusals=ground.refusals,
+        clock=ground.clock,
+    )
+
+
+def signing_keys(keyring: Keyring) -> list[SigningKey]:
+    """The active key first: it signs, the others still verify."""
+    entries = sorted(keyring.entries(), key=lambda entry: entry.state != "active")
+    return [
+        SigningKey(kid=str(entry.key.id), seed=entry.key.material) for entry in entries if entry.purpose == "signing"
+    ]

@@ -1,0 +1,127 @@
+"""The recipe: every answer, good or bad, has its event committed before it is given."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from urllib.parse import quote, urlencode
+
+from vaultd.audit.events import Decision, EventType
+from vaultd.audit.log import AuditLog
+from vaultd.audit.refusals import Refusals
+from vaultd.connections.sealing import data_key_of, open_connection
+from vaultd.connections.uses import Uses
+from vaultd.errors import InteractionRequired, RequestRefused, SlowDown, VaultdError
+from vaultd.exchange.admission import Admission
+from vaultd.exchange.request import Attempt, ExchangeAnswer, ExchangeRequest
+from vaultd.keys.data_keys import DataKeys
+from vaultd.limits import address_prefix
+from vaultd.refresh import Refresher
+from vaultd.release.decide import Allowed, Ask, Refused, Stale, Verdict
+from vaultd.release.queue import Counter
+from vaultd.terms import ClientId, Clock
+
+
+class Exchange:
+    """The use case."""
+
+    def __init__(
+        self,
+        *,
+        public_url: str,
+        admission: Admission,
+        counter: Counter,
+        refresher: Refresher,
+        data_keys: DataKeys,
+        uses: Uses,
+        log: AuditLog,
+        refusals: Refusals,
+        clock: Clock,
+    ) -> None:
+        self._public_url = public_url
+        self._admission = admission
+        self._counter = counter
+        self._refresher = refresher
+        self._data_keys = data_keys
+        self._uses = uses
+        self._log = log
+        self._refusals = refusals
+        self._clock = clock
+
+    async def __call__(self, request: ExchangeRequest) -> ExchangeAnswer:
+        """Exchange a token.
+
+        Raises:
+            RequestRefused: one of its kinds, for every reason not to; the event is committed already.
+        """
+        attempt = Attempt(request)
+        # 1.-4. who asks, for whom, where, and may they
+        try:
+            ask = await self._admission.admit(attempt)
+        except RequestRefused as refusal:
+            await self._record(attempt, refusal)
+            raise
+        # 5. release: look at the connection, decide, record
+        verdict = await self._counter.release(ask)
+        # 6. refresh what is stale, then release again
+        if isinstance(verdict, Stale):
+            verdict = await self._release_refreshed(ask, verdict)
+        if isinstance(verdict, Refused):
+            raise self._with_uri(verdict.error, attempt)
+        # 7. open the token  8. answer
+        return await self._answer(verdict, attempt)
+
+    async def _release_refreshed(self, ask: Ask, verdict: Stale) -> Allowed | Refused:
+        failure = await self._refresher.refresh(verdict.row)
+        second = await self._counter.release(replace(ask, refresh_failed=failure))
+        if isinstance(second, Stale):
+            # It was refreshed and is stale again: the provider's tokens live shorter than our margin.
+            last = self._refresher.gave_too_little()
+            second = await self._counter.release(replace(ask, refresh_failed=last))
+        return _decided(second)
+
+    async def _answer(self, verdict: Allowed, attempt: Attempt) -> ExchangeAnswer:
+        row = verdict.row
+        opened = open_connection(data_key_of(row, self._data_keys), row)
+        now = self._clock()
+        await self._uses.note(row, now)
+        assumed = attempt.provider.config.assumed_ttl if attempt.provider else 0
+        return ExchangeAnswer(
+            access_token=opened.access_token,
+            issued_token_type=attempt.request.requested_token_type,
+            expires_in=seconds_left(row.expires_at, now, assumed),
+            scope=row.granted_scopes,
+            connection=row.provider,
+            account=verdict.label,
+            connection_metadata=opened.metadata,
+        )
+
+    def _with_uri(self, error: VaultdError, attempt: Attempt) -> VaultdError:
+        if isinstance(error, InteractionRequired) and attempt.client is not None:
+            query = {"client_id": str(attempt.client.id)}
+            if attempt.request.scope:
+                query["scope"] = str(attempt.request.scope)
+            error.connect_uri = f"{self._public_url}/auth/connect/{quote(error.connection)}?{urlencode(query)}"
+        return error
+
+    async def _record(self, attempt: Attempt, refusal: RequestRefused) -> None:
+        draft = replace(attempt.draft(), type=EventType.TOKEN_REFUSED, decision=Decision.REFUSED, reason=refusal.reason)
+        if attempt.client is not None and not isinstance(refusal, SlowDown):
+            await self._log.record(draft)
+            return
+        if attempt.request.credentials is not None:
+            draft = replace(draft, client_id=ClientId(attempt.request.credentials.client_id[:128]))
+        await self._refusals.record(draft, address_prefix=address_prefix(attempt.request.ip))
+
+
+def seconds_left(expires_at: datetime | None, now: datetime, assumed: int) -> int:
+    """Whole seconds until the token ends; where the provider names no end, what the catalogue assumes."""
+    if expires_at is None:
+        return assumed
+    return max(int((expires_at - now).total_seconds()), 0)
+
+
+def _decided(verdict: Verdict) -> Allowed | Refused:
+    if isinstance(verdict, Stale):
+        raise TypeError("a second release must decide")
+    return verdict

@@ -1,0 +1,97 @@
+"""From the bytes of a token request to its parameters, strictly (security A1)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from urllib.parse import parse_qsl
+
+from vaultd.errors import InvalidRequest
+from vaultd.terms import Scopes
+
+FORM = "application/x-www-form-urlencoded"
+JSON = "application/json"
+MAX_PARAMETERS = 100
+_MAY_REPEAT = frozenset({"audience", "resource"})
+
+Parameters = dict[str, tuple[str, ...]]
+"""Each name with its values; an empty optional parameter counts as absent and has none."""
+
+
+def read_parameters(body: bytes, content_types: list[str]) -> Parameters:
+    """The parameters of a form or a flat JSON object. Raises `InvalidRequest`."""
+    media_type = content_types[0].partition(";")[0].strip().lower() if len(content_types) == 1 else ""
+    if media_type == FORM:
+        return _collect(_form(body))
+    if media_type == JSON:
+        return _collect(_json(body))
+    raise InvalidRequest("Send application/x-www-form-urlencoded.")
+
+
+def one(params: Parameters, name: str, *, required: bool = False) -> str | None:
+    """The value of a parameter that does not repeat. Raises `InvalidRequest` when it is required and missing."""
+    values = params.get(name, ())
+    if values and values[0]:
+        return values[0]
+    if required:
+        raise InvalidRequest(f"{name} is missing.")
+    return None
+
+
+def flat(params: Parameters) -> dict[str, str]:
+    """The first value of each parameter that has one."""
+    return {name: values[0] for name, values in params.items() if values}
+
+
+def scope(params: Parameters) -> Scopes | None:
+    """The `scope` parameter, None when it is absent."""
+    text = one(params, "scope")
+    return Scopes.parse(text) if text else None
+
+
+def _form(body: bytes) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(
+            body.decode("ascii"),
+            keep_blank_values=True,
+            strict_parsing=bool(body),
+            errors="strict",
+            max_num_fields=MAX_PARAMETERS,
+        )
+    except ValueError:
+        raise InvalidRequest("The body is not form-encoded.") from None
+
+
+def _json(body: bytes) -> list[tuple[str, str]]:
+    try:
+        document = json.loads(body.decode("utf-8"), object_pairs_hook=_Members)
+    except (ValueError, RecursionError):
+        raise InvalidRequest("The body is not JSON.") from None
+    if not isinstance(document, _Members) or len(document) > MAX_PARAMETERS:
+        raise InvalidRequest("The body is not a flat object of strings.")
+    pairs: list[tuple[str, str]] = []
+    for name, value in document:
+        # An unpaired surrogate is legal in JSON and in no text that could be stored.
+        if not isinstance(value, str) or not (name + value).isprintable():
+            raise InvalidRequest("The body is not a flat object of strings.")
+        pairs.append((name, value))
+    return pairs
+
+
+class _Members(list[tuple[str, object]]):
+    """A JSON object with every member it had, repeated ones too."""
+
+
+def _collect(pairs: Iterable[tuple[str, str]]) -> Parameters:
+    params: Parameters = {}
+    for name, value in pairs:
+        if "\x00" in name or "\x00" in value:
+            raise InvalidRequest("A parameter has a NUL in it.")
+        if name in params and name not in _MAY_REPEAT:
+            # RFC 6749 §3.2
+            raise InvalidRequest(f"{name[:64]} came twice." if name.isidentifier() else "A parameter came twice.")
+        if value or name == "grant_type":
+            params[name] = (*params.get(name, ()), value)
+        else:
+            params.setdefault(name, ())
+    return params

@@ -7,6 +7,7 @@ VaultdError
 │   └── SchemaError               migrations are not at head, or a role is wrong
 ├── RequestRefused                an answer of the token endpoint; `reason` goes into the audit event
 │   ├── InvalidRequest
+│   │   ├── BodyTooLarge
 │   │   └── SubjectTokenRefused   the real reason is for the log and the event, never for the answer
 │   ├── InvalidClient
 │   ├── InvalidGrant
@@ -85,6 +86,13 @@ class RequestRefused(VaultdError):
 class InvalidRequest(RequestRefused):
     code = "invalid_request"
     description = "The request is malformed."
+
+
+class BodyTooLarge(InvalidRequest):
+    description = "The body is too large."
+
+    def __init__(self) -> None:
+        super().__init__(reason="body_too_large")
 
 
 class SubjectTokenRefused(InvalidRequest):

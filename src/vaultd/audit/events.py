@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -112,8 +113,8 @@ class Draft:
         known = {name: value for name, value in private.items() if value is not None}
         connection_ref = self.connection_ref()
         return {
-            "subject_ref": encode(subject.subject_ref),
-            "connection_ref": encode(connection_ref) if connection_ref else None,
+            "subject_ref": _ref_text(subject.subject_ref),
+            "connection_ref": _ref_text(connection_ref) if connection_ref else None,
             "private": encode(subject.seal_private(event_id, json.dumps(known).encode())),
         }
 
@@ -126,6 +127,10 @@ def rfc3339(moment: datetime) -> str:
 def encode(raw: bytes) -> str:
     """Base64url without padding (RFC 7515 §2)."""
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+_ref_text = lru_cache(maxsize=10_000)(encode)
+"""The same references are written again and again; they are keyed hashes and no secret."""
 
 
 def decode(text: str) -> bytes:

@@ -47,19 +47,7 @@ events_table = Table(
     Column("connection_ref", LargeBinary),
 )
 
-
-NUMBERED = ("seq", "mac", "bytes", "id", "type", "decision", "client_id", "connection", "subject_ref", "connection_ref")
-"""The columns of an event that differ from one to the next within a transaction."""
-
-
-INSERT_MANY = """
-INSERT INTO events (period, writer, at, seq, mac, bytes, id, type, decision, client_id, connection, subject_ref,
-    connection_ref)
-SELECT $1::date, $2::uuid, $3::timestamptz, *
-FROM unnest($4::bigint[], $5::bytea[], $6::bytea[], $7::uuid[], $8::text[], $9::text[], $10::text[], $11::text[],
-    $12::bytea[], $13::bytea[])
-"""
-"""Inserts any number of rows in one round trip: period, writer, time, and a list for each of `NUMBERED`."""
+COLUMNS = tuple(column.name for column in events_table.columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,23 +79,22 @@ class Lane:
         """Insert the events behind `after` in the caller's transaction; gives the position to take on commit."""
         rows, position = self.number(drafts, at=at, after=after)
         if rows:
-            same = {"period": self.period, "writer": self.writer, "at": at}
-            values = [same | dict(zip(NUMBERED, row, strict=True)) for row in rows]
-            await connection.execute(insert(events_table), values)
+            await connection.execute(insert(events_table), [dict(zip(COLUMNS, row, strict=True)) for row in rows])
         return position
 
     def number(
         self, drafts: Sequence[Draft], *, at: datetime, after: Position
     ) -> tuple[list[tuple[Any, ...]], Position]:
-        """The rows of these events behind `after`, their columns as in `NUMBERED`, and the position they lead to."""
+        """The rows of these events behind `after`, as `COLUMNS` names them, and the position they lead to."""
         rows, seq, mac, moment = [], after.seq, after.mac, rfc3339(at)
         for draft in drafts:
             event_id = uuid7()
             event = draft.canonical(event_id=event_id, at=moment, chain_key=self._key_name)
             seq, mac = seq + 1, link(self._chain_key, mac, event)
             subject_ref = draft.subject.subject_ref if draft.subject is not None else None
+            place = (self.period, self.writer, seq, mac, event, event_id, at)
             clear = (draft.type, draft.decision, draft.client_id, draft.connection)
-            rows.append((seq, mac, event, event_id, *clear, subject_ref, draft.connection_ref()))
+            rows.append((*place, *clear, subject_ref, draft.connection_ref()))
         return rows, Position(seq, mac)
 
 

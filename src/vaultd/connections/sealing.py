@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -40,9 +41,8 @@ class Place:
 
     def __post_init__(self) -> None:
         # What all fields of a row share is put together once.
-        expiry = None if self.expires_at is None else round((self.expires_at - _EPOCH).total_seconds() * 1_000_000)
-        self._ids = bind(self.connection_id, self.subject_id, self.provider)
-        self._state = bind(self.generation, self.revision, str(self.granted_scopes), expiry)
+        self._ids = _ids(self.connection_id, self.subject_id, self.provider)
+        self._state = _state(self.generation, self.revision, self.granted_scopes, self.expires_at)
 
     @classmethod
     def of(cls, row: ConnectionRow) -> Place:
@@ -54,6 +54,18 @@ class Place:
     def bound(self, name: str, account_id: str | None) -> bytes:
         """The associated data of one field."""
         return _HEADS[name] + self._ids + bind(account_id) + self._state
+
+
+# Pure, and asked for the same rows again and again.
+@lru_cache(maxsize=10_000)
+def _ids(connection_id: UUID, subject_id: UUID, provider: str) -> bytes:
+    return bind(connection_id, subject_id, provider)
+
+
+@lru_cache(maxsize=10_000)
+def _state(generation: int, revision: int, granted_scopes: Scopes, expires_at: datetime | None) -> bytes:
+    expiry = None if expires_at is None else round((expires_at - _EPOCH).total_seconds() * 1_000_000)
+    return bind(generation, revision, str(granted_scopes), expiry)
 
 
 @dataclass(frozen=True, slots=True)

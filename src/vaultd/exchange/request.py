@@ -15,7 +15,7 @@ from vaultd.terms import Scopes, Secret
 ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - the name of a type
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class ExchangeRequest:
     """The parameters of RFC 8693 §2.1, parsed and not yet believed."""
 

@@ -26,6 +26,7 @@ KEY_BYTES = 32
 NONCE_BYTES = 12
 _HEADER = struct.Struct(">BB16s")
 _LENGTH = struct.Struct(">I")
+_ABSENT = b"\xff\xff\xff\xff"
 
 Random = Callable[[int], bytes]
 """Gives that many random bytes; `os.urandom` in service, a fixed source for the vectors."""
@@ -71,20 +72,20 @@ def bind(*fields: str | int | bytes | UUID | None) -> bytes:
     """
     parts = []
     for one in fields:
-        if one is None:
-            parts.append(b"\xff\xff\xff\xff")
+        if isinstance(one, str):
+            raw = one.encode()
+        elif isinstance(one, bytes):
+            raw = one
+        elif isinstance(one, int):
+            raw = b"%d" % one
+        elif one is None:
+            parts.append(_ABSENT)
             continue
-        raw = _as_bytes(one)
-        parts.append(_LENGTH.pack(len(raw)) + raw)
+        else:
+            raw = one.bytes
+        parts.append(_LENGTH.pack(len(raw)))
+        parts.append(raw)
     return b"".join(parts)
-
-
-def _as_bytes(one: str | int | bytes | UUID) -> bytes:
-    if isinstance(one, bytes):
-        return one
-    if isinstance(one, UUID):
-        return one.bytes
-    return str(one).encode()
 
 
 def seal(key: Key, plaintext: bytes, *, bound: bytes, random: Random = os.urandom) -> Sealed:

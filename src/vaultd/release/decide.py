@@ -21,7 +21,7 @@ Label = Callable[[ConnectionRow], str]
 Deliver = Callable[[ConnectionRow], Delivery]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Ask:
     """One exchange, admitted: who, for whom, where, and what of it the client may hold."""
 

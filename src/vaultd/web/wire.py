@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
+from secrets import token_hex
 from typing import Any
-from uuid import uuid4
 
 import structlog
 from fastapi import FastAPI, Request
@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vaultd.errors import (
+    BodyTooLarge,
     ConsentRefused,
     InsufficientScope,
     InteractionRequired,
@@ -30,6 +31,7 @@ from vaultd.errors import (
 NO_STORE = {"cache-control": "no-store", "pragma": "no-cache"}
 STATUS: dict[type[VaultdError], int] = {
     RequestRefused: 400,
+    BodyTooLarge: 413,
     InvalidClient: 401,
     SlowDown: 429,
     TemporarilyUnavailable: 503,
@@ -95,6 +97,12 @@ def problem(error: VaultdError) -> JSONResponse:
     return JSONResponse(body, status, headers)
 
 
+def bug(error: Exception, path: str) -> JSONResponse:
+    """The answer to what should not have happened; what it was goes to the log."""
+    structlog.stdlib.get_logger("vaultd.web").error("bug", path=path, kind=type(error).__name__, exc_info=error)
+    return JSONResponse({"error": "server_error"}, 500, dict(NO_STORE))
+
+
 _Handler = Callable[[Request, Exception], Awaitable[Response]]
 
 
@@ -106,8 +114,6 @@ def install(app: FastAPI, *, page: Callable[[Request, VaultdError], Response]) -
         if not isinstance(error, VaultdError):
             raise error
         log.info("refused", path=request.url.path, error=error.code, reason=error.reason, detail=error.detail)
-        if request.url.path == "/oauth/token":
-            return oauth_error(error, with_challenge="authorization" in request.headers)
         if request.url.path.startswith(("/auth/", "/connections")):
             return page(request, error)
         return problem(error)
@@ -125,15 +131,14 @@ def install(app: FastAPI, *, page: Callable[[Request, VaultdError], Response]) -
         body = {"type": "about:blank", "title": title, "status": error.status_code, "detail": title}
         return JSONResponse(body, error.status_code, dict(error.headers or {}) | NO_STORE)
 
-    async def bug(request: Request, error: Exception) -> Response:
-        log.error("bug", path=request.url.path, kind=type(error).__name__, exc_info=error)
-        return JSONResponse({"error": "server_error"}, 500, dict(NO_STORE))
+    async def unexpected(request: Request, error: Exception) -> Response:
+        return bug(error, request.url.path)
 
     handlers: list[tuple[type[Exception], _Handler]] = [
         (VaultdError, domain),
         (RequestValidationError, validation),
         (HTTPException, http),
-        (Exception, bug),
+        (Exception, unexpected),
     ]
     for kind, handler in handlers:
         app.add_exception_handler(kind, handler)
@@ -145,28 +150,36 @@ CSP = (
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
-class EveryAnswer:
-    """Puts the security headers and a request id on every answer (security B7)."""
+Headers = list[tuple[bytes, bytes]]
 
-    def __init__(self, app: ASGIApp, *, https: bool) -> None:
+
+def security_headers(*, https: bool) -> Headers:
+    """What every answer carries (security B7)."""
+    headers = {
+        "content-security-policy": CSP,
+        "x-content-type-options": "nosniff",
+        "referrer-policy": "no-referrer",
+        "x-frame-options": "DENY",
+        "cross-origin-opener-policy": "same-origin",
+    }
+    if https:
+        headers["strict-transport-security"] = "max-age=31536000; includeSubDomains"
+    return [(name.encode(), value.encode()) for name, value in headers.items()]
+
+
+class EveryAnswer:
+    """Puts the security headers and a request id on every answer."""
+
+    def __init__(self, app: ASGIApp, *, headers: Headers) -> None:
         self._app = app
-        headers = {
-            "content-security-policy": CSP,
-            "x-content-type-options": "nosniff",
-            "referrer-policy": "no-referrer",
-            "x-frame-options": "DENY",
-            "cross-origin-opener-policy": "same-origin",
-        }
-        if https:
-            headers["strict-transport-security"] = "max-age=31536000; includeSubDomains"
-        self._headers = [(name.encode(), value.encode()) for name, value in headers.items()]
+        self._headers = headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = _request_id(scope)
+        request_id = request_id_of(scope)
         scope.setdefault("state", {})["request_id"] = request_id
 
         async def send_with_headers(message: Message) -> None:
@@ -183,8 +196,9 @@ class EveryAnswer:
             await self._app(scope, receive, send_with_headers)
 
 
-def _request_id(scope: Scope) -> str:
+def request_id_of(scope: Scope) -> str:
+    """The caller's own id for a request where it is fit to be kept, or a new one."""
     for name, value in scope["headers"]:
         if name == b"x-request-id" and _REQUEST_ID.fullmatch(value.decode("latin-1")):
             return str(value.decode("latin-1"))
-    return uuid4().hex
+    return token_hex(16)

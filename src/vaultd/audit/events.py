@@ -11,14 +11,29 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
+import orjson
+
 from vaultd.audit.subject_key import SubjectKey
 from vaultd.terms import Scopes
 
 VERSION = 1
 
-# An event holds strings, whole numbers and lists of strings under names in ASCII, and for those this is RFC 8785's
-# form, letter by letter, in a fifth of the time of a general writer; a test compares the two.
-_canonical = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
+# An event holds strings, whole numbers below 2^53 and lists of strings under names in ASCII, and for those this writes
+# RFC 8785's form letter by letter, in a twentieth of the time of a general writer; a test compares the two.
+_AS_JCS = orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER
+
+
+_OPTIONAL = (
+    "reason",
+    "client_id",
+    "connection",
+    "generation",
+    "revision",
+    "subject_presence",
+    "request_id",
+    "count",
+    "window",
+)
 
 
 class EventType(StrEnum):
@@ -79,22 +94,19 @@ class Draft:
             "at": at,
             "type": self.type,
             "decision": self.decision,
-            "reason": self.reason,
-            "client_id": self.client_id,
-            "connection": self.connection,
-            "scopes": sorted(self.scopes) if self.scopes is not None else None,
-            "requested_scopes": sorted(self.requested_scopes) if self.requested_scopes is not None else None,
-            "generation": self.generation,
-            "revision": self.revision,
-            "subject_presence": self.subject_presence,
-            "request_id": self.request_id,
-            "count": self.count,
-            "window": self.window,
             "key": chain_key,
         }
+        for name in _OPTIONAL:
+            value = getattr(self, name)
+            if value is not None:
+                members[name] = value
+        if self.scopes is not None:
+            members["scopes"] = sorted(self.scopes)
+        if self.requested_scopes is not None:
+            members["requested_scopes"] = sorted(self.requested_scopes)
         if self.subject is not None:
-            members |= self._about_the_subject(self.subject, event_id)
-        return _canonical({name: value for name, value in members.items() if value is not None}).encode()
+            self._add_subject(members, self.subject, event_id)
+        return orjson.dumps(members, option=_AS_JCS)
 
     def connection_ref(self) -> bytes | None:
         """The connection's keyed hash, unlinkable once the subject's key is erased."""
@@ -102,7 +114,7 @@ class Draft:
             return None
         return self.subject.connection_ref(self.connection_id)
 
-    def _about_the_subject(self, subject: SubjectKey, event_id: UUID) -> dict[str, Any]:
+    def _add_subject(self, members: dict[str, Any], subject: SubjectKey, event_id: UUID) -> None:
         private = {
             "subject": {"issuer": subject.subject.issuer, "sub": subject.subject.sub},
             "account": self.account,
@@ -111,12 +123,11 @@ class Draft:
             "connection_id": str(self.connection_id) if self.connection_id else None,
         }
         known = {name: value for name, value in private.items() if value is not None}
+        members["subject_ref"] = _ref_text(subject.subject_ref)
         connection_ref = self.connection_ref()
-        return {
-            "subject_ref": _ref_text(subject.subject_ref),
-            "connection_ref": _ref_text(connection_ref) if connection_ref else None,
-            "private": encode(subject.seal_private(event_id, json.dumps(known).encode())),
-        }
+        if connection_ref is not None:
+            members["connection_ref"] = _ref_text(connection_ref)
+        members["private"] = encode(subject.seal_private(event_id, json.dumps(known).encode()))
 
 
 def rfc3339(moment: datetime) -> str:

@@ -13,6 +13,8 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
+import orjson
+
 from vaultd.connections.table import ConnectionRow
 from vaultd.errors import CannotOpen
 from vaultd.keys.data_keys import DataKeys
@@ -134,7 +136,7 @@ def open_delivery(key: Key, row: ConnectionRow) -> Delivery:
 
 
 def _account(key: Key, row: ConnectionRow, place: Place) -> tuple[str, str]:
-    document = json.loads(_open(key, row.account, place.bound("account", None)))
+    document = orjson.loads(_open(key, row.account, place.bound("account", None)))
     return document["id"], document["label"]
 
 

@@ -8,6 +8,9 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+import rfc8785
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.support import vectors
 from vaultd.audit.events import Decision, Draft, EventType, decode, encode, rfc3339
@@ -117,3 +120,26 @@ def test_base64url() -> None:
 
 def test_a_subject_key_shows_nothing() -> None:
     assert repr(subject_key()) == "SubjectKey(…)"
+
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]))
+MEMBERS = st.fixed_dictionaries(
+    {"type": st.sampled_from(EventType), "decision": st.sampled_from(Decision)},
+    optional={
+        **dict.fromkeys(("reason", "client_id", "connection", "subject_presence", "request_id", "window"), TEXT),
+        **dict.fromkeys(("generation", "revision", "count"), st.integers(0, 2**53 - 1)),
+        **dict.fromkeys(("scopes", "requested_scopes"), st.frozensets(TEXT).map(Scopes)),
+    },
+)
+
+
+@given(MEMBERS)
+def test_events_are_written_as_rfc_8785_says(members: dict[str, Any]) -> None:
+    event = Draft(**members).canonical(event_id=FIRST, at=rfc3339(AT), chain_key=str(CHAIN_KEY))
+    assert event == rfc8785.dumps(json.loads(event))
+
+
+def test_what_has_no_canonical_form_is_no_event() -> None:
+    for members in ({"count": 2**53}, {"reason": "\ud800"}):
+        with pytest.raises(TypeError):
+            canonical(Draft(type=EventType.KEY_ROTATED, **members))

@@ -6,9 +6,9 @@ often than the rest, and the framework's layers would cost more than the exchang
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
+import orjson
 import structlog
 from starlette.types import Receive, Scope, Send
 
@@ -23,7 +23,6 @@ from vaultd.web.token.grants import ClientCredentialsRequest, read_request
 from vaultd.web.wire import NO_STORE, Headers, bug, oauth_error, request_id_of
 
 PATH = "/oauth/token"
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class TokenEndpoint:
@@ -48,7 +47,7 @@ class TokenEndpoint:
         arrival = Arrival.of(scope, request_id)
         about = (b"x-request-id", request_id.encode())
         try:
-            body = _encode(await self._answer(arrival, await read_body(receive))).encode()
+            body = orjson.dumps(await self._answer(arrival, await read_body(receive)))
         except VaultdError as error:
             self._log.info("refused", path=PATH, error=error.code, reason=error.reason, detail=error.detail)
             response = oauth_error(error, with_challenge=b"authorization" in arrival.headers)

@@ -23,6 +23,11 @@ _FORMAT = 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+def microseconds(moment: datetime) -> int:
+    """Since 1970, as PostgreSQL keeps them: how a moment is bound."""
+    return round((moment - _EPOCH).total_seconds() * 1_000_000)
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """What a connection's sealed bytes are bound to, the field and the account aside."""
@@ -44,7 +49,6 @@ class Place:
 
     def bound(self, field: str, account_id: str | None) -> bytes:
         """The associated data of one field."""
-        expiry = None if self.expires_at is None else round((self.expires_at - _EPOCH).total_seconds() * 1_000_000)
         return bind(
             "connection",
             _FORMAT,
@@ -56,7 +60,7 @@ class Place:
             self.generation,
             self.revision,
             str(self.granted_scopes),
-            expiry,
+            None if self.expires_at is None else microseconds(self.expires_at),
         )
 
 

@@ -7,18 +7,21 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from vaultd.audit.log import AuditLog
+from vaultd.connections.narrowed import Narrowed
 from vaultd.connections.store import exist, lock_for_release
 from vaultd.connections.table import ConnectionRow
-from vaultd.release.decide import Ask, Judge, Stale, Verdict
+from vaultd.release.decide import Allowed, Ask, Judge, Refused, Verdict
+from vaultd.release.narrowed import settle_narrowed
 from vaultd.terms import Clock
 
 
 class Statement:
     """Carries out one batch. A verdict is given only after its event is committed."""
 
-    def __init__(self, *, log: AuditLog, judge: Judge, clock: Clock) -> None:
+    def __init__(self, *, log: AuditLog, judge: Judge, narrowed: Narrowed, clock: Clock) -> None:
         self._log = log
         self._judge = judge
+        self._narrowed = narrowed
         self._clock = clock
 
     async def run(self, asks: Sequence[Ask]) -> list[Verdict | None]:
@@ -43,6 +46,7 @@ class Statement:
                 pair = (ask.subject_id, ask.provider)
                 complete = pair not in hidden and len(found[pair]) == expected.get(pair, 0)
                 verdicts.append(self._judge.decide(ask, found[pair], now) if complete else None)
-            drafts = [verdict.draft for verdict in verdicts if verdict is not None and not isinstance(verdict, Stale)]
+            verdicts = await settle_narrowed(transaction.connection, self._narrowed, asks, verdicts, now=now)
+            drafts = [verdict.draft for verdict in verdicts if isinstance(verdict, Allowed | Refused)]
             await transaction.append(*drafts)
         return verdicts

@@ -14,6 +14,7 @@ from tests.support.house import House
 from vaultd.audit.events import Draft, EventType
 from vaultd.audit.lane import events_table
 from vaultd.connections import store
+from vaultd.connections.narrowed import Narrowed
 from vaultd.connections.sealing import data_key_of, open_account
 from vaultd.connections.table import ConnectionRow
 from vaultd.errors import TemporarilyUnavailable
@@ -31,7 +32,9 @@ class Room:
         self.house = house
         self.poisoned: set[UUID] = set()
         judge = Judge(self._label, lambda row, hint: self._label(row) == hint)
-        self.statement = Statement(log=house.log, judge=judge, clock=house.clock)
+        self.statement = Statement(
+            log=house.log, judge=judge, narrowed=Narrowed(data_keys=house.data_keys), clock=house.clock
+        )
         self.counter = Counter(statement=self.statement, patience=patience)
 
     def _label(self, row: ConnectionRow) -> str:

@@ -33,6 +33,15 @@ class ProviderGrant(ConfigTable):
     scopes: tuple[ScopeName, ...]
     on_wider_grant: Literal["refuse", "allow"] = "refuse"
 
+    @field_validator("scopes")
+    @classmethod
+    def _no_wildcard(cls, scopes: tuple[str, ...]) -> tuple[str, ...]:
+        # RFC 6749 §3.3 lets a scope have asterisks in it, so "files:*" may be one of a provider's own. It is compared
+        # as it is written.
+        if "*" in scopes:
+            raise ValueError('has "*", but there are no wildcards; write the name of each scope')
+        return scopes
+
     @model_validator(mode="before")
     @classmethod
     def _bare_list(cls, value: Any) -> Any:

@@ -27,6 +27,11 @@ _HEADS = {name: bind("connection", _FORMAT, name) for name in ("account", "acces
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+def microseconds(moment: datetime) -> int:
+    """Since 1970, as PostgreSQL keeps them: how a moment is bound."""
+    return round((moment - _EPOCH).total_seconds() * 1_000_000)
+
+
 @dataclass(slots=True)
 class Place:
     """What a connection's sealed bytes are bound to, the field and the account aside."""
@@ -66,7 +71,7 @@ def _ids(connection_id: UUID, subject_id: UUID, provider: str) -> bytes:
 
 @lru_cache(maxsize=10_000)
 def _state(generation: int, revision: int, granted_scopes: Scopes, expires_at: datetime | None) -> bytes:
-    expiry = None if expires_at is None else round((expires_at - _EPOCH).total_seconds() * 1_000_000)
+    expiry = None if expires_at is None else microseconds(expires_at)
     return bind(generation, revision, str(granted_scopes), expiry)
 
 
@@ -83,9 +88,10 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What of a connection leaves the vault, in the clear."""
+    """What of a connection leaves the vault, in the clear, and whose it is at the provider."""
 
     access_token: Secret
+    account_id: str
     account_label: str
     metadata: dict[str, Any]
 
@@ -145,7 +151,7 @@ def _delivery(key: Key, row: ConnectionRow, place: Place, account_id: str, label
     metadata = {}
     if row.provider_metadata is not None:
         metadata = json.loads(_open(key, row.provider_metadata, place.bound("metadata", account_id)))
-    return Delivery(Secret(access.decode()), label, metadata)
+    return Delivery(Secret(access.decode()), account_id, label, metadata)
 
 
 def _open(key: Key, blob: bytes | None, bound: bytes) -> bytes:

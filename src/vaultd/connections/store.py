@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import RowMapping, Select, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from vaultd.connections import narrowed
 from vaultd.connections.sealing import PURPOSE, Opened, Place, seal_connection
 from vaultd.connections.table import ConnectionRow, connections_table
 from vaultd.keys.data_keys import DataKeys, data_keys_table
@@ -108,6 +109,7 @@ async def connect(
         await connection.execute(insert(connections_table).values(id=connection_id, **identity, **values))
         return connection_id, generation
     await connection.execute(update(connections_table).where(_c.id == connection_id).values(**values))
+    await narrowed.forget(connection, connection_id)
     if previous.data_key_id is not None:
         await data_keys.erase(connection, previous.data_key_id)
     return connection_id, generation
@@ -195,7 +197,10 @@ async def break_connection(connection: AsyncConnection, row: ConnectionRow, *, f
             intent_at=None,
         ).returning(_c.id)
     )
-    return result.first() is not None
+    if result.first() is None:
+        return False
+    await narrowed.forget(connection, row.id)
+    return True
 
 
 async def revoke(connection: AsyncConnection, row: ConnectionRow, *, reason: str) -> None:
@@ -218,6 +223,7 @@ async def revoke(connection: AsyncConnection, row: ConnectionRow, *, reason: str
             intent_at=None,
         )
     )
+    await narrowed.forget(connection, row.id)
 
 
 async def touch(connection: AsyncConnection, connection_ids: Collection[ConnectionId], today: date) -> None:

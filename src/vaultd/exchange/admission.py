@@ -9,7 +9,7 @@ from vaultd.clients.registry import Client, Clients
 from vaultd.errors import InvalidRequest, InvalidTarget
 from vaultd.exchange.request import ACCESS_TOKEN, Attempt, ExchangeRequest
 from vaultd.limits import Buckets, Rate
-from vaultd.policy import allowed_scopes, check_may_act, check_presenter
+from vaultd.policy import allowed_scopes, check_may_act, check_presenter, entry_at
 from vaultd.providers.registry import Provider, Providers
 from vaultd.release.decide import Ask
 from vaultd.subjects.store import SubjectStore
@@ -74,6 +74,7 @@ class Admission:
             refresh_margin=timedelta(seconds=attempt.provider.config.refresh_margin),
             login_hint=request.login_hint,
             event=attempt.draft(),
+            narrows=attempt.provider.config.narrows,
         )
 
     def _check_limit(self, key: str, client: Client) -> None:
@@ -109,6 +110,7 @@ class Admission:
         if not found:
             raise InvalidRequest("Name the provider in `audience` or its API in `resource`.", reason="missing_target")
         # An unknown provider and a forbidden one get the same answer (A8).
-        if len({provider.name for provider in found}) > 1 or found[0].name not in client.config.providers:
+        if len({provider.name for provider in found}) > 1:
             raise InvalidTarget
+        entry_at(client.config.providers, found[0].name)
         return found[0]

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from vaultd.audit.events import Draft
 from vaultd.audit.log import AuditLog
 from vaultd.connections.locked import lock_for_release
-from vaultd.release.decide import Ask, Judge, Recorded, Stale, Verdict
+from vaultd.connections.narrowed import Narrowed
+from vaultd.release.decide import Allowed, Ask, Judge, Recorded, Refused, Verdict
+from vaultd.release.narrowed import settle_narrowed
 from vaultd.terms import Clock
 
 Entry = Ask | Draft
@@ -17,9 +19,10 @@ Entry = Ask | Draft
 class Statement:
     """Carries out one batch. A verdict is given only after its event is committed."""
 
-    def __init__(self, *, log: AuditLog, judge: Judge, clock: Clock) -> None:
+    def __init__(self, *, log: AuditLog, judge: Judge, narrowed: Narrowed, clock: Clock) -> None:
         self._log = log
         self._judge = judge
+        self._narrowed = narrowed
         self._clock = clock
 
     async def run(self, entries: Sequence[Entry]) -> list[Verdict | Recorded | None]:
@@ -40,5 +43,6 @@ class Statement:
                     continue
                 rows = locked.rows_of((entry.subject_id, entry.provider)) if locked else []
                 verdicts.append(None if rows is None else self._judge.decide(entry, rows, now))
-            await batch.append([one.draft for one in verdicts if one is not None and not isinstance(one, Stale)])
+            await settle_narrowed(batch.driver, self._narrowed, entries, verdicts, now=now)
+            await batch.append([one.draft for one in verdicts if isinstance(one, Allowed | Refused | Recorded)])
         return verdicts

@@ -47,7 +47,7 @@ async def test_a_row_with_an_altered_token_is_not_delivered(house: House) -> Non
     row = await connected(house)
     labels = Labels(data_keys=house.data_keys)
     assert labels.deliver(row) == Delivery(
-        Secret("access token of octocat"), "octocat@example.com", {"team": "night shift"}
+        Secret("access token of octocat"), "octocat", "octocat@example.com", {"team": "night shift"}
     )
     assert row.access_token is not None
     altered = replace(row, access_token=row.access_token[:-1] + bytes([row.access_token[-1] ^ 1]))

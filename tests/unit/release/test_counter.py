@@ -15,6 +15,7 @@ from tests.support.house import House
 from vaultd.audit.events import Decision, Draft, EventType
 from vaultd.audit.lane import events_table
 from vaultd.connections import store
+from vaultd.connections.narrowed import Narrowed
 from vaultd.connections.sealing import Delivery, data_key_of, open_account
 from vaultd.connections.table import ConnectionRow
 from vaultd.errors import TemporarilyUnavailable
@@ -32,7 +33,9 @@ class Room:
         self.house = house
         self.poisoned: set[UUID] = set()
         judge = Judge(self._label, lambda row, hint: self._label(row) == hint, self._deliver)
-        self.statement = Statement(log=house.log, judge=judge, clock=house.clock)
+        self.statement = Statement(
+            log=house.log, judge=judge, narrowed=Narrowed(data_keys=house.data_keys), clock=house.clock
+        )
         self.counter = Counter(statement=self.statement, patience=patience)
 
     def _label(self, row: ConnectionRow) -> str:
@@ -41,7 +44,7 @@ class Room:
         return open_account(data_key_of(row, self.house.data_keys), row)[1]
 
     def _deliver(self, row: ConnectionRow) -> Delivery:
-        return Delivery(Secret("token"), self._label(row), {})
+        return Delivery(Secret("token"), "id", self._label(row), {})
 
     def ask(self, known: KnownSubject, provider: str = "github") -> Ask:
         return Ask(

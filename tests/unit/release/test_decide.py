@@ -30,7 +30,7 @@ def _label(row: ConnectionRow) -> str:
 JUDGE = Judge(
     _label,
     lambda row, hint: hint == _label(row),
-    lambda row: Delivery(Secret(f"token {row.id.int}"), _label(row), {}),
+    lambda row: Delivery(Secret(f"token {row.id.int}"), str(row.id.int), _label(row), {}),
 )
 DOWN = provider_down(None, "no answer")
 
@@ -111,7 +111,7 @@ def test_allowed(rows: list[ConnectionRow], changes: dict[str, Any], number: int
     verdict = decide(rows, **changes)
     assert isinstance(verdict, Allowed)
     assert verdict.row.id.int == number
-    assert verdict.delivery == Delivery(Secret(f"token {number}"), f"account {number}", {})
+    assert verdict.delivery == Delivery(Secret(f"token {number}"), str(number), f"account {number}", {})
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,10 @@ class Part(Protocol):
     def pid(self) -> int | None:
         """Its server's process, None where the sample brings its own CPU time."""
 
+    @property
+    def audited_in(self) -> str | None:
+        """The database whose log must hold an event for each request, if there is one."""
+
     def takes(self, connections: int) -> bool:
         """Whether there is such a run."""
 
@@ -49,6 +53,7 @@ class Server:
     pid: int | None
     url: str
     requests: Path
+    audited_in: str | None = None
 
     def takes(self, connections: int) -> bool:
         """Any number."""
@@ -67,11 +72,11 @@ class Server:
 class Warmth:
     """Keeps the vault's caches filled: within a run no user's entry is missing or ends."""
 
-    def __init__(self, vault: Vault, requests: Path, *, workers: int) -> None:
+    def __init__(self, vault: Vault, requests: Path) -> None:
         self._vault = vault
         self._requests = requests
         # With several workers the kernel deals out the connections, so that each sees some users only by chance.
-        self._enough = vault.users * (1 if workers == 1 else 4 * workers)
+        self._enough = vault.users * (1 if vault.workers == 1 else 4 * vault.workers)
         self._filled = (float("-inf"), float("-inf"))
 
     def ensure(self, seconds: int) -> None:
@@ -84,7 +89,8 @@ class Warmth:
         while answered < self._enough:
             sample = run_wrk(self._vault.url, self._requests, connections=WARM_CONNECTIONS, seconds=duration)
             if sample.failed or duration > REMEMBERED_FOR / 2:
-                raise BenchError(f"the vault could not be warmed up: {sample}")
+                wanted = f"{self._enough} exchanges within {REMEMBERED_FOR:.0f} s, none of them refused"
+                raise BenchError(f"the vault's caches could not be filled by {wanted}: {sample}")
             answered, duration = sample.requests, duration * 2
         self._filled = (began, time.monotonic())
 
@@ -92,8 +98,8 @@ class Warmth:
 class Exchange(Server):
     """Exchanges of tokens that were verified a moment ago."""
 
-    def __init__(self, vault: Vault, requests: Path, warmth: Warmth) -> None:
-        super().__init__("exchange", vault.pid, vault.url, requests)
+    def __init__(self, name: str, vault: Vault, requests: Path, warmth: Warmth) -> None:
+        super().__init__(name, vault.pid, vault.url, requests, vault.database)
         self._warmth = warmth
 
     def prepare(self, connections: int, seconds: int) -> None:
@@ -105,8 +111,8 @@ class Exchange(Server):
 class FirstSeen(Server):
     """Exchanges in which each token is presented for the first time."""
 
-    def __init__(self, vault: Vault, requests: Path, warmth: Warmth) -> None:
-        super().__init__("first-seen", vault.pid, vault.url, requests)
+    def __init__(self, name: str, vault: Vault, requests: Path, warmth: Warmth) -> None:
+        super().__init__(name, vault.pid, vault.url, requests, vault.database)
         self._vault = vault
         self._warmth = warmth
         self._minted = 0
@@ -123,7 +129,7 @@ class FirstSeen(Server):
         """Raises `BenchError` when there were not enough tokens."""
         sample = super().run(connections, seconds)
         if sample.requests >= self._minted:
-            raise BenchError(f"first-seen: {sample.requests} requests used up the {self._minted} tokens")
+            raise BenchError(f"{self.name}: {sample.requests} requests used up the {self._minted} tokens")
         return sample
 
 
@@ -132,8 +138,9 @@ class Commit:
     """`INSERT` and `COMMIT` of a single row, one connection."""
 
     url: str
-    name: str = "commit"
+    name: str
     pid: int | None = None
+    audited_in: str | None = None
 
     def takes(self, connections: int) -> bool:
         """One only."""

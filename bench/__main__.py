@@ -24,7 +24,7 @@ from vaultd.errors import VaultdError
 from vaultd.terms import system_clock
 
 OUT = Path(__file__).with_name("out")
-WIDTH = 120
+WIDTH = 132
 
 
 def _numbers(text: str) -> tuple[int, ...]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -12,12 +14,14 @@ from typing import Protocol
 from bench.failed import BenchError
 from bench.load import Sample, run_wrk, write_requests
 from bench.vault import Vault
+from bench.warm import send_all
 
-WARM_CONNECTIONS = 16
 REMEMBERED_FOR = 60.0
 """Seconds that the vault keeps a verified token and its subject."""
-LIKELIEST_MOST = 10_000
-"""Never-seen tokens a second that are minted; an ES256 verification alone allows about 15,000 on one core."""
+MOST_A_SECOND = 10_000
+"""Never-seen tokens that are minted for each second; an ES256 verification alone allows about 15,000 on one core."""
+MOST_OF_ONE_CONNECTION = 3_000
+"""The same where one connection waits for each of its answers."""
 
 
 class Part(Protocol):
@@ -72,11 +76,10 @@ class Server:
 class Warmth:
     """Keeps the vault's caches filled: within a run no user's entry is missing or ends."""
 
-    def __init__(self, vault: Vault, requests: Path) -> None:
-        self._vault = vault
-        self._requests = requests
+    def __init__(self, vault: Vault, requests: Sequence[bytes]) -> None:
+        self._url = vault.url
         # With several workers the kernel deals out the connections, so that each sees some users only by chance.
-        self._enough = vault.users * (1 if vault.workers == 1 else 4 * vault.workers)
+        self._requests = [*requests] * (1 if vault.workers == 1 else 4 * vault.workers)
         self._filled = (float("-inf"), float("-inf"))
 
     def ensure(self, seconds: int) -> None:
@@ -85,13 +88,8 @@ class Warmth:
         if time.monotonic() + seconds + 1 < began + REMEMBERED_FOR:
             return
         time.sleep(max(0.0, ended + REMEMBERED_FOR - time.monotonic()))
-        began, duration, answered = time.monotonic(), 1, 0
-        while answered < self._enough:
-            sample = run_wrk(self._vault.url, self._requests, connections=WARM_CONNECTIONS, seconds=duration)
-            if sample.failed or duration > REMEMBERED_FOR / 2:
-                wanted = f"{self._enough} exchanges within {REMEMBERED_FOR:.0f} s, none of them refused"
-                raise BenchError(f"the vault's caches could not be filled by {wanted}: {sample}")
-            answered, duration = sample.requests, duration * 2
+        began = time.monotonic()
+        asyncio.run(send_all(self._url, self._requests))
         self._filled = (began, time.monotonic())
 
 
@@ -119,8 +117,8 @@ class FirstSeen(Server):
 
     def prepare(self, connections: int, seconds: int) -> None:
         """Mint as many tokens as the run could use; the users themselves are known."""
-        del connections
-        rounds = range(-(-LIKELIEST_MOST * seconds // self._vault.users))
+        most = seconds * min(MOST_A_SECOND, connections * MOST_OF_ONE_CONNECTION)
+        rounds = range(-(-most // self._vault.users))
         minted = (self._vault.exchange(token) for _ in rounds for token in self._vault.sessions())
         self._minted = write_requests(self.requests, minted)
         self._warmth.ensure(seconds)

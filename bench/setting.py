@@ -119,10 +119,10 @@ class Setting:
             start_vault(folder, self.postgres, database=database, users=users, others=others, workers=workers)
         )
         self._vaults.append(vault)
-        requests = folder / "sessions"
-        write_requests(requests, map(vault.exchange, vault.sessions()))
+        requests = [vault.exchange(token) for token in vault.sessions()]
+        write_requests(folder / "sessions", requests)
         warmth = Warmth(vault, requests)
-        return vault, Exchange(name, vault, requests, warmth), warmth
+        return vault, Exchange(name, vault, folder / "sessions", warmth), warmth
 
     def _echo(self, stack: ExitStack, requests: Path) -> Server:
         url, port = free_port()

@@ -27,7 +27,7 @@ def show(console: Console, machine: Mapping[str, str], rows: Mapping[Key, Row], 
 def _medians(rows: Mapping[Key, Row]) -> Table:
     table = Table(title="Medians over the rounds")
     for heading in ("connections", "what"):
-        table.add_column(heading)
+        table.add_column(heading, no_wrap=True)
     for heading in (
         "requests/s",
         "of rounds",

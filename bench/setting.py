@@ -24,6 +24,8 @@ from vaultd.terms import Secret
 
 PARTS = ("exchange", "first-seen", "live", "echo", "issuer", "commit")
 """In the order in which they take turns."""
+COMPILING = 10
+"""Seconds of load before the issuer's first run: measured, V8 takes tens of thousands of requests to compile it."""
 _VAULT_PARTS = frozenset({"exchange", "first-seen", "live", "echo"})
 _ROOT = Path(__file__).parents[1]
 
@@ -107,6 +109,8 @@ class Setting:
 
     def _with_rows(self, stack: ExitStack) -> Iterator[Part]:
         for rows in self._choice.rows:
+            if rows < self._choice.users:
+                raise BenchError(f"{rows:,} rows are too few for {self._choice.users:,} users with a connection each.")
             yield self._start_vault(stack, with_rows(rows), others=rows - self._choice.users)[1]
 
     def _start_vault(
@@ -141,7 +145,10 @@ class Setting:
         pid = stack.enter_context(started(command, environ=environ, ready=ready, log=self._folder / "issuer.log"))
         form = {"grant_type": "client_credentials"}
         write_requests(requests, [token_request(url, CLIENT, secret, "/token", form)])
-        return Server("issuer", pid, url, requests)
+        issuer = Server("issuer", pid, url, requests)
+        self._say(f"Giving oidc-provider {COMPILING} s of load.")
+        issuer.run(connections=16, seconds=COMPILING)
+        return issuer
 
 
 def with_workers(workers: int) -> str:

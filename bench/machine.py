@@ -16,7 +16,7 @@ from vaultd.sandbox.postgres import RunningPostgres
 _PACKAGES = ("vaultd", "uvicorn", "uvloop", "httptools", "fastapi", "asyncpg", "cryptography")
 
 
-def describe(postgres: RunningPostgres, node: str | None) -> Mapping[str, str]:
+def describe(postgres: RunningPostgres, node: Path | None) -> Mapping[str, str]:
     """Hardware, kernel, and versions of everything that takes part."""
     about = {
         "cores": str(len(os.sched_getaffinity(0))),
@@ -31,7 +31,7 @@ def describe(postgres: RunningPostgres, node: str | None) -> Mapping[str, str]:
         **{name: version(name) for name in _PACKAGES},
     }
     if node is not None:
-        about["node"] = _said([node, "--version"]).removeprefix("v")
+        about["node"] = _said([str(node), "--version"]).removeprefix("v")
     wrk = shutil.which("wrk")
     if wrk is not None:
         found = re.search(r"wrk \S*?(\d+\.\d+\.\d+)", _said([wrk, "-v"]))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -12,12 +14,14 @@ from typing import Protocol
 from bench.failed import BenchError
 from bench.load import Sample, run_wrk, write_requests
 from bench.vault import Vault
+from bench.warm import send_all
 
-WARM_CONNECTIONS = 16
 REMEMBERED_FOR = 60.0
 """Seconds that the vault keeps a verified token and its subject."""
-LIKELIEST_MOST = 10_000
-"""Never-seen tokens a second that are minted; an ES256 verification alone allows about 15,000 on one core."""
+MOST_A_SECOND = 10_000
+"""Never-seen tokens that are minted for each second; an ES256 verification alone allows about 15,000 on one core."""
+MOST_OF_ONE_CONNECTION = 3_000
+"""The same where one connection waits for each of its answers."""
 
 
 class Part(Protocol):
@@ -30,6 +34,10 @@ class Part(Protocol):
     @property
     def pid(self) -> int | None:
         """Its server's process, None where the sample brings its own CPU time."""
+
+    @property
+    def audited_in(self) -> str | None:
+        """The database whose log must hold an event for each request, if there is one."""
 
     def takes(self, connections: int) -> bool:
         """Whether there is such a run."""
@@ -49,6 +57,7 @@ class Server:
     pid: int | None
     url: str
     requests: Path
+    audited_in: str | None = None
 
     def takes(self, connections: int) -> bool:
         """Any number."""
@@ -67,11 +76,10 @@ class Server:
 class Warmth:
     """Keeps the vault's caches filled: within a run no user's entry is missing or ends."""
 
-    def __init__(self, vault: Vault, requests: Path, *, workers: int) -> None:
-        self._vault = vault
-        self._requests = requests
+    def __init__(self, vault: Vault, requests: Sequence[bytes]) -> None:
+        self._url = vault.url
         # With several workers the kernel deals out the connections, so that each sees some users only by chance.
-        self._enough = vault.users * (1 if workers == 1 else 4 * workers)
+        self._requests = [*requests] * (1 if vault.workers == 1 else 4 * vault.workers)
         self._filled = (float("-inf"), float("-inf"))
 
     def ensure(self, seconds: int) -> None:
@@ -80,20 +88,16 @@ class Warmth:
         if time.monotonic() + seconds + 1 < began + REMEMBERED_FOR:
             return
         time.sleep(max(0.0, ended + REMEMBERED_FOR - time.monotonic()))
-        began, duration, answered = time.monotonic(), 1, 0
-        while answered < self._enough:
-            sample = run_wrk(self._vault.url, self._requests, connections=WARM_CONNECTIONS, seconds=duration)
-            if sample.failed or duration > REMEMBERED_FOR / 2:
-                raise BenchError(f"the vault could not be warmed up: {sample}")
-            answered, duration = sample.requests, duration * 2
+        began = time.monotonic()
+        asyncio.run(send_all(self._url, self._requests))
         self._filled = (began, time.monotonic())
 
 
 class Exchange(Server):
     """Exchanges of tokens that were verified a moment ago."""
 
-    def __init__(self, vault: Vault, requests: Path, warmth: Warmth) -> None:
-        super().__init__("exchange", vault.pid, vault.url, requests)
+    def __init__(self, name: str, vault: Vault, requests: Path, warmth: Warmth) -> None:
+        super().__init__(name, vault.pid, vault.url, requests, vault.database)
         self._warmth = warmth
 
     def prepare(self, connections: int, seconds: int) -> None:
@@ -105,16 +109,16 @@ class Exchange(Server):
 class FirstSeen(Server):
     """Exchanges in which each token is presented for the first time."""
 
-    def __init__(self, vault: Vault, requests: Path, warmth: Warmth) -> None:
-        super().__init__("first-seen", vault.pid, vault.url, requests)
+    def __init__(self, name: str, vault: Vault, requests: Path, warmth: Warmth) -> None:
+        super().__init__(name, vault.pid, vault.url, requests, vault.database)
         self._vault = vault
         self._warmth = warmth
         self._minted = 0
 
     def prepare(self, connections: int, seconds: int) -> None:
         """Mint as many tokens as the run could use; the users themselves are known."""
-        del connections
-        rounds = range(-(-LIKELIEST_MOST * seconds // self._vault.users))
+        most = seconds * min(MOST_A_SECOND, connections * MOST_OF_ONE_CONNECTION)
+        rounds = range(-(-most // self._vault.users))
         minted = (self._vault.exchange(token) for _ in rounds for token in self._vault.sessions())
         self._minted = write_requests(self.requests, minted)
         self._warmth.ensure(seconds)
@@ -123,7 +127,7 @@ class FirstSeen(Server):
         """Raises `BenchError` when there were not enough tokens."""
         sample = super().run(connections, seconds)
         if sample.requests >= self._minted:
-            raise BenchError(f"first-seen: {sample.requests} requests used up the {self._minted} tokens")
+            raise BenchError(f"{self.name}: {sample.requests} requests used up the {self._minted} tokens")
         return sample
 
 
@@ -132,8 +136,9 @@ class Commit:
     """`INSERT` and `COMMIT` of a single row, one connection."""
 
     url: str
-    name: str = "commit"
+    name: str
     pid: int | None = None
+    audited_in: str | None = None
 
     def takes(self, connections: int) -> bool:
         """One only."""

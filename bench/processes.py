@@ -1,4 +1,4 @@
-"""Processes under measurement: started, awaited, stopped, and the CPU time they use (from /proc, so Linux only)."""
+"""Processes under measurement: started, awaited, stopped; their CPU time and memory (from /proc, so Linux only)."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ START_TIMEOUT = 60.0
 STOP_TIMEOUT = 15.0
 _PROC = Path("/proc")
 _TICK = 1 / os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
 # Positions in /proc/<pid>/stat behind the program's name, which may itself hold spaces and brackets (proc(5)).
 _PPID = 1
 _TIMES = slice(11, 15)  # utime, stime, and those of children that have ended and were waited for
+_RSS = 21
 
 
 @contextmanager
@@ -63,21 +65,25 @@ def tail(log: Path, characters: int = 2000) -> str:
 
 def cpu_seconds(pid: int) -> float:
     """CPU time, user and system, of a process and of all below it, those that have ended included."""
-    stats = _all_stats()
-    below = {pid}
-    # A child is not always behind its parent in the listing, so until nothing is added.
-    while added := {child for child, stat in stats.items() if int(stat[_PPID]) in below} - below:
-        below |= added
-    ticks = sum(int(time) for process in below & stats.keys() for time in stats[process][_TIMES])
-    return ticks * _TICK
+    return sum(int(ticks) for stat in _tree(pid).values() for ticks in stat[_TIMES]) * _TICK
 
 
-def _all_stats() -> dict[int, list[str]]:
-    stats = {}
+def memory_mib(pid: int) -> float:
+    """Resident memory of the largest process among this one and those below it."""
+    return max((int(stat[_RSS]) for stat in _tree(pid).values()), default=0) * _PAGE / 2**20
+
+
+def _tree(pid: int) -> dict[int, list[str]]:
+    """What /proc tells of a process and of all below it."""
+    stats: dict[int, list[str]] = {}
     for folder in _PROC.iterdir():
         if folder.name.isdigit():
             try:
                 stats[int(folder.name)] = (folder / "stat").read_text().rpartition(") ")[2].split()
             except (FileNotFoundError, ProcessLookupError):
                 continue
-    return stats
+    below = {pid}
+    # A child is not always behind its parent in the listing, so until nothing is added.
+    while added := {child for child, stat in stats.items() if int(stat[_PPID]) in below} - below:
+        below |= added
+    return {process: stat for process, stat in stats.items() if process in below}

@@ -11,8 +11,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from bench.goals import Verdict
 from bench.measure import Plan, Run
-from bench.report import Key, Row, Verdict
+from bench.report import Key, Row
 
 
 def show(console: Console, machine: Mapping[str, str], rows: Mapping[Key, Row], verdicts: Sequence[Verdict]) -> None:
@@ -26,7 +27,7 @@ def show(console: Console, machine: Mapping[str, str], rows: Mapping[Key, Row], 
 def _medians(rows: Mapping[Key, Row]) -> Table:
     table = Table(title="Medians over the rounds")
     for heading in ("connections", "what"):
-        table.add_column(heading)
+        table.add_column(heading, no_wrap=True)
     for heading in (
         "requests/s",
         "of rounds",
@@ -35,6 +36,7 @@ def _medians(rows: Mapping[Key, Row]) -> Table:
         "CPU µs",
         "Postgres µs",
         "commits",
+        "MiB",
         "/ exchange",
     ):
         table.add_column(heading, justify="right")
@@ -50,6 +52,7 @@ def _medians(rows: Mapping[Key, Row]) -> Table:
             f"{row.cpu_us:.0f}",
             f"{row.postgres_cpu_us:.0f}",
             "" if row.commits is None else f"{row.commits:.3f}",
+            "" if row.memory_mib is None else f"{row.memory_mib:.0f}",
             "" if ours is None else f"{row.rate / ours.rate:.2f}",
         )
     return table
@@ -63,7 +66,7 @@ def _goals(verdicts: Sequence[Verdict]) -> Table:
         table.add_column(heading, justify="right")
     for one in verdicts:
         met = f"met by {one.margin:.0%}" if one.met else f"missed by {-one.margin:.0%}"
-        table.add_row(str(one.connections), one.goal, f"{one.bound:.2f}", f"{one.measured:.2f}", met)
+        table.add_row(str(one.connections or ""), one.goal, f"{one.bound:.2f}", f"{one.measured:.2f}", met)
     return table
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlencode
 
+from bench.growth import fill
 from bench.load import http_request
 from bench.people import APP, ISSUER, Issuer, names, settle
 from bench.processes import started
@@ -23,7 +24,6 @@ from vaultd.sandbox.postgres import RunningPostgres
 from vaultd.sandbox.servers import listen
 from vaultd.terms import Secret, system_clock
 
-DATABASE = "vaultd"
 CLIENT = "agent"
 PROVIDER = "acme"
 SCOPES = ("read", "write")
@@ -65,14 +65,15 @@ scopes = ["read", "write"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vault:
-    """A serving vault. `pid` is the process that was started; further workers are below it."""
+    """A serving vault. `pid` is the process that was started; with several workers they are below it."""
 
     url: str
     pid: int
+    workers: int
     users: int
+    database: str
     issuer: Issuer
     client_secret: Secret
-    log: Path
 
     def exchange(self, token: str) -> bytes:
         """The request of an exchange, with client_secret_basic."""
@@ -98,11 +99,15 @@ def token_request(url: str, client_id: str, secret: Secret, path: str, form: dic
 
 
 @contextmanager
-def start_vault(folder: Path, postgres: RunningPostgres, *, users: int, workers: int = 1) -> Iterator[Vault]:
-    """Make a database with users, serve it; stopped at the end of the block."""
+def start_vault(
+    folder: Path, postgres: RunningPostgres, *, database: str, users: int, others: int = 0, workers: int = 1
+) -> Iterator[Vault]:
+    """Make a database with users, and rows of `others` who do not come, and serve it until the end of the block."""
+    folder.mkdir()
     url, port = free_port()
     issuer, secret = Issuer(audience=url), Secret(secrets.token_urlsafe(32))
-    database_url = _prepare_database(folder, postgres, users)
+    database_url = _prepare_database(folder, postgres, database, users)
+    fill(postgres, database, connections=others)
     (folder / "jwks.json").write_text(issuer.jwks(), encoding="utf-8")
     config = folder / "vaultd.toml"
     config.write_text(_CONFIG.format(url=url, issuer=ISSUER, client=CLIENT, app=APP, provider=PROVIDER), "utf-8")
@@ -117,7 +122,9 @@ def start_vault(folder: Path, postgres: RunningPostgres, *, users: int, workers:
     command = [sys.executable, "-m", "vaultd.cli", "serve", "--config", str(config), "--port", str(port)]
     command += ["--workers", str(workers)]
     with started(command, environ=environ, ready=f"{url}/health/ready", log=log) as pid:
-        yield Vault(url=url, pid=pid, users=users, issuer=issuer, client_secret=secret, log=log)
+        yield Vault(
+            url=url, pid=pid, workers=workers, users=users, database=database, issuer=issuer, client_secret=secret
+        )
 
 
 def free_port() -> tuple[str, int]:
@@ -127,13 +134,13 @@ def free_port() -> tuple[str, int]:
         return listener.url, listener.port
 
 
-def _prepare_database(folder: Path, postgres: RunningPostgres, users: int) -> Secret:
+def _prepare_database(folder: Path, postgres: RunningPostgres, name: str, users: int) -> Secret:
     """Gives the serving role's URL."""
     generate_keyring_file(folder / "keyring.json", now=system_clock())
-    owner = Secret(postgres.create_database(DATABASE))
-    asyncio.run(_migrate(owner))
-    postgres.run(f"CREATE ROLE {_ROLE} LOGIN IN ROLE vaultd_app")
-    service = Secret(postgres.url(DATABASE, _ROLE))
+    asyncio.run(_migrate(Secret(postgres.create_database(name))))
+    if _ROLE not in postgres.run("SELECT rolname FROM pg_roles").split():
+        postgres.run(f"CREATE ROLE {_ROLE} LOGIN IN ROLE vaultd_app")
+    service = Secret(postgres.url(name, _ROLE))
     backend = open_keyring_file(folder / "keyring.json")
     asyncio.run(settle(service, backend, users=users, provider=PROVIDER, scopes=" ".join(SCOPES)))
     return service

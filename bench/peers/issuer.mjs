@@ -22,7 +22,6 @@ const provider = new Provider(`http://127.0.0.1:${port}`, {
     },
   ],
   features: { clientCredentials: { enabled: true }, devInteractions: { enabled: false } },
-  scopes: ['read', 'write'],
   ttl: { ClientCredentials: 600 },
 });
 provider.on('server_error', (_ctx, error) => console.error(error));

@@ -2,14 +2,22 @@ from __future__ import annotations
 
 import pytest
 
+from bench.goals import judge, judge_growth
 from bench.measure import Run
-from bench.report import judge, medians
+from bench.report import medians
 
 
 def run(part: str, connections: int, number: int, *, rate: float = 1000.0, **changed: float) -> Run:
-    figures: dict[str, float] = {"p50_ms": 1.0, "p99_ms": 2.0, "cpu_us": 50.0, "postgres_cpu_us": 10.0} | changed
+    figures = {
+        "p50_ms": 1.0,
+        "p99_ms": 2.0,
+        "cpu_us": 50.0,
+        "postgres_cpu_us": 10.0,
+        "commits": 0.1,
+        "memory_mib": 90.0,
+    }
     return Run(
-        part=part, connections=connections, round=number, requests=5000, rate=rate, failed=0, commits=None, **figures
+        part=part, connections=connections, round=number, requests=5000, rate=rate, failed=0, **(figures | changed)
     )
 
 
@@ -69,3 +77,19 @@ def test_a_goal_whose_peer_was_not_measured_is_left_out() -> None:
     rows = medians([run("issuer", 64, 1), run("echo", 64, 1), run("commit", 1, 1)])
 
     assert judge(rows) == []
+
+
+def test_growth_compares_the_fullest_database_with_the_emptiest() -> None:
+    rows = medians(
+        [
+            run("1,000 rows", 1, 1, p50_ms=1.0),
+            run("5,000 rows", 1, 1, p50_ms=9.0),
+            run("9,000 rows", 1, 1, p50_ms=1.5, memory_mib=120.0),
+        ]
+    )
+
+    p50, memory = judge_growth(rows, ["1,000 rows", "5,000 rows", "9,000 rows"])
+
+    assert (p50.bound, p50.measured, p50.met) == (1.2, 1.5, False)
+    assert (memory.bound, memory.measured, memory.met) == (200.0, 120.0, True)
+    assert judge_growth(rows, ["1,000 rows"]) == []

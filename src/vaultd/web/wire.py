@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import uuid4
@@ -12,6 +13,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vaultd.errors import (
@@ -22,14 +24,17 @@ from vaultd.errors import (
     InvalidToken,
     NotFound,
     RequestRefused,
+    RequestTooLarge,
     SlowDown,
     TemporarilyUnavailable,
+    TokenMissing,
     VaultdError,
 )
 
 NO_STORE = {"cache-control": "no-store", "pragma": "no-cache"}
 STATUS: dict[type[VaultdError], int] = {
     RequestRefused: 400,
+    RequestTooLarge: 413,
     InvalidClient: 401,
     SlowDown: 429,
     TemporarilyUnavailable: 503,
@@ -39,6 +44,10 @@ STATUS: dict[type[VaultdError], int] = {
     NotFound: 404,
 }
 _FOREIGN = 403
+_BUG = 500
+# RFC 6749 §5.2: what stands in error_description is printable ASCII without the quotation mark and the backslash.
+_NOT_DESCRIBABLE = re.compile(r"[^\x20-\x21\x23-\x5b\x5d-\x7e]")
+_STAND_INS = str.maketrans({'"': "'", "\\": "/"})
 
 
 def status_of(error: VaultdError) -> int:
@@ -48,15 +57,32 @@ def status_of(error: VaultdError) -> int:
     for kind in type(error).__mro__:
         if kind in STATUS:
             return STATUS[kind]
-    return 500
+    return _BUG
+
+
+def description_of(error: VaultdError) -> str:
+    """The sentence of an error in the characters that OAuth allows.
+
+    A provider whose name does not survive that is called by the name of its connection, which always does.
+    """
+    text = error.description
+    if isinstance(error, InteractionRequired) and _NOT_DESCRIBABLE.search(_plain(error.display_name)):
+        text = error.sentence(error.reason, error.connection)
+    return _NOT_DESCRIBABLE.sub("?", _plain(text))
+
+
+def _plain(text: str) -> str:
+    """Letters without their accents, apostrophes for quotation marks, slashes for backslashes."""
+    decomposed = unicodedata.normalize("NFKD", text.translate(_STAND_INS))
+    return "".join(letter for letter in decomposed if not unicodedata.combining(letter))
 
 
 def oauth_error(error: VaultdError, *, with_challenge: bool = False) -> JSONResponse:
     """An error of the token endpoint (RFC 6749 §5.2) or of a bearer route (RFC 6750 §3)."""
     status = status_of(error)
-    if status >= 500 and not isinstance(error, TemporarilyUnavailable):  # noqa: PLR2004 - the class of our own faults
-        return JSONResponse({"error": "server_error"}, 500, dict(NO_STORE))
-    body: dict[str, Any] = {"error": error.code, "error_description": error.description}
+    if status == _BUG:
+        return server_error()
+    body: dict[str, Any] = {"error": error.code, "error_description": description_of(error)}
     headers = dict(NO_STORE)
     if isinstance(error, InteractionRequired):
         body |= {"reason": error.reason, "connection": error.connection, "connect_uri": error.connect_uri}
@@ -69,9 +95,17 @@ def oauth_error(error: VaultdError, *, with_challenge: bool = False) -> JSONResp
     return JSONResponse(body, status, headers)
 
 
+def server_error() -> JSONResponse:
+    """A fault of ours: nothing but that; the request id in its header leads to the log."""
+    return JSONResponse({"error": "server_error"}, _BUG, dict(NO_STORE))
+
+
 def bearer_challenge(error: VaultdError) -> str:
     """The `WWW-Authenticate` of a refused bearer token (RFC 6750 §3)."""
-    parts = [f'error="{error.code}"', f'error_description="{error.description}"']
+    if isinstance(error, TokenMissing):
+        # RFC 6750 §3.1: who sent nothing is told of no error.
+        return 'Bearer realm="vaultd"'
+    parts = [f'error="{error.code}"', f'error_description="{description_of(error)}"']
     if isinstance(error, InsufficientScope):
         parts.append(f'scope="{error.scope}"')
     return f'Bearer realm="vaultd", {", ".join(parts)}'
@@ -80,7 +114,7 @@ def bearer_challenge(error: VaultdError) -> str:
 def problem(error: VaultdError) -> JSONResponse:
     """An error of the JSON APIs: `{type, title, status, detail}`."""
     status = status_of(error)
-    known = status < 500 or isinstance(error, TemporarilyUnavailable)  # noqa: PLR2004
+    known = status != _BUG
     body = {
         "type": f"urn:vaultd:error:{error.code if known else 'server_error'}",
         "title": error.code.replace("_", " ").capitalize() if known else "Server error",
@@ -105,7 +139,10 @@ def install(app: FastAPI, *, page: Callable[[Request, VaultdError], Response]) -
     async def domain(request: Request, error: Exception) -> Response:
         if not isinstance(error, VaultdError):
             raise error
-        log.info("refused", path=request.url.path, error=error.code, reason=error.reason, detail=error.detail)
+        if status_of(error) == _BUG:
+            log.error("bug", path=request.url.path, kind=type(error).__name__, exc_info=error)
+        else:
+            log.info("refused", path=request.url.path, error=error.code, reason=error.reason, detail=error.detail)
         if request.url.path == "/oauth/token":
             return oauth_error(error, with_challenge="authorization" in request.headers)
         if request.url.path.startswith(("/auth/", "/connections")):
@@ -125,15 +162,10 @@ def install(app: FastAPI, *, page: Callable[[Request, VaultdError], Response]) -
         body = {"type": "about:blank", "title": title, "status": error.status_code, "detail": title}
         return JSONResponse(body, error.status_code, dict(error.headers or {}) | NO_STORE)
 
-    async def bug(request: Request, error: Exception) -> Response:
-        log.error("bug", path=request.url.path, kind=type(error).__name__, exc_info=error)
-        return JSONResponse({"error": "server_error"}, 500, dict(NO_STORE))
-
     handlers: list[tuple[type[Exception], _Handler]] = [
         (VaultdError, domain),
         (RequestValidationError, validation),
         (HTTPException, http),
-        (Exception, bug),
     ]
     for kind, handler in handlers:
         app.add_exception_handler(kind, handler)
@@ -146,11 +178,13 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 class EveryAnswer:
-    """Puts the security headers and a request id on every answer (security B7)."""
+    """Puts the security headers and a request id on every answer, also on the one for a bug (security A12, B7)."""
 
     def __init__(self, app: ASGIApp, *, https: bool) -> None:
         self._app = app
+        self._log = structlog.stdlib.get_logger("vaultd.web")
         headers = {
+            "cache-control": NO_STORE["cache-control"],
             "content-security-policy": CSP,
             "x-content-type-options": "nosniff",
             "referrer-policy": "no-referrer",
@@ -168,9 +202,12 @@ class EveryAnswer:
             return
         request_id = _request_id(scope)
         scope.setdefault("state", {})["request_id"] = request_id
+        started = False
 
         async def send_with_headers(message: Message) -> None:
+            nonlocal started
             if message["type"] == "http.response.start":
+                started = True
                 present = {name for name, _ in message["headers"]}
                 message["headers"] = [
                     *message["headers"],
@@ -180,7 +217,16 @@ class EveryAnswer:
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):
-            await self._app(scope, receive, send_with_headers)
+            try:
+                await self._app(scope, receive, send_with_headers)
+            except ClientDisconnect:
+                self._log.info("gone", path=scope["path"])
+            except Exception as error:
+                self._log.exception("bug", path=scope["path"], kind=type(error).__name__)
+                if started:
+                    # Half an answer cannot be taken back: the server closes the connection.
+                    raise
+                await server_error()(scope, receive, send_with_headers)
 
 
 def _request_id(scope: Scope) -> str:

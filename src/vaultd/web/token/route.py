@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse, Response
 
 from vaultd.audit.events import Decision, Draft, EventType
 from vaultd.audit.refusals import Refusals
-from vaultd.errors import InvalidRequest, RequestRefused
+from vaultd.errors import RequestRefused, RequestTooLarge
 from vaultd.exchange import Exchange, ExchangeAnswer, ExchangeRequest
 from vaultd.limits import address_prefix
 from vaultd.operator_tokens import OperatorTokens
@@ -39,8 +39,6 @@ def router(*, exchange: Exchange, operator_tokens: OperatorTokens, refusals: Ref
                 request_id=request.state.request_id,
             )
             await refusals.record(draft, address_prefix=address_prefix(client_ip(request)))
-            if body is None:
-                return JSONResponse({"error": refusal.code, "error_description": refusal.description}, 413, NO_STORE)
             raise
         if isinstance(asked, ExchangeRequest):
             return _rendered(await exchange(asked))
@@ -60,7 +58,7 @@ def router(*, exchange: Exchange, operator_tokens: OperatorTokens, refusals: Ref
 
 def _read(request: Request, body: bytes | None) -> ExchangeRequest | ClientCredentialsRequest:
     if body is None:
-        raise InvalidRequest("The body is too large.", reason="body_too_large")
+        raise RequestTooLarge(reason="body_too_large")
     return read_request(request, body)
 
 

@@ -93,7 +93,7 @@ def _collect(pairs: Iterable[tuple[str, str]]) -> Parameters:
             # RFC 6749 §3.2
             plain = name.isascii() and name.isidentifier()
             raise InvalidRequest(f"{name[:64]} came twice." if plain else "A parameter came twice.")
-        if value or name == "grant_type":
+        if value:
             params[name] = (*params.get(name, ()), value)
         else:
             params.setdefault(name, ())

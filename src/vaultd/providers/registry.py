@@ -11,7 +11,6 @@ from vaultd.errors import InvalidTarget
 from vaultd.providers.config import ProviderConfig
 from vaultd.terms import ProviderName
 
-
 Origin: TypeAlias = tuple[str, str, int | None]
 
 

@@ -10,10 +10,11 @@ from vaultd.app import create_app
 from vaultd.sandbox.servers import LoopbackServers
 from vaultd.sandbox.world import World
 from vaultd.settings import load
+from vaultd.terms import Clock, system_clock
 
 
 @contextmanager
-def changed_vault(world: World, changes: Mapping[str, str]) -> Iterator[str]:
+def changed_vault(world: World, changes: Mapping[str, str], *, clock: Clock = system_clock) -> Iterator[str]:
     """Serve the world's file with some texts in it replaced, each wherever it stands; gives the URL."""
     text = (world.folder / "vaultd.toml").read_text(encoding="utf-8")
     for before, after in changes.items():
@@ -25,4 +26,4 @@ def changed_vault(world: World, changes: Mapping[str, str]) -> Iterator[str]:
     # No environment, and literal secrets: as the world itself is started.
     settings = load(path, environ={}, allow_literal_secrets=True)
     with LoopbackServers() as servers:
-        yield servers.serve(create_app(settings))
+        yield servers.serve(create_app(settings, clock=clock))

@@ -48,7 +48,8 @@ def create_app(settings: Settings, *, clock: Clock = system_clock) -> FastAPI:
             gc.freeze()
             yield
 
-    app = FastAPI(title="vaultd", version=vaultd.__version__, lifespan=lifespan, redoc_url=None)
+    # A path with a slash too many is unknown: a redirect would go where the request's own Host header says.
+    app = FastAPI(title="vaultd", version=vaultd.__version__, lifespan=lifespan, redoc_url=None, redirect_slashes=False)
     environment = page.templates()
 
     def show(_request: Request, error: VaultdError) -> Response:

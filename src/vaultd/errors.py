@@ -7,7 +7,7 @@ VaultdError
 │   └── SchemaError               migrations are not at head, or a role is wrong
 ├── RequestRefused                an answer of the token endpoint; `reason` goes into the audit event
 │   ├── InvalidRequest
-│   │   ├── RequestTooLarge       the body is larger than any request of ours
+│   │   ├── BodyTooLarge
 │   │   └── SubjectTokenRefused   the real reason is for the log and the event, never for the answer
 │   ├── InvalidClient
 │   ├── InvalidGrant
@@ -89,8 +89,11 @@ class InvalidRequest(RequestRefused):
     description = "The request is malformed."
 
 
-class RequestTooLarge(InvalidRequest):
+class BodyTooLarge(InvalidRequest):
     description = "The body is too large."
+
+    def __init__(self) -> None:
+        super().__init__(reason="body_too_large")
 
 
 class SubjectTokenRefused(InvalidRequest):

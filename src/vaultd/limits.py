@@ -21,6 +21,7 @@ import math
 from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
 from vaultd.errors import SlowDown
 from vaultd.terms import Clock, system_clock
@@ -118,13 +119,15 @@ class FailureThrottle:
 
     def check(self, client_id: str, ip: str | None) -> None:
         """Raise `SlowDown` while this pair has failed too often; the right secret does not help either."""
-        self._buckets.check(_pair(client_id, ip), self._rate)
+        if len(self._buckets):
+            self._buckets.check(_pair(client_id, ip), self._rate)
 
     def failed(self, client_id: str, ip: str | None) -> None:
         """Count one failure."""
         self._buckets.spend(_pair(client_id, ip), self._rate)
 
 
+@lru_cache(maxsize=10_000)
 def address_prefix(ip: str | None) -> str:
     """What counts as one address: an IPv4 address, or the /64 that an IPv6 host has to itself."""
     if ip is None:

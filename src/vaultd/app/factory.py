@@ -12,6 +12,7 @@ from pathlib import Path
 from fastapi import FastAPI, Request
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import Response
+from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 import vaultd
@@ -22,16 +23,16 @@ from vaultd.errors import VaultdError
 from vaultd.settings import Settings, load
 from vaultd.terms import Clock, system_clock
 from vaultd.web import accounts, audit, bearer, health, metadata, page, wire
-from vaultd.web.token import route
+from vaultd.web.token.route import PATH, TokenEndpoint
 
 
-def from_environment() -> FastAPI:
+def from_environment() -> ASGIApp:
     """The app of the file that VAULTD_CONFIG names; what `vaultd serve --workers N` starts in each process."""
     path = Path(os.environ.get("VAULTD_CONFIG", "vaultd.toml"))
     return create_app(load(path, environ=os.environ))
 
 
-def create_app(settings: Settings, *, clock: Clock = system_clock) -> FastAPI:
+def create_app(settings: Settings, *, clock: Clock = system_clock) -> ASGIApp:
     """The service. Database, schema and keyring are opened when it starts, or it does not start.
 
     Raises at start-up:
@@ -42,10 +43,11 @@ def create_app(settings: Settings, *, clock: Clock = system_clock) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            await _wire(app, settings, clock, stack)
+            front.token_endpoint = await _wire(app, settings, clock, stack)
             # Measured: with its many long-lived objects frozen, the collector stops causing the slowest answers.
             gc.collect()
             gc.freeze()
+            gc.set_threshold(100_000, 20, 100)
             yield
 
     # A path with a slash too many is unknown: a redirect would go where the request's own Host header says.
@@ -57,8 +59,26 @@ def create_app(settings: Settings, *, clock: Clock = system_clock) -> FastAPI:
 
     wire.install(app, page=show)
     app.add_middleware(_CorsForAccounts, origins=settings.allowed_origins)
-    app.add_middleware(wire.EveryAnswer, https=settings.public_url.startswith("https:"))
-    return app
+    app.add_middleware(wire.EveryAnswer, headers=_every_answer(settings))
+    front = _Front(app)
+    return front
+
+
+def _every_answer(settings: Settings) -> wire.Headers:
+    return wire.security_headers(https=settings.public_url.startswith("https:"))
+
+
+class _Front:
+    """Leads token requests to their endpoint, and everything else to the framework."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self.token_endpoint: ASGIApp = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        is_token_request = scope["type"] == "http" and scope["path"] == PATH and scope["method"] == "POST"
+        await (self.token_endpoint if is_token_request else self._app)(scope, receive, send)
 
 
 class _CorsForAccounts:
@@ -80,14 +100,21 @@ class _CorsForAccounts:
         await (self._with_cors if accounts_api else self._app)(scope, receive, send)
 
 
-async def _wire(app: FastAPI, settings: Settings, clock: Clock, stack: AsyncExitStack) -> None:
+async def _wire(app: FastAPI, settings: Settings, clock: Clock, stack: AsyncExitStack) -> ASGIApp:
     ground = await lay_ground(settings, clock, stack)
     revoke = make_revoke(ground)
     connect = make_connect(ground, revoke)
     keys = signing_keys(ground.keyring)
     operator_tokens = make_operator_tokens(ground, keys)
     exchange = make_exchange(ground, stack)
-    app.include_router(route.router(exchange=exchange, operator_tokens=operator_tokens, refusals=ground.refusals))
+    token_endpoint = TokenEndpoint(
+        exchange=exchange,
+        operator_tokens=operator_tokens,
+        refusals=ground.refusals,
+        headers=_every_answer(settings),
+    )
+    # For the methods that it does not take: those that it takes never come as far as here.
+    app.router.routes.append(Route(PATH, token_endpoint, methods=["POST"]))
     app.include_router(
         audit.router(
             database=ground.database,
@@ -101,6 +128,7 @@ async def _wire(app: FastAPI, settings: Settings, clock: Clock, stack: AsyncExit
     add_doors(app, ground, connect, revoke)
     for work in (revoke.run, connect.sweep, ground.refusals.run, ground.replay.run):
         stack.push_async_callback(_stop, asyncio.create_task(work()))
+    return token_endpoint
 
 
 async def _stop(task: asyncio.Task[None]) -> None:

@@ -22,7 +22,7 @@ from vaultd.release.statement import Statement
 def make_exchange(ground: Ground, stack: AsyncExitStack) -> Exchange:
     """The exchange, with the release counter and the refresher it works with."""
     labels = Labels(data_keys=ground.data_keys)
-    judge = Judge(labels.of, labels.matches)
+    judge = Judge(labels.of, labels.matches, labels.deliver)
     counter = Counter(statement=Statement(log=ground.log, judge=judge, clock=ground.clock))
     stack.push_async_callback(counter.drain)
     refresher = Refresher(
@@ -35,6 +35,8 @@ def make_exchange(ground: Ground, stack: AsyncExitStack) -> Exchange:
         clock=ground.clock,
     )
     stack.push_async_callback(refresher.drain)
+    uses = Uses(database=ground.database)
+    stack.push_async_callback(uses.drain)
     admission = Admission(
         clients=ground.clients,
         verifier=ground.verifier,
@@ -47,9 +49,7 @@ def make_exchange(ground: Ground, stack: AsyncExitStack) -> Exchange:
         admission=admission,
         counter=counter,
         refresher=refresher,
-        data_keys=ground.data_keys,
-        uses=Uses(database=ground.database),
-        log=ground.log,
+        uses=uses,
         refusals=ground.refusals,
         clock=ground.clock,
     )

@@ -94,6 +94,8 @@ class Admission:
     async def _actor(
         self, request: ExchangeRequest, verified: VerifiedSubject, client: Client
     ) -> dict[str, Any] | None:
+        if request.actor_token is None and verified.may_act is None and verified.act is None:
+            return None
         actor = None
         if request.actor_token is not None:
             actor = await self._verifier.verify(request.actor_token, request.actor_token_type or "")

@@ -7,14 +7,11 @@ from datetime import datetime
 from urllib.parse import quote, urlencode
 
 from vaultd.audit.events import Decision, EventType
-from vaultd.audit.log import AuditLog
 from vaultd.audit.refusals import Refusals
-from vaultd.connections.sealing import data_key_of, open_connection
 from vaultd.connections.uses import Uses
 from vaultd.errors import InteractionRequired, RequestRefused, SlowDown, VaultdError
 from vaultd.exchange.admission import Admission
 from vaultd.exchange.request import Attempt, ExchangeAnswer, ExchangeRequest
-from vaultd.keys.data_keys import DataKeys
 from vaultd.limits import address_prefix
 from vaultd.refresh import Refresher
 from vaultd.release.decide import Allowed, Ask, Refused, Stale, Verdict
@@ -32,9 +29,7 @@ class Exchange:
         admission: Admission,
         counter: Counter,
         refresher: Refresher,
-        data_keys: DataKeys,
         uses: Uses,
-        log: AuditLog,
         refusals: Refusals,
         clock: Clock,
     ) -> None:
@@ -42,9 +37,7 @@ class Exchange:
         self._admission = admission
         self._counter = counter
         self._refresher = refresher
-        self._data_keys = data_keys
         self._uses = uses
-        self._log = log
         self._refusals = refusals
         self._clock = clock
 
@@ -68,8 +61,8 @@ class Exchange:
             verdict = await self._release_refreshed(ask, verdict)
         if isinstance(verdict, Refused):
             raise self._with_uri(verdict.error, attempt)
-        # 7. open the token  8. answer
-        return await self._answer(verdict, attempt)
+        # 7. the token was opened at the counter  8. answer
+        return self._answer(verdict, attempt)
 
     async def _release_refreshed(self, ask: Ask, verdict: Stale) -> Allowed | Refused:
         failure = await self._refresher.refresh(verdict.row)
@@ -80,20 +73,19 @@ class Exchange:
             second = await self._counter.release(replace(ask, refresh_failed=last))
         return _decided(second)
 
-    async def _answer(self, verdict: Allowed, attempt: Attempt) -> ExchangeAnswer:
+    def _answer(self, verdict: Allowed, attempt: Attempt) -> ExchangeAnswer:
         row = verdict.row
-        opened = open_connection(data_key_of(row, self._data_keys), row)
         now = self._clock()
-        await self._uses.note(row, now)
+        self._uses.note(row, now)
         assumed = attempt.provider.config.assumed_ttl if attempt.provider else 0
         return ExchangeAnswer(
-            access_token=opened.access_token,
+            access_token=verdict.delivery.access_token,
             issued_token_type=attempt.request.requested_token_type,
             expires_in=seconds_left(row.expires_at, now, assumed),
             scope=row.granted_scopes,
             connection=row.provider,
-            account=verdict.label,
-            connection_metadata=opened.metadata,
+            account=verdict.delivery.account_label,
+            connection_metadata=verdict.delivery.metadata,
         )
 
     def _with_uri(self, error: VaultdError, attempt: Attempt) -> VaultdError:
@@ -107,7 +99,7 @@ class Exchange:
     async def _record(self, attempt: Attempt, refusal: RequestRefused) -> None:
         draft = replace(attempt.draft(), type=EventType.TOKEN_REFUSED, decision=Decision.REFUSED, reason=refusal.reason)
         if attempt.client is not None and not isinstance(refusal, SlowDown):
-            await self._log.record(draft)
+            await self._counter.record(draft)
             return
         if attempt.request.credentials is not None:
             draft = replace(draft, client_id=ClientId(attempt.request.credentials.client_id[:128]))

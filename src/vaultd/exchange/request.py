@@ -18,7 +18,7 @@ REQUESTABLE = frozenset({ACCESS_TOKEN, FEDERATED_TOKEN})
 """Two names for what leaves the vault: a provider's access token."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class ExchangeRequest:
     """The parameters of RFC 8693 §2.1, parsed and not yet believed."""
 

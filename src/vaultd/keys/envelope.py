@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
@@ -26,6 +26,7 @@ KEY_BYTES = 32
 NONCE_BYTES = 12
 _HEADER = struct.Struct(">BB16s")
 _LENGTH = struct.Struct(">I")
+_ABSENT = b"\xff\xff\xff\xff"
 
 Random = Callable[[int], bytes]
 """Gives that many random bytes; `os.urandom` in service, a fixed source for the vectors."""
@@ -37,6 +38,11 @@ class Key:
 
     id: UUID
     material: bytes
+    aead: AESGCM = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # Made once: setting up the cipher costs more than using it, and a key mostly opens several fields.
+        object.__setattr__(self, "aead", AESGCM(self.material))
 
     def __repr__(self) -> str:
         return f"Key({self.id})"
@@ -60,30 +66,33 @@ class Sealed:
 
 
 def bind(*fields: str | int | bytes | UUID | None) -> bytes:
-    """Length-prefix each field, so that no two lists of fields share their bytes. None and empty differ."""
+    """Length-prefix each field, so that no two lists of fields share their bytes. None and empty differ.
+
+    Two lists bound one after the other are the list of both.
+    """
     parts = []
-    for field in fields:
-        if field is None:
-            parts.append(b"\xff\xff\xff\xff")
+    for one in fields:
+        if isinstance(one, str):
+            raw = one.encode()
+        elif isinstance(one, bytes):
+            raw = one
+        elif isinstance(one, int):
+            raw = b"%d" % one
+        elif one is None:
+            parts.append(_ABSENT)
             continue
-        raw = _as_bytes(field)
-        parts.append(_LENGTH.pack(len(raw)) + raw)
+        else:
+            raw = one.bytes
+        parts.append(_LENGTH.pack(len(raw)))
+        parts.append(raw)
     return b"".join(parts)
-
-
-def _as_bytes(field: str | int | bytes | UUID) -> bytes:
-    if isinstance(field, bytes):
-        return field
-    if isinstance(field, UUID):
-        return field.bytes
-    return str(field).encode()
 
 
 def seal(key: Key, plaintext: bytes, *, bound: bytes, random: Random = os.urandom) -> Sealed:
     """Encrypt under a fresh nonce. `bound` comes from `bind` and must be given again to open."""
     header = _HEADER.pack(VERSION, ALG_AES_256_GCM, key.id.bytes)
     nonce = random(NONCE_BYTES)
-    return Sealed(header + nonce + AESGCM(key.material).encrypt(nonce, plaintext, header + bound))
+    return Sealed(header + nonce + key.aead.encrypt(nonce, plaintext, header + bound))
 
 
 def open_sealed(key: Key, sealed: Sealed, *, bound: bytes) -> bytes:
@@ -98,6 +107,6 @@ def open_sealed(key: Key, sealed: Sealed, *, bound: bytes) -> bytes:
         raise CannotOpen(detail="sealed under another key")
     nonce = blob[_HEADER.size : _HEADER.size + NONCE_BYTES]
     try:
-        return AESGCM(key.material).decrypt(nonce, blob[_HEADER.size + NONCE_BYTES :], blob[: _HEADER.size] + bound)
+        return key.aead.decrypt(nonce, blob[_HEADER.size + NONCE_BYTES :], blob[: _HEADER.size] + bound)
     except InvalidTag:
         raise CannotOpen(detail="the tag does not match") from None

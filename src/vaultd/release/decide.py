@@ -9,6 +9,7 @@ from typing import Literal
 
 from vaultd.audit.events import Decision, Draft, EventType
 from vaultd.audit.subject_key import SubjectKey
+from vaultd.connections.sealing import Delivery
 from vaultd.connections.table import ConnectionRow
 from vaultd.errors import CannotOpen, InteractionRequired, RequestRefused, TemporarilyUnavailable
 from vaultd.policy import check_delivery
@@ -17,9 +18,10 @@ from vaultd.terms import ProviderName, Scopes, SubjectId
 MatchAccount = Callable[[ConnectionRow, str], bool]
 """Does this row's account carry this id, login or e-mail?"""
 Label = Callable[[ConnectionRow], str]
+Deliver = Callable[[ConnectionRow], Delivery]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Ask:
     """One exchange, admitted: who, for whom, where, and what of it the client may hold."""
 
@@ -42,7 +44,7 @@ class Allowed:
     """The token in this row may leave, and the event that says so is committed."""
 
     row: ConnectionRow
-    label: str
+    delivery: Delivery
     draft: Draft
 
 
@@ -61,15 +63,23 @@ class Stale:
     row: ConnectionRow
 
 
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """An event that was decided elsewhere is committed."""
+
+    draft: Draft
+
+
 Verdict = Allowed | Refused | Stale
 
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """Decides. Labels are sealed, so looking at them is handed in."""
+    """Decides. Accounts and tokens are sealed, so looking at them is handed in."""
 
     label_of: Label
     matches: MatchAccount
+    deliver: Deliver
 
     def decide(self, ask: Ask, rows: Sequence[ConnectionRow], now: datetime) -> Verdict:
         """The verdict on one exchange over the rows of its subject and provider."""
@@ -81,7 +91,8 @@ class Judge:
                     return Stale(row)
                 if row.expires_at is not None and row.expires_at <= now:
                     raise ask.refresh_failed
-            label = self.label_of(row)
+            # Opened before the event says that it leaves, so that an altered row is refused and not recorded as given.
+            delivery = self.deliver(row)
         except (RequestRefused, CannotOpen) as error:
             # A row that does not open was moved or altered: nothing leaves, and the log says so.
             return Refused(error, replace(ask.event, decision=Decision.REFUSED, type=REFUSED, reason=error.reason))
@@ -91,9 +102,9 @@ class Judge:
             generation=row.generation,
             revision=row.revision,
             connection_id=row.id,
-            account=label,
+            account=delivery.account_label,
         )
-        return Allowed(row, label, draft)
+        return Allowed(row, delivery, draft)
 
     def _choose(self, ask: Ask, rows: Sequence[ConnectionRow]) -> ConnectionRow:
         live = [row for row in rows if row.status == "connected"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Awaitable, Callable
+from secrets import token_hex
 from typing import Any
-from uuid import uuid4
 
 import structlog
 from fastapi import FastAPI, Request
@@ -17,6 +17,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vaultd.errors import (
+    BodyTooLarge,
     ConsentRefused,
     InsufficientScope,
     InteractionRequired,
@@ -24,7 +25,6 @@ from vaultd.errors import (
     InvalidToken,
     NotFound,
     RequestRefused,
-    RequestTooLarge,
     SlowDown,
     TemporarilyUnavailable,
     TokenMissing,
@@ -34,7 +34,7 @@ from vaultd.errors import (
 NO_STORE = {"cache-control": "no-store", "pragma": "no-cache"}
 STATUS: dict[type[VaultdError], int] = {
     RequestRefused: 400,
-    RequestTooLarge: 413,
+    BodyTooLarge: 413,
     InvalidClient: 401,
     SlowDown: 429,
     TemporarilyUnavailable: 503,
@@ -73,6 +73,8 @@ def description_of(error: VaultdError) -> str:
 
 def _plain(text: str) -> str:
     """Letters without their accents, apostrophes for quotation marks, slashes for backslashes."""
+    if text.isascii():
+        return text.translate(_STAND_INS)
     decomposed = unicodedata.normalize("NFKD", text.translate(_STAND_INS))
     return "".join(letter for letter in decomposed if not unicodedata.combining(letter))
 
@@ -129,22 +131,25 @@ def problem(error: VaultdError) -> JSONResponse:
     return JSONResponse(body, status, headers)
 
 
+def note(error: Exception, path: str) -> None:
+    """Tell the log what the answer does not: why something is refused, or what should not have happened."""
+    log = structlog.stdlib.get_logger("vaultd.web")
+    if isinstance(error, VaultdError) and status_of(error) != _BUG:
+        log.info("refused", path=path, error=error.code, reason=error.reason, detail=error.detail)
+    else:
+        log.error("bug", path=path, kind=type(error).__name__, exc_info=error)
+
+
 _Handler = Callable[[Request, Exception], Awaitable[Response]]
 
 
 def install(app: FastAPI, *, page: Callable[[Request, VaultdError], Response]) -> None:
     """Map every error to an answer: OAuth's form, a problem object, or for a browser a page."""
-    log = structlog.stdlib.get_logger("vaultd.web")
 
     async def domain(request: Request, error: Exception) -> Response:
         if not isinstance(error, VaultdError):
             raise error
-        if status_of(error) == _BUG:
-            log.error("bug", path=request.url.path, kind=type(error).__name__, exc_info=error)
-        else:
-            log.info("refused", path=request.url.path, error=error.code, reason=error.reason, detail=error.detail)
-        if request.url.path == "/oauth/token":
-            return oauth_error(error, with_challenge="authorization" in request.headers)
+        note(error, request.url.path)
         if request.url.path.startswith(("/auth/", "/connections")):
             return page(request, error)
         return problem(error)
@@ -177,30 +182,37 @@ CSP = (
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
+Headers = list[tuple[bytes, bytes]]
+
+
+def security_headers(*, https: bool) -> Headers:
+    """What every answer carries (security B7)."""
+    headers = {
+        "content-security-policy": CSP,
+        "x-content-type-options": "nosniff",
+        "referrer-policy": "no-referrer",
+        "x-frame-options": "DENY",
+        "cross-origin-opener-policy": "same-origin",
+    }
+    if https:
+        headers["strict-transport-security"] = "max-age=31536000; includeSubDomains"
+    return [(name.encode(), value.encode()) for name, value in headers.items()]
+
+
 class EveryAnswer:
     """Puts the security headers and a request id on every answer, also on the one for a bug (security A12, B7)."""
 
-    def __init__(self, app: ASGIApp, *, https: bool) -> None:
+    def __init__(self, app: ASGIApp, *, headers: Headers) -> None:
         self._app = app
-        self._log = structlog.stdlib.get_logger("vaultd.web")
-        headers = {
-            "cache-control": NO_STORE["cache-control"],
-            "content-security-policy": CSP,
-            "x-content-type-options": "nosniff",
-            "referrer-policy": "no-referrer",
-            "x-frame-options": "DENY",
-            "cross-origin-opener-policy": "same-origin",
-        }
-        if https:
-            headers["strict-transport-security"] = "max-age=31536000; includeSubDomains"
-        self._headers = [(name.encode(), value.encode()) for name, value in headers.items()]
+        # What does not say that it may be kept may not.
+        self._headers = [*headers, (b"cache-control", NO_STORE["cache-control"].encode())]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = _request_id(scope)
+        request_id = request_id_of(scope)
         scope.setdefault("state", {})["request_id"] = request_id
         started = False
 
@@ -220,17 +232,18 @@ class EveryAnswer:
             try:
                 await self._app(scope, receive, send_with_headers)
             except ClientDisconnect:
-                self._log.info("gone", path=scope["path"])
+                return
             except Exception as error:
-                self._log.exception("bug", path=scope["path"], kind=type(error).__name__)
+                note(error, scope["path"])
                 if started:
                     # Half an answer cannot be taken back: the server closes the connection.
                     raise
                 await server_error()(scope, receive, send_with_headers)
 
 
-def _request_id(scope: Scope) -> str:
+def request_id_of(scope: Scope) -> str:
+    """The caller's own id for a request where it is fit to be kept, or a new one."""
     for name, value in scope["headers"]:
         if name == b"x-request-id" and _REQUEST_ID.fullmatch(value.decode("latin-1")):
             return str(value.decode("latin-1"))
-    return uuid4().hex
+    return token_hex(16)

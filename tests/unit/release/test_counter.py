@@ -14,14 +14,14 @@ from tests.support.house import House
 from vaultd.audit.events import Draft, EventType
 from vaultd.audit.lane import events_table
 from vaultd.connections import store
-from vaultd.connections.sealing import data_key_of, open_account
+from vaultd.connections.sealing import Delivery, data_key_of, open_account
 from vaultd.connections.table import ConnectionRow
 from vaultd.errors import TemporarilyUnavailable
 from vaultd.release.decide import Allowed, Ask, Judge, Refused, Verdict
 from vaultd.release.queue import Counter
 from vaultd.release.statement import Statement
 from vaultd.subjects.store import KnownSubject
-from vaultd.terms import ProviderName, Scopes
+from vaultd.terms import ProviderName, Scopes, Secret
 
 
 class Room:
@@ -30,7 +30,7 @@ class Room:
     def __init__(self, house: House, *, patience: float = 10.0) -> None:
         self.house = house
         self.poisoned: set[UUID] = set()
-        judge = Judge(self._label, lambda row, hint: self._label(row) == hint)
+        judge = Judge(self._label, lambda row, hint: self._label(row) == hint, self._deliver)
         self.statement = Statement(log=house.log, judge=judge, clock=house.clock)
         self.counter = Counter(statement=self.statement, patience=patience)
 
@@ -38,6 +38,9 @@ class Room:
         if row.id in self.poisoned:
             raise ZeroDivisionError
         return open_account(data_key_of(row, self.house.data_keys), row)[1]
+
+    def _deliver(self, row: ConnectionRow) -> Delivery:
+        return Delivery(Secret("token"), self._label(row), {})
 
     def ask(self, known: KnownSubject, provider: str = "github") -> Ask:
         return Ask(
@@ -139,7 +142,11 @@ async def test_a_connection_that_is_being_renewed(room: Room) -> None:
         assert not waiting.done()
     verdict = await soon(waiting)
     assert isinstance(verdict, Allowed)
-    assert (verdict.row.id, verdict.row.generation, verdict.label) == (connection_id, 2, "octocat@example.com")
+    assert (verdict.row.id, verdict.row.generation, verdict.delivery.account_label) == (
+        connection_id,
+        2,
+        "octocat@example.com",
+    )
 
 
 async def test_a_lock_waited_for_gives_the_new_data_key(room: Room) -> None:
@@ -172,7 +179,7 @@ async def test_a_lock_waited_for_gives_the_new_data_key(room: Room) -> None:
 async def test_storing_refreshed_tokens_does_not_make_it_wait(room: Room) -> None:
     ((one, connection_id),) = await people(room.house, 1)
     async with room.house.database.transaction() as refreshing:
-        await store.touch(refreshing, (await room.house.row(connection_id)).id, room.house.clock().date())
+        await store.touch(refreshing, [(await room.house.row(connection_id)).id], room.house.clock().date())
         assert isinstance(await soon(room.release(one)), Allowed)
 
 

@@ -88,7 +88,7 @@ def entry_at(entries: Mapping[str, _Entry], provider: str) -> _Entry:
     """
     entry = entries.get(provider)
     if entry is None:
-        raise InvalidTarget
+        raise InvalidTarget(reason="forbidden_provider")
     return entry
 
 

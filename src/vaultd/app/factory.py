@@ -50,7 +50,8 @@ def create_app(settings: Settings, *, clock: Clock = system_clock) -> ASGIApp:
             gc.set_threshold(100_000, 20, 100)
             yield
 
-    app = FastAPI(title="vaultd", version=vaultd.__version__, lifespan=lifespan, redoc_url=None)
+    # A path with a slash too many is unknown: a redirect would go where the request's own Host header says.
+    app = FastAPI(title="vaultd", version=vaultd.__version__, lifespan=lifespan, redoc_url=None, redirect_slashes=False)
     environment = page.templates()
 
     def show(_request: Request, error: VaultdError) -> Response:

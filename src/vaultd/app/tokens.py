@@ -13,7 +13,6 @@ from vaultd.exchange import Exchange
 from vaultd.exchange.admission import Admission
 from vaultd.jose import SigningKey
 from vaultd.keys.keyring import Keyring
-from vaultd.limits import Buckets
 from vaultd.operator_tokens import OperatorTokens
 from vaultd.refresh import Leased, Narrower, Refresher
 from vaultd.release.decide import Judge
@@ -48,7 +47,7 @@ def make_exchange(ground: Ground, stack: AsyncExitStack) -> Exchange:
         verifier=ground.verifier,
         subjects=ground.subjects,
         providers=ground.providers,
-        limits=Buckets(clock=ground.clock),
+        limits=ground.limits,
     )
     return Exchange(
         public_url=ground.settings.public_url,
@@ -67,6 +66,7 @@ def make_operator_tokens(ground: Ground, keys: Collection[SigningKey]) -> Operat
     return OperatorTokens(
         public_url=ground.settings.public_url,
         clients=ground.clients,
+        limits=ground.limits,
         keys=keys,
         log=ground.log,
         refusals=ground.refusals,

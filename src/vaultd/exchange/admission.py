@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from vaultd.clients.limits import ClientLimits
 from vaultd.clients.registry import Client, Clients
 from vaultd.errors import InvalidRequest, InvalidTarget
-from vaultd.exchange.request import ACCESS_TOKEN, Attempt, ExchangeRequest
-from vaultd.limits import Buckets, Rate
+from vaultd.exchange.request import REQUESTABLE, Attempt, ExchangeRequest
 from vaultd.policy import allowed_scopes, check_may_act, check_presenter, entry_at
 from vaultd.providers.registry import Provider, Providers
 from vaultd.release.decide import Ask
@@ -27,7 +27,7 @@ class Admission:
         verifier: SubjectVerifier,
         subjects: SubjectStore,
         providers: Providers,
-        limits: Buckets,
+        limits: ClientLimits,
     ) -> None:
         self._clients = clients
         self._verifier = verifier
@@ -38,17 +38,13 @@ class Admission:
     async def admit(self, attempt: Attempt) -> Ask:
         """What may be asked at the counter. Raises `RequestRefused`."""
         request = attempt.request
-        if request.requested_token_type != ACCESS_TOKEN:
+        if request.requested_token_type not in REQUESTABLE:
             raise InvalidRequest("This requested_token_type is not supported.", reason="unsupported_token_type")
         # 1. the client, unless the subject token is to name it
-        if request.credentials is not None:
-            attempt.client = self._clients.authenticate(request.credentials, ip=request.ip)
+        claimed = self._authenticated(attempt)
         # 2. the subject, and the actor
         verified = await self._verifier.verify(request.subject_token, request.subject_token_type)
-        if attempt.client is None:
-            attempt.client = self._clients.implicit_for(verified.presenter, ip=request.ip)
-        client = attempt.client
-        self._check_limit(client.id, client)
+        client = claimed or self._clients.implicit_for(verified.presenter, ip=request.ip)
         check_presenter(
             presenter=verified.presenter,
             accepted=client.subject_azp,
@@ -56,6 +52,10 @@ class Admission:
             trusted_clients=verified.trusted_clients,
             only_trusted=verified.only_trusted,
         )
+        attempt.client = client
+        self._limits.take_for(client, verified.subject)
+        if client.public:
+            self._limits.take(client)
         attempt.subject = await self._subjects.ensure(verified.subject)
         attempt.actor = await self._actor(request, verified, client)
         # 3. the target
@@ -77,10 +77,20 @@ class Admission:
             narrows=attempt.provider.config.narrows,
         )
 
-    def _check_limit(self, key: str, client: Client) -> None:
-        limits = client.config.limits
-        if limits is not None:
-            self._limits.take(key, Rate(per_second=limits.per_second, burst=limits.burst))
+    def _authenticated(self, attempt: Attempt) -> Client | None:
+        """The client that the credentials name. It counts as proven, and as asking, only if it has a secret.
+
+        Anyone may name a client without one, with any token: its requests count once its users' tokens are verified,
+        so that no stranger can use up its limit or fill the log in its name (A11).
+        """
+        if attempt.request.credentials is None:
+            return None
+        client = self._clients.authenticate(attempt.request.credentials, ip=attempt.request.ip)
+        if not client.public:
+            attempt.client = client
+            # Before the subject is looked at, so that a flood of bad tokens is held back too.
+            self._limits.take(client)
+        return client
 
     async def _actor(
         self, request: ExchangeRequest, verified: VerifiedSubject, client: Client
@@ -109,8 +119,7 @@ class Admission:
         found += [self._providers.by_resource(url) for url in request.resource]
         if not found:
             raise InvalidRequest("Name the provider in `audience` or its API in `resource`.", reason="missing_target")
-        # An unknown provider and a forbidden one get the same answer (A8).
         if len({provider.name for provider in found}) > 1:
-            raise InvalidTarget
+            raise InvalidTarget(reason="several_targets")
         entry_at(client.config.providers, found[0].name)
         return found[0]

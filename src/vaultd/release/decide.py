@@ -123,7 +123,9 @@ class Judge:
         if live:
             labels = tuple(sorted(self.label_of(row) for row in live))
             raise _interaction(ask, "account_ambiguous", labels)
-        raise _interaction(ask, "reconnect_required" if rows else "not_connected")
+        # Accounts that a hint does not mean are no reason to reconnect one; ended ones may be the one it means.
+        ended = any(row.status != "connected" for row in rows)
+        raise _interaction(ask, "reconnect_required" if ended else "not_connected")
 
 
 REFUSED = EventType.TOKEN_REFUSED

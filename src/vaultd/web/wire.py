@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Awaitable, Callable
 from secrets import token_hex
 from typing import Any
@@ -12,6 +13,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vaultd.errors import (
@@ -25,6 +27,7 @@ from vaultd.errors import (
     RequestRefused,
     SlowDown,
     TemporarilyUnavailable,
+    TokenMissing,
     VaultdError,
 )
 
@@ -41,6 +44,10 @@ STATUS: dict[type[VaultdError], int] = {
     NotFound: 404,
 }
 _FOREIGN = 403
+_BUG = 500
+# RFC 6749 §5.2: what stands in error_description is printable ASCII without the quotation mark and the backslash.
+_NOT_DESCRIBABLE = re.compile(r"[^\x20-\x21\x23-\x5b\x5d-\x7e]")
+_STAND_INS = str.maketrans({'"': "'", "\\": "/"})
 
 
 def status_of(error: VaultdError) -> int:
@@ -50,15 +57,34 @@ def status_of(error: VaultdError) -> int:
     for kind in type(error).__mro__:
         if kind in STATUS:
             return STATUS[kind]
-    return 500
+    return _BUG
+
+
+def description_of(error: VaultdError) -> str:
+    """The sentence of an error in the characters that OAuth allows.
+
+    A provider whose name does not survive that is called by the name of its connection, which always does.
+    """
+    text = error.description
+    if isinstance(error, InteractionRequired) and _NOT_DESCRIBABLE.search(_plain(error.display_name)):
+        text = error.sentence(error.reason, error.connection)
+    return _NOT_DESCRIBABLE.sub("?", _plain(text))
+
+
+def _plain(text: str) -> str:
+    """Letters without their accents, apostrophes for quotation marks, slashes for backslashes."""
+    if text.isascii():
+        return text.translate(_STAND_INS)
+    decomposed = unicodedata.normalize("NFKD", text.translate(_STAND_INS))
+    return "".join(letter for letter in decomposed if not unicodedata.combining(letter))
 
 
 def oauth_error(error: VaultdError, *, with_challenge: bool = False) -> JSONResponse:
     """An error of the token endpoint (RFC 6749 §5.2) or of a bearer route (RFC 6750 §3)."""
     status = status_of(error)
-    if status >= 500 and not isinstance(error, TemporarilyUnavailable):  # noqa: PLR2004 - the class of our own faults
-        return JSONResponse({"error": "server_error"}, 500, dict(NO_STORE))
-    body: dict[str, Any] = {"error": error.code, "error_description": error.description}
+    if status == _BUG:
+        return server_error()
+    body: dict[str, Any] = {"error": error.code, "error_description": description_of(error)}
     headers = dict(NO_STORE)
     if isinstance(error, InteractionRequired):
         body |= {"reason": error.reason, "connection": error.connection, "connect_uri": error.connect_uri}
@@ -71,9 +97,17 @@ def oauth_error(error: VaultdError, *, with_challenge: bool = False) -> JSONResp
     return JSONResponse(body, status, headers)
 
 
+def server_error() -> JSONResponse:
+    """A fault of ours: nothing but that; the request id in its header leads to the log."""
+    return JSONResponse({"error": "server_error"}, _BUG, dict(NO_STORE))
+
+
 def bearer_challenge(error: VaultdError) -> str:
     """The `WWW-Authenticate` of a refused bearer token (RFC 6750 §3)."""
-    parts = [f'error="{error.code}"', f'error_description="{error.description}"']
+    if isinstance(error, TokenMissing):
+        # RFC 6750 §3.1: who sent nothing is told of no error.
+        return 'Bearer realm="vaultd"'
+    parts = [f'error="{error.code}"', f'error_description="{description_of(error)}"']
     if isinstance(error, InsufficientScope):
         parts.append(f'scope="{error.scope}"')
     return f'Bearer realm="vaultd", {", ".join(parts)}'
@@ -82,7 +116,7 @@ def bearer_challenge(error: VaultdError) -> str:
 def problem(error: VaultdError) -> JSONResponse:
     """An error of the JSON APIs: `{type, title, status, detail}`."""
     status = status_of(error)
-    known = status < 500 or isinstance(error, TemporarilyUnavailable)  # noqa: PLR2004
+    known = status != _BUG
     body = {
         "type": f"urn:vaultd:error:{error.code if known else 'server_error'}",
         "title": error.code.replace("_", " ").capitalize() if known else "Server error",
@@ -97,10 +131,13 @@ def problem(error: VaultdError) -> JSONResponse:
     return JSONResponse(body, status, headers)
 
 
-def bug(error: Exception, path: str) -> JSONResponse:
-    """The answer to what should not have happened; what it was goes to the log."""
-    structlog.stdlib.get_logger("vaultd.web").error("bug", path=path, kind=type(error).__name__, exc_info=error)
-    return JSONResponse({"error": "server_error"}, 500, dict(NO_STORE))
+def note(error: Exception, path: str) -> None:
+    """Tell the log what the answer does not: why something is refused, or what should not have happened."""
+    log = structlog.stdlib.get_logger("vaultd.web")
+    if isinstance(error, VaultdError) and status_of(error) != _BUG:
+        log.info("refused", path=path, error=error.code, reason=error.reason, detail=error.detail)
+    else:
+        log.error("bug", path=path, kind=type(error).__name__, exc_info=error)
 
 
 _Handler = Callable[[Request, Exception], Awaitable[Response]]
@@ -108,12 +145,11 @@ _Handler = Callable[[Request, Exception], Awaitable[Response]]
 
 def install(app: FastAPI, *, page: Callable[[Request, VaultdError], Response]) -> None:
     """Map every error to an answer: OAuth's form, a problem object, or for a browser a page."""
-    log = structlog.stdlib.get_logger("vaultd.web")
 
     async def domain(request: Request, error: Exception) -> Response:
         if not isinstance(error, VaultdError):
             raise error
-        log.info("refused", path=request.url.path, error=error.code, reason=error.reason, detail=error.detail)
+        note(error, request.url.path)
         if request.url.path.startswith(("/auth/", "/connections")):
             return page(request, error)
         return problem(error)
@@ -131,14 +167,10 @@ def install(app: FastAPI, *, page: Callable[[Request, VaultdError], Response]) -
         body = {"type": "about:blank", "title": title, "status": error.status_code, "detail": title}
         return JSONResponse(body, error.status_code, dict(error.headers or {}) | NO_STORE)
 
-    async def unexpected(request: Request, error: Exception) -> Response:
-        return bug(error, request.url.path)
-
     handlers: list[tuple[type[Exception], _Handler]] = [
         (VaultdError, domain),
         (RequestValidationError, validation),
         (HTTPException, http),
-        (Exception, unexpected),
     ]
     for kind, handler in handlers:
         app.add_exception_handler(kind, handler)
@@ -168,11 +200,12 @@ def security_headers(*, https: bool) -> Headers:
 
 
 class EveryAnswer:
-    """Puts the security headers and a request id on every answer."""
+    """Puts the security headers and a request id on every answer, also on the one for a bug (security A12, B7)."""
 
     def __init__(self, app: ASGIApp, *, headers: Headers) -> None:
         self._app = app
-        self._headers = headers
+        # What does not say that it may be kept may not.
+        self._headers = [*headers, (b"cache-control", NO_STORE["cache-control"].encode())]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -181,9 +214,12 @@ class EveryAnswer:
             return
         request_id = request_id_of(scope)
         scope.setdefault("state", {})["request_id"] = request_id
+        started = False
 
         async def send_with_headers(message: Message) -> None:
+            nonlocal started
             if message["type"] == "http.response.start":
+                started = True
                 present = {name for name, _ in message["headers"]}
                 message["headers"] = [
                     *message["headers"],
@@ -193,7 +229,16 @@ class EveryAnswer:
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):
-            await self._app(scope, receive, send_with_headers)
+            try:
+                await self._app(scope, receive, send_with_headers)
+            except ClientDisconnect:
+                return
+            except Exception as error:
+                note(error, scope["path"])
+                if started:
+                    # Half an answer cannot be taken back: the server closes the connection.
+                    raise
+                await server_error()(scope, receive, send_with_headers)
 
 
 def request_id_of(scope: Scope) -> str:

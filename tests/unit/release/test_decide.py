@@ -121,6 +121,8 @@ def test_allowed(rows: list[ConnectionRow], changes: dict[str, Any], number: int
         ([], {"login_hint": "account 1"}, "interaction_required", "not_connected"),
         ([revoked()], {}, "interaction_required", "reconnect_required"),
         ([row(status="reconnect_required")], {}, "interaction_required", "reconnect_required"),
+        ([row(1), row(2)], {"login_hint": "account 3"}, "interaction_required", "not_connected"),
+        ([row(1), revoked(2)], {"login_hint": "account 2"}, "interaction_required", "reconnect_required"),
         ([row(1), row(2)], {}, "interaction_required", "account_ambiguous"),
         ([row()], {"requested": Scopes.parse("repo gist")}, "interaction_required", "scope_missing"),
         ([row(granted_scopes=Scopes.parse("repo user admin"))], {}, "invalid_scope", "wider_grant"),

@@ -106,6 +106,8 @@ class TestClients:
             ("limits = {per_second = 1, burst = 1.5}", "limits.burst: is not a whole number"),
             ("limits = {per_second = 1}", "limits.burst: is missing; write burst = 100"),
             ("limits = {per_second = 1, burst = 1, per_minute = 1}", "limits.per_minute: is not a key of this table"),
+            ("subject_limits = {per_second = -1, burst = 1}", "subject_limits.per_second: is too small"),
+            ("subject_limits = {per_second = 1}", "subject_limits.burst: is missing; write burst = 100"),
             ("limits = {per_second = 1, burst = 100000000}", "limits.burst: is too large; write at most 10000000"),
             (
                 'ip_allowlist = ["everyone"]',

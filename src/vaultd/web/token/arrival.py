@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from starlette.types import Receive, Scope
+from starlette.requests import ClientDisconnect
+from starlette.types import Message, Receive, Scope
 
 MAX_BODY = 64 * 1024
 _READ = frozenset({b"authorization", b"content-type", b"dpop"})
@@ -39,8 +40,12 @@ class Arrival:
 
 
 async def read_body(receive: Receive) -> bytes | None:
-    """The body, or None when it is larger than allowed; a larger one is not read to its end."""
-    message = await receive()
+    """The body, or None when it is larger than allowed; a larger one is not read to its end.
+
+    Raises:
+        ClientDisconnect: the caller went away before all of it was here. Half a request may mean something else.
+    """
+    message = await _next(receive)
     body: bytes = message.get("body", b"")
     if not message.get("more_body", False):
         return body if len(body) <= MAX_BODY else None
@@ -48,6 +53,13 @@ async def read_body(receive: Receive) -> bytes | None:
     while message.get("more_body", False):
         if len(read) > MAX_BODY:
             return None
-        message = await receive()
+        message = await _next(receive)
         read += message.get("body", b"")
     return bytes(read) if len(read) <= MAX_BODY else None
+
+
+async def _next(receive: Receive) -> Message:
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise ClientDisconnect
+    return message

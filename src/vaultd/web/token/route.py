@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 import structlog
+from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from vaultd.audit.events import Decision, Draft, EventType
@@ -20,7 +21,7 @@ from vaultd.limits import address_prefix
 from vaultd.operator_tokens import Issued, OperatorTokens
 from vaultd.web.token.arrival import Arrival, read_body
 from vaultd.web.token.grants import ClientCredentialsRequest, read_request
-from vaultd.web.wire import NO_STORE, Headers, bug, oauth_error, request_id_of
+from vaultd.web.wire import NO_STORE, Headers, note, oauth_error, request_id_of, server_error
 
 PATH = "/oauth/token"
 
@@ -37,7 +38,6 @@ class TokenEndpoint:
         named = {"content-type": "application/json", **NO_STORE}
         self._headers = [*((name.encode(), value.encode()) for name, value in named.items()), *headers]
         self._every_answer = headers
-        self._log = structlog.stdlib.get_logger("vaultd.web")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -48,11 +48,14 @@ class TokenEndpoint:
         about = (b"x-request-id", request_id.encode())
         try:
             body = orjson.dumps(await self._answer(arrival, await read_body(receive)))
+        except ClientDisconnect:
+            return
         except VaultdError as error:
-            self._log.info("refused", path=PATH, error=error.code, reason=error.reason, detail=error.detail)
+            note(error, PATH)
             response = oauth_error(error, with_challenge=b"authorization" in arrival.headers)
         except Exception as error:  # noqa: BLE001 - a bug is told to the log, and nobody else
-            response = bug(error, PATH)
+            note(error, PATH)
+            response = server_error()
         else:
             headers = [*self._headers, (b"content-length", str(len(body)).encode()), about]
             await send({"type": "http.response.start", "status": 200, "headers": headers})

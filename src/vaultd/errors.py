@@ -20,6 +20,7 @@ VaultdError
 ├── Replayed                      a single-use value was used before
 ├── BearerRefused
 │   ├── InvalidToken              RFC 6750 §3.1
+│   │   └── InvalidDpopProof      RFC 9449 §7.1
 │   └── InsufficientScope         RFC 6750 §3.1
 ├── ConsentRefused                a step of the consent flow that must not go on
 ├── NotFound
@@ -181,6 +182,13 @@ class BearerRefused(VaultdError):
 class InvalidToken(BearerRefused):
     code = "invalid_token"
     description = "The access token is missing, expired or not accepted here."
+
+
+class InvalidDpopProof(InvalidToken):
+    """The token may be good, but the proof that its sender holds its key is not."""
+
+    code = "invalid_dpop_proof"
+    description = "The DPoP proof is missing, used before or not for this request."
 
 
 class InsufficientScope(BearerRefused):

@@ -9,11 +9,13 @@ from vaultd.clients.registry import Client, Clients
 from vaultd.errors import InvalidRequest, InvalidTarget
 from vaultd.exchange.request import ACCESS_TOKEN, Attempt, ExchangeRequest
 from vaultd.limits import Buckets, Rate
-from vaultd.policy import allowed_scopes, check_may_act, check_presenter
+from vaultd.policy import allowed_scopes, check_actor, check_may_act, check_presenter
 from vaultd.providers.registry import Provider, Providers
 from vaultd.release.decide import Ask
+from vaultd.subjects.possession import Possession, PresentedProofs
 from vaultd.subjects.store import SubjectStore
-from vaultd.subjects.verify import SubjectVerifier, VerifiedSubject
+from vaultd.subjects.tokens import VerifiedSubject
+from vaultd.subjects.verify import SubjectVerifier
 from vaultd.terms import Scopes
 
 
@@ -25,12 +27,16 @@ class Admission:
         *,
         clients: Clients,
         verifier: SubjectVerifier,
+        possession: Possession,
         subjects: SubjectStore,
         providers: Providers,
         limits: Buckets,
+        token_endpoint: str,
     ) -> None:
         self._clients = clients
         self._verifier = verifier
+        self._possession = possession
+        self._token_endpoint = token_endpoint
         self._subjects = subjects
         self._providers = providers
         self._limits = limits
@@ -45,6 +51,8 @@ class Admission:
             attempt.client = self._clients.authenticate(request.credentials, ip=request.ip)
         # 2. the subject, and the actor
         verified = await self._verifier.verify(request.subject_token, request.subject_token_type)
+        proofs = PresentedProofs(request.dpop, "POST", self._token_endpoint)
+        await self._possession.check(verified, request.subject_token, proofs)
         if attempt.client is None:
             attempt.client = self._clients.implicit_for(verified.presenter, ip=request.ip)
         client = attempt.client
@@ -57,7 +65,7 @@ class Admission:
             only_trusted=verified.only_trusted,
         )
         attempt.subject = await self._subjects.ensure(verified.subject)
-        attempt.actor = await self._actor(request, verified, client)
+        attempt.actor = await self._actor(request, verified, client, proofs)
         # 3. the target
         attempt.provider = self._target(request, client)
         # 4. policy
@@ -82,11 +90,13 @@ class Admission:
             self._limits.take(key, Rate(per_second=limits.per_second, burst=limits.burst))
 
     async def _actor(
-        self, request: ExchangeRequest, verified: VerifiedSubject, client: Client
+        self, request: ExchangeRequest, verified: VerifiedSubject, client: Client, proofs: PresentedProofs
     ) -> dict[str, Any] | None:
         actor = None
         if request.actor_token is not None:
             actor = await self._verifier.verify(request.actor_token, request.actor_token_type or "")
+            await self._possession.check(actor, request.actor_token, proofs)
+            check_actor(client_id=client.id, trusted_clients=actor.trusted_clients, only_trusted=actor.only_trusted)
         names = {str(client.id), *client.subject_azp}
         check_may_act(  # RFC 8693 §4.4
             may_act=verified.may_act,

@@ -17,7 +17,7 @@ ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - t
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExchangeRequest:
-    """The parameters of RFC 8693 §2.1, parsed and not yet believed."""
+    """The parameters of RFC 8693 §2.1, parsed and not yet believed. `dpop` are the headers of that name (RFC 9449)."""
 
     credentials: PresentedCredentials | None
     subject_token: Secret
@@ -29,6 +29,7 @@ class ExchangeRequest:
     actor_token: Secret | None = None
     actor_token_type: str | None = None
     login_hint: str | None = None
+    dpop: tuple[Secret, ...] = ()
     ip: str | None = None
     request_id: str | None = None
 

@@ -26,6 +26,7 @@ from vaultd.errors import (
     TemporarilyUnavailable,
     VaultdError,
 )
+from vaultd.jose.dpop import PROOF_ALGORITHMS
 
 NO_STORE = {"cache-control": "no-store", "pragma": "no-cache"}
 STATUS: dict[type[VaultdError], int] = {
@@ -39,6 +40,9 @@ STATUS: dict[type[VaultdError], int] = {
     NotFound: 404,
 }
 _FOREIGN = 403
+_TAKES_DPOP = "/me/"
+_REALM = 'realm="vaultd"'
+_PROOFS = f'algs="{" ".join(PROOF_ALGORITHMS)}"'
 
 
 def status_of(error: VaultdError) -> int:
@@ -69,15 +73,23 @@ def oauth_error(error: VaultdError, *, with_challenge: bool = False) -> JSONResp
     return JSONResponse(body, status, headers)
 
 
-def bearer_challenge(error: VaultdError) -> str:
-    """The `WWW-Authenticate` of a refused bearer token (RFC 6750 §3)."""
-    parts = [f'error="{error.code}"', f'error_description="{error.description}"']
+def challenge(error: VaultdError, request: Request) -> str:
+    """The `WWW-Authenticate` of a refused token (RFC 6750 §3, RFC 9449 §7.1).
+
+    The error stands with the scheme that was used; the accounts API names the other one that it takes, too.
+    """
+    parts = [_REALM, f'error="{error.code}"', f'error_description="{error.description}"']
     if isinstance(error, InsufficientScope):
         parts.append(f'scope="{error.scope}"')
-    return f'Bearer realm="vaultd", {", ".join(parts)}'
+    with_error = ", ".join(parts)
+    if not request.url.path.startswith(_TAKES_DPOP):
+        return f"Bearer {with_error}"
+    if request.headers.get("authorization", "").lower().startswith("dpop "):
+        return f"DPoP {with_error}, {_PROOFS}, Bearer {_REALM}"
+    return f"Bearer {with_error}, DPoP {_REALM}, {_PROOFS}"
 
 
-def problem(error: VaultdError) -> JSONResponse:
+def problem(error: VaultdError, request: Request) -> JSONResponse:
     """An error of the JSON APIs: `{type, title, status, detail}`."""
     status = status_of(error)
     known = status < 500 or isinstance(error, TemporarilyUnavailable)  # noqa: PLR2004
@@ -89,7 +101,7 @@ def problem(error: VaultdError) -> JSONResponse:
     }
     headers = dict(NO_STORE)
     if isinstance(error, InvalidToken | InsufficientScope):
-        headers["www-authenticate"] = bearer_challenge(error)
+        headers["www-authenticate"] = challenge(error, request)
     if isinstance(error, SlowDown | TemporarilyUnavailable):
         headers["retry-after"] = str(error.retry_after)
     return JSONResponse(body, status, headers)
@@ -110,7 +122,7 @@ def install(app: FastAPI, *, page: Callable[[Request, VaultdError], Response]) -
             return oauth_error(error, with_challenge="authorization" in request.headers)
         if request.url.path.startswith(("/auth/", "/connections")):
             return page(request, error)
-        return problem(error)
+        return problem(error, request)
 
     async def validation(request: Request, error: Exception) -> Response:
         del request, error

@@ -55,6 +55,7 @@ def _exchange(request: Request, params: Parameters) -> ExchangeRequest:
         actor_token=Secret(actor_token) if actor_token else None,
         actor_token_type=actor_type,
         login_hint=one(params, "login_hint"),
+        dpop=tuple(Secret(proof) for proof in request.headers.getlist("dpop")),
         ip=client_ip(request),
         request_id=request.state.request_id,
     )

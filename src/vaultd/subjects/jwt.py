@@ -35,6 +35,9 @@ class JwtVerifier:
         """Verify a token of this issuer. Raises `JwtRefused`, or `TemporarilyUnavailable` without keys."""
         if presented.unverified is None:
             raise JwtRefused("malformed", "not a JWT")
+        if presented.kind == "refresh_token":
+            # Its issuer alone knows whether one was revoked or used up, so a signature is not enough.
+            raise JwtRefused("wrong_type", "refresh tokens need an issuer with introspection")
         jwt = await verify_parsed(
             presented.unverified,
             key_for=self._keys.find,

@@ -132,6 +132,11 @@ async def test_refresh_tokens_only_where_issuers_are_asked(asked: Asked, token_t
         assert await refused(jwts, "opaque", token_type) == "malformed"
 
 
+async def test_a_signature_speaks_for_no_refresh_token(asked: Asked) -> None:
+    """Only its issuer knows whether it was revoked; so it is not even verified where no issuer is asked."""
+    assert await refused(asked.verifier(), jwt(OTHER, "JWT"), REFRESH) == "wrong_type"
+
+
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"iss": OTHER}, "wrong_issuer"),
     ({"iss": 7}, "wrong_issuer"),

@@ -12,7 +12,7 @@ from vaultd.keys.local import generate_keyring_file
 from vaultd.sandbox.dev_config import PROVIDER_SCOPES, VAULT_AT_PROVIDER, write_config
 from vaultd.sandbox.issuer import SandboxIssuer
 from vaultd.sandbox.provider import SandboxProvider
-from vaultd.sandbox.servers import LoopbackServers, listen
+from vaultd.sandbox.servers import Listener, LoopbackServers, listen
 from vaultd.sandbox.world import World
 from vaultd.settings import load
 from vaultd.terms import Clock, system_clock
@@ -25,14 +25,11 @@ def vault_beside(
     database_url: str,
     folder: Path,
     tables: Callable[[str], str],
-    issuer_options: str = "",
+    at: Listener | None = None,
     clock: Clock = system_clock,
 ) -> Iterator[World]:
-    """A world as the given one, with another vault in it. `tables` gets the vault's URL; times are the clock's.
-
-    `issuer_options` are lines for the table of its own issuer.
-    """
-    vault, issuer_at, github_at = listen(), listen(), listen()
+    """A world as the given one, with another vault in it. `tables` gets the vault's URL; times are the clock's."""
+    vault, issuer_at, github_at = at or listen(), listen(), listen()
     places = replace(
         world.places,
         vault=vault.url,
@@ -51,8 +48,8 @@ def vault_beside(
     config, keyring = folder / "vaultd.toml", folder / "keyring.json"
     generate_keyring_file(keyring, now=clock())
     write_config(config, places=places, secrets=world.secrets, database_url=database_url, keyring=keyring)
-    written = config.read_text(encoding="utf-8").replace("\n[login]", f"{issuer_options}\n[login]")
-    config.write_text(written + tables(vault.url), encoding="utf-8")
+    with config.open("a", encoding="utf-8") as file:
+        file.write(tables(vault.url))
     settings = load(config, environ={}, allow_literal_secrets=True)
     with LoopbackServers() as servers:
         servers.serve(issuer.app, issuer_at)

@@ -30,8 +30,9 @@ NIGHT_AGENT = ("night-agent", "the secret of the client that the asked issuer tr
 class Issuers:
     """`world` is the vault with its first issuer, found by discovery.
 
-    `asked` introspects, and trusts the client `NIGHT_AGENT`. `second` is one more with discovery. Tokens of `bound`
-    must be bound to a key. And there is one with a shared secret, whose tokens `shared` makes.
+    `asked` introspects, and trusts the client `NIGHT_AGENT`. `second` is one more with discovery, whose ID tokens for
+    the sample agent are believed too. Tokens of `bound` must be bound to a key. And there is one with a shared secret,
+    whose tokens `shared` makes.
     """
 
     world: World
@@ -109,6 +110,7 @@ required_claims = {{ tenant = "acme" }}
 [issuers.second]
 issuer = "{second_at.url}"
 algorithms = ["ES256"]
+id_token_client_ids = ["{SAMPLE_AGENT}"]
 {common}
 [issuers.bound]
 issuer = "{bound_at.url}"

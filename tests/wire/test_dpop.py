@@ -13,8 +13,10 @@ import pytest
 from tests.support.proofs import LEFT_OUT, ProofKey, sealed
 from tests.wire.issuers import Issuers, of, shared
 from tests.wire.vault import ACCESS_TOKEN, App, Vault, fresh, request_id
+from vaultd.app import create_app
 from vaultd.jose.dpop import PROOF_ALGORITHMS
 from vaultd.sandbox.dev_config import BRIEFING_AGENT, SAMPLE_AGENT
+from vaultd.sandbox.servers import LoopbackServers
 
 HOLDER = ProofKey()
 STRANGER = ProofKey()
@@ -142,6 +144,21 @@ async def test_of_many_at_once_one_is_believed(holder: Holder) -> None:
     answers = await asyncio.gather(*(holder.exchange(proof) for _ in range(30)))
     errors = [answer.json()["error"] for answer in answers]
     assert (errors.count("interaction_required"), errors.count("invalid_request")) == (1, 29)
+
+
+async def test_a_proof_used_at_one_replica_is_used_at_all(issuers: Issuers, holder: Holder) -> None:
+    """A9's memory serves proofs as well: it is PostgreSQL's, so that another process knows."""
+    with LoopbackServers() as servers:
+        other = await asyncio.to_thread(servers.serve, create_app(issuers.world.settings))
+        form = holder.vault.exchange_form(holder.token)
+        async with httpx.AsyncClient(base_url=other, trust_env=False, auth=holder.vault.agent) as replica:
+            proof = holder.proof()
+            _accepted(await replica.post("/oauth/token", data=form, headers={"DPoP": proof}))
+            assert await holder.reason(await holder.exchange(proof)) == "dpop_replayed"
+            proof = holder.proof()
+            _accepted(await holder.exchange(proof))
+            replayed = await replica.post("/oauth/token", data=form, headers={"DPoP": proof})
+            assert await holder.reason(replayed) == "dpop_replayed"
 
 
 async def test_remembered_claims_spare_no_proof(holder: Holder) -> None:

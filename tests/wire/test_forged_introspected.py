@@ -78,7 +78,8 @@ BAD: Mapping[str, tuple[str, str, Make]] = {
     "a refresh token of no client": ("missing_claim", REFRESH, _refresh(client_id=...)),
     "a refresh token for another": ("wrong_audience", REFRESH, _refresh(aud="https://other.example")),
     "a refresh token without the claims": ("missing_claim", REFRESH, _refresh(tenant=...)),
-    "an access token as refresh token": ("wrong_type", REFRESH, _said(token_use="access_token")),
+    "an access token as refresh token": ("wrong_type", REFRESH, _said()),
+    "an access token that says so as refresh token": ("wrong_type", REFRESH, _said(token_use="access_token")),
     "a refresh token from an untrusted client": ("wrong_presenter", REFRESH, _refresh()),
 }
 

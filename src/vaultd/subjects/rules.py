@@ -44,7 +44,8 @@ _TYPES: Mapping[TokenKind, frozenset[str]] = MappingProxyType(
 
 # RFC 7662 §2.2: `token_type` is a type of RFC 6749 §7.1. Some issuers say there, or in `token_use`, what it is for.
 _FOR_ACCESS = frozenset({"bearer", "dpop", "access_token"})
-_FOR_REFRESH = frozenset({"bearer", "dpop", "refresh", "refresh_token"})
+_REFRESH_ONLY = frozenset({"refresh", "refresh_token"})
+_FOR_REFRESH = frozenset({"bearer", "dpop"}) | _REFRESH_ONLY
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +103,15 @@ def check_introspected_type(claims: Mapping[str, Any], kind: TokenKind, audience
     The request's `token_type_hint` decides nothing: a server looks for other kinds too (RFC 7662 §2.1), so it would
     find a refresh token that was sent as an access token.
     """
-    said = [_text(claims[name], name).lower() for name in ("token_type", "token_use") if name in claims]
-    if not (_FOR_REFRESH if kind == "refresh_token" else _FOR_ACCESS).issuperset(said):
-        raise JwtRefused("wrong_type", f"the answer calls it {' '.join(said)}")
-    # Without a word on its kind, an audience that is ours tells an access token: a refresh token has none.
-    if kind != "refresh_token" and not said and audience.only_trusted:
-        raise JwtRefused("wrong_type", "the answer has no token_type, and no audience was asked for")
+    said = {_text(claims[name], name).lower() for name in ("token_type", "token_use") if name in claims}
+    if not said <= (_FOR_REFRESH if kind == "refresh_token" else _FOR_ACCESS):
+        raise JwtRefused("wrong_type", f"the answer calls it {' '.join(sorted(said))}")
+    # Where no word decides, the audience does: an access token has one that is ours, a refresh token has none.
+    if kind == "refresh_token":
+        if not audience.only_trusted and said.isdisjoint(_REFRESH_ONLY):
+            raise JwtRefused("wrong_type", "it has an audience, and nothing calls it a refresh token")
+    elif audience.only_trusted and not said:
+        raise JwtRefused("wrong_type", "it has no audience of ours, and nothing calls it an access token")
 
 
 def check_required_claims(claims: Mapping[str, Any], required: Mapping[str, str | int | bool]) -> None:

@@ -81,6 +81,12 @@ async def test_a_refresh_token_without_audience_is_believed_from_trusted_clients
     assert await refused(asked.verifier(), token, REFRESH) == "wrong_audience"
 
 
+async def test_a_refresh_token_that_says_so_may_have_an_audience(asked: Asked) -> None:
+    """Some issuers name in it what its access tokens will be for."""
+    token = asked.believe(tenant="acme", token_use="refresh_token")
+    assert not (await asked.verifier(**REFRESHABLE).verify(Secret(token), REFRESH)).only_trusted
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
@@ -91,6 +97,8 @@ async def test_a_refresh_token_without_audience_is_believed_from_trusted_clients
         ({"aud": []}, "malformed"),
         ({"token_use": "access_token"}, "wrong_type"),
         ({"token_type": "access_token"}, "wrong_type"),
+        ({"aud": US, "token_type": "Bearer"}, "wrong_type"),
+        ({"aud": US}, "wrong_type"),
     ],
 )
 async def test_what_is_no_refresh_token_for_us(asked: Asked, changes: dict[str, object], reason: str) -> None:

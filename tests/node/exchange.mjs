@@ -3,7 +3,8 @@
 // Reads one JSON object from standard input, so that no secret stands in a process list:
 //   issuer, clientId, clientSecret, clientAuth ("client_secret_basic", the default, "client_secret_post" or "none"),
 //   parameters (what the request carries beside grant_type), grantType (default: the token exchange's),
-//   discovery ("oauth2", the default, or "oidc": which of the two metadata documents is read).
+//   discovery ("oauth2", the default, or "oidc": which of the two metadata documents is read),
+//   dpopKey (a private JWK on P-256: the request then carries a proof of it, RFC 9449).
 // Prints one JSON object: {ok: true, result} or {ok: false, kind, message, status, error, error_description, body}.
 
 import process from 'node:process';
@@ -27,6 +28,15 @@ function clientAuthentication({ clientAuth = 'client_secret_basic', clientSecret
   }
 }
 
+async function proofs(client, dpopKey) {
+  if (dpopKey === undefined) return {};
+  const algorithm = { name: 'ECDSA', namedCurve: 'P-256' };
+  const { d, ...publicJwk } = dpopKey;
+  const privateKey = await crypto.subtle.importKey('jwk', { ...publicJwk, d }, algorithm, false, ['sign']);
+  const publicKey = await crypto.subtle.importKey('jwk', publicJwk, algorithm, true, ['verify']);
+  return { DPoP: oauth.DPoP(client, { privateKey, publicKey }) };
+}
+
 async function exchange(request) {
   const issuer = new URL(request.issuer);
   // RFC 8414: the client reads where the token endpoint is, and checks whose metadata it read.
@@ -39,7 +49,7 @@ async function exchange(request) {
     clientAuthentication(request),
     request.grantType ?? TOKEN_EXCHANGE,
     new URLSearchParams(request.parameters),
-    insecure,
+    { ...insecure, ...(await proofs(client, request.dpopKey)) },
   );
   return oauth.processGenericTokenEndpointResponse(server, client, response);
 }

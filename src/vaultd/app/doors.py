@@ -52,7 +52,12 @@ def add_doors(app: FastAPI, ground: Ground, connect: Connect, revoke: Revoke) ->
     sessions = Sessions(database=ground.database, clock=ground.clock)
     rendered = accounts.Accounts(database=ground.database, data_keys=ground.data_keys)
     users = bearer.Users(
-        verifier=ground.verifier, subjects=ground.subjects, clients=ground.clients, default_client=default_client
+        public_url=public_url,
+        verifier=ground.verifier,
+        possession=ground.possession,
+        subjects=ground.subjects,
+        clients=ground.clients,
+        default_client=default_client,
     )
     app.include_router(
         accounts.router(

@@ -90,7 +90,7 @@ class _CorsForAccounts:
             app,
             allow_origins=origins,
             allow_methods=["GET", "POST", "DELETE"],
-            allow_headers=["authorization", "content-type", "if-none-match"],
+            allow_headers=["authorization", "content-type", "dpop", "if-none-match"],
             expose_headers=["etag"],
         )
 

@@ -22,6 +22,7 @@ from vaultd.providers.oauth import OAuthClient
 from vaultd.providers.registry import Providers
 from vaultd.replay import ReplayMemory
 from vaultd.settings import Settings
+from vaultd.subjects.possession import Possession
 from vaultd.subjects.store import SubjectStore
 from vaultd.subjects.verify import SubjectVerifier
 from vaultd.terms import Clock
@@ -41,6 +42,7 @@ class Ground:
     log: AuditLog
     refusals: Refusals
     verifier: SubjectVerifier
+    possession: Possession
     clients: Clients
     limits: ClientLimits
     providers: Providers
@@ -67,6 +69,7 @@ async def lay_ground(settings: Settings, clock: Clock, stack: AsyncExitStack) ->
     stack.push_async_callback(_quietly, refusals.flush_everything)
     verifier = SubjectVerifier(issuers=settings.issuers, outbound=outbound, clock=clock)
     stack.push_async_callback(verifier.aclose)
+    replay = ReplayMemory(database=database, clock=clock)
     return Ground(
         settings=settings,
         clock=clock,
@@ -74,10 +77,11 @@ async def lay_ground(settings: Settings, clock: Clock, stack: AsyncExitStack) ->
         keyring=keyring,
         data_keys=data_keys,
         outbound=outbound,
-        replay=ReplayMemory(database=database, clock=clock),
+        replay=replay,
         log=log,
         refusals=refusals,
         verifier=verifier,
+        possession=Possession(replay=replay, clock=clock),
         clients=Clients(configs=settings.clients, throttle=FailureThrottle(clock=clock)),
         limits=ClientLimits(clock=clock),
         providers=Providers(configs=settings.providers),

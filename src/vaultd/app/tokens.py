@@ -45,9 +45,11 @@ def make_exchange(ground: Ground, stack: AsyncExitStack) -> Exchange:
     admission = Admission(
         clients=ground.clients,
         verifier=ground.verifier,
+        possession=ground.possession,
         subjects=ground.subjects,
         providers=ground.providers,
         limits=ground.limits,
+        token_endpoint=f"{ground.settings.public_url}/oauth/token",
     )
     return Exchange(
         public_url=ground.settings.public_url,

@@ -9,11 +9,13 @@ from vaultd.clients.limits import ClientLimits
 from vaultd.clients.registry import Client, Clients
 from vaultd.errors import InvalidRequest, InvalidTarget
 from vaultd.exchange.request import REQUESTABLE, Attempt, ExchangeRequest
-from vaultd.policy import allowed_scopes, check_may_act, check_presenter, entry_at
+from vaultd.policy import allowed_scopes, check_actor, check_may_act, check_presenter, entry_at
 from vaultd.providers.registry import Provider, Providers
 from vaultd.release.decide import Ask
+from vaultd.subjects.possession import Possession, PresentedProofs
 from vaultd.subjects.store import SubjectStore
-from vaultd.subjects.verify import SubjectVerifier, VerifiedSubject
+from vaultd.subjects.tokens import VerifiedSubject
+from vaultd.subjects.verify import SubjectVerifier
 from vaultd.terms import Scopes
 
 
@@ -25,12 +27,16 @@ class Admission:
         *,
         clients: Clients,
         verifier: SubjectVerifier,
+        possession: Possession,
         subjects: SubjectStore,
         providers: Providers,
         limits: ClientLimits,
+        token_endpoint: str,
     ) -> None:
         self._clients = clients
         self._verifier = verifier
+        self._possession = possession
+        self._token_endpoint = token_endpoint
         self._subjects = subjects
         self._providers = providers
         self._limits = limits
@@ -44,6 +50,8 @@ class Admission:
         claimed = self._authenticated(attempt)
         # 2. the subject, and the actor
         verified = await self._verifier.verify(request.subject_token, request.subject_token_type)
+        proofs = PresentedProofs(request.dpop, "POST", self._token_endpoint)
+        await self._possession.check(verified, request.subject_token, proofs)
         client = claimed or self._clients.implicit_for(verified.presenter, ip=request.ip)
         check_presenter(
             presenter=verified.presenter,
@@ -57,7 +65,7 @@ class Admission:
         if client.public:
             self._limits.take(client)
         attempt.subject = await self._subjects.ensure(verified.subject)
-        attempt.actor = await self._actor(request, verified, client)
+        attempt.actor = await self._actor(request, verified, client, proofs)
         # 3. the target
         attempt.provider = self._target(request, client)
         # 4. policy
@@ -93,13 +101,15 @@ class Admission:
         return client
 
     async def _actor(
-        self, request: ExchangeRequest, verified: VerifiedSubject, client: Client
+        self, request: ExchangeRequest, verified: VerifiedSubject, client: Client, proofs: PresentedProofs
     ) -> dict[str, Any] | None:
         if request.actor_token is None and verified.may_act is None and verified.act is None:
             return None
         actor = None
         if request.actor_token is not None:
             actor = await self._verifier.verify(request.actor_token, request.actor_token_type or "")
+            await self._possession.check(actor, request.actor_token, proofs)
+            check_actor(client_id=client.id, trusted_clients=actor.trusted_clients, only_trusted=actor.only_trusted)
         names = {str(client.id), *client.subject_azp}
         check_may_act(  # RFC 8693 §4.4
             may_act=verified.may_act,

@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 
 from vaultd.jose import SigningKey
+from vaultd.jose.dpop import PROOF_ALGORITHMS
 from vaultd.web.token.grants import GRANT_TYPES
 
 
@@ -21,6 +22,7 @@ def router(*, public_url: str, keys: Sequence[SigningKey]) -> APIRouter:
         "jwks_uri": f"{public_url}/.well-known/jwks.json",
         "grant_types_supported": list(GRANT_TYPES),
         "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
+        "dpop_signing_alg_values_supported": list(PROOF_ALGORITHMS),
         "response_types_supported": [],
         "scopes_supported": ["audit:read", "connections:read", "connections:revoke", "keys:read"],
         "service_documentation": f"{public_url}/docs",

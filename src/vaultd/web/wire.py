@@ -30,6 +30,7 @@ from vaultd.errors import (
     TokenMissing,
     VaultdError,
 )
+from vaultd.jose.dpop import PROOF_ALGORITHMS
 
 NO_STORE = {"cache-control": "no-store", "pragma": "no-cache"}
 STATUS: dict[type[VaultdError], int] = {
@@ -48,6 +49,9 @@ _BUG = 500
 # RFC 6749 §5.2: what stands in error_description is printable ASCII without the quotation mark and the backslash.
 _NOT_DESCRIBABLE = re.compile(r"[^\x20-\x21\x23-\x5b\x5d-\x7e]")
 _STAND_INS = str.maketrans({'"': "'", "\\": "/"})
+_TAKES_DPOP = "/me/"
+_REALM = 'realm="vaultd"'
+_PROOFS = f'algs="{" ".join(PROOF_ALGORITHMS)}"'
 
 
 def status_of(error: VaultdError) -> int:
@@ -102,18 +106,26 @@ def server_error() -> JSONResponse:
     return JSONResponse({"error": "server_error"}, _BUG, dict(NO_STORE))
 
 
-def bearer_challenge(error: VaultdError) -> str:
-    """The `WWW-Authenticate` of a refused bearer token (RFC 6750 §3)."""
-    if isinstance(error, TokenMissing):
+def challenge(error: VaultdError, request: Request) -> str:
+    """The `WWW-Authenticate` of a refused token (RFC 6750 §3, RFC 9449 §7.1).
+
+    The error stands with the scheme that was used; the accounts API names the other one that it takes, too.
+    """
+    parts = [_REALM]
+    if not isinstance(error, TokenMissing):
         # RFC 6750 §3.1: who sent nothing is told of no error.
-        return 'Bearer realm="vaultd"'
-    parts = [f'error="{error.code}"', f'error_description="{description_of(error)}"']
+        parts += [f'error="{error.code}"', f'error_description="{description_of(error)}"']
     if isinstance(error, InsufficientScope):
         parts.append(f'scope="{error.scope}"')
-    return f'Bearer realm="vaultd", {", ".join(parts)}'
+    with_error = ", ".join(parts)
+    if not request.url.path.startswith(_TAKES_DPOP):
+        return f"Bearer {with_error}"
+    if request.headers.get("authorization", "").lower().startswith("dpop "):
+        return f"DPoP {with_error}, {_PROOFS}, Bearer {_REALM}"
+    return f"Bearer {with_error}, DPoP {_REALM}, {_PROOFS}"
 
 
-def problem(error: VaultdError) -> JSONResponse:
+def problem(error: VaultdError, request: Request) -> JSONResponse:
     """An error of the JSON APIs: `{type, title, status, detail}`."""
     status = status_of(error)
     known = status != _BUG
@@ -125,7 +137,7 @@ def problem(error: VaultdError) -> JSONResponse:
     }
     headers = dict(NO_STORE)
     if isinstance(error, InvalidToken | InsufficientScope):
-        headers["www-authenticate"] = bearer_challenge(error)
+        headers["www-authenticate"] = challenge(error, request)
     if isinstance(error, SlowDown | TemporarilyUnavailable):
         headers["retry-after"] = str(error.retry_after)
     return JSONResponse(body, status, headers)
@@ -152,7 +164,7 @@ def install(app: FastAPI, *, page: Callable[[Request, VaultdError], Response]) -
         note(error, request.url.path)
         if request.url.path.startswith(("/auth/", "/connections")):
             return page(request, error)
-        return problem(error)
+        return problem(error, request)
 
     async def validation(request: Request, error: Exception) -> Response:
         del request, error

@@ -15,7 +15,7 @@ from vaultd.providers.config import ProviderConfig
 from vaultd.sessions.config import LoginConfig
 from vaultd.settings import Settings, load
 from vaultd.settings.loading import OVERRIDES
-from vaultd.subjects.config import IssuerConfig
+from vaultd.subjects.config import IntrospectionConfig, IssuerConfig
 from vaultd.terms import Secret
 
 ROOT = Path(__file__).parents[3]
@@ -191,6 +191,7 @@ def _every_key_is_explained(text: str) -> bool:
         Settings,
         KeysConfig,
         IssuerConfig,
+        IntrospectionConfig,
         LoginConfig,
         ClientConfig,
         ProviderGrant,

@@ -6,12 +6,13 @@ so that nothing a token says about itself can widen what is accepted.
 
 from __future__ import annotations
 
-from vaultd.jose.keycache import KeyCache, SharedSecret
+from vaultd.jose.keycache import FixedKeys, KeyCache, SharedSecret
 from vaultd.jose.refused import JwtRefused, Reason
 from vaultd.jose.sign import SigningKey, access_token_claims, sign_access_token, verify_access_token
 from vaultd.jose.verify import UnverifiedJwt, VerifiedJwt, parse_jwt, read_audience, verify_jwt, verify_parsed
 
 __all__ = [
+    "FixedKeys",
     "JwtRefused",
     "KeyCache",
     "Reason",

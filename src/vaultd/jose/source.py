@@ -1,4 +1,4 @@
-"""Where an issuer's JWK Set is read from: a file, a given address, or the one that discovery names (security A3)."""
+"""Where a JWK Set is read from: a file, a given address, or the one that an issuer's discovery names (security A3)."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class KeySourceFailed(Exception):
 
 
 class JwksSource:
-    """Reads one issuer's JWK Set document anew each time it is asked."""
+    """Reads one JWK Set document anew each time it is asked. Without an `issuer` there is no discovery."""
 
     def __init__(
         self,
         *,
         outbound: Outbound,
-        issuer: str,
+        issuer: str | None,
         jwks_uri: str | None,
         jwks_file: Path | None,
         allow_private: Collection[str],
@@ -41,12 +41,16 @@ class JwksSource:
         if self._jwks_file is not None:
             parsed: object = json.loads(await asyncio.to_thread(self._jwks_file.read_bytes))
             return parsed
-        return await self._get(self._jwks_uri or await self._discover())
+        if self._jwks_uri is not None:
+            return await self._get(self._jwks_uri)
+        if self._issuer is None:
+            raise KeySourceFailed("there is no issuer whose discovery would name the keys")
+        return await self._get(await self._discover(self._issuer))
 
-    async def _discover(self) -> str:
+    async def _discover(self, issuer: str) -> str:
         # OpenID Connect Discovery 1.0 §4: the document lies under the issuer's own path.
-        document = await self._get(self._issuer.rstrip("/") + "/.well-known/openid-configuration")
-        if not isinstance(document, dict) or document.get("issuer") != self._issuer:
+        document = await self._get(issuer.rstrip("/") + "/.well-known/openid-configuration")
+        if not isinstance(document, dict) or document.get("issuer") != issuer:
             raise KeySourceFailed("discovery names another issuer")  # §4.3
         jwks_uri = document.get("jwks_uri")
         if not isinstance(jwks_uri, str):

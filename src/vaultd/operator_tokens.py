@@ -69,7 +69,7 @@ class OperatorTokens:
             if credentials is None:
                 raise InvalidClient(reason="no_credentials")
             draft = replace(draft, client_id=ClientId(credentials.client_id[:128]))
-            client = self._clients.authenticate(credentials, ip=ip)
+            client = await self._clients.authenticate(credentials, ip=ip)
             authenticated = True
             scopes = _granted(Scopes(client.config.operator_scopes), requested)
         except RequestRefused as refusal:

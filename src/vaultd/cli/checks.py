@@ -8,7 +8,10 @@ from typing import Literal
 
 from vaultd import schema
 from vaultd.cli.database import transaction
+from vaultd.clients.config import ClientConfig
 from vaultd.errors import NoKeysYet, OutboundError, VaultdError
+from vaultd.jose.jwks import read_keys
+from vaultd.jose.source import JwksSource, KeySourceFailed
 from vaultd.keys.keyring import open_keyring
 from vaultd.keys.local import open_keyring_file
 from vaultd.outbound import Outbound
@@ -39,6 +42,9 @@ async def check_all(settings: Settings) -> list[Finding]:
     try:
         for what, url, private in _endpoints(settings):
             findings.append(await _tried(what, _reached(outbound, url, private)))
+        for name, client in settings.clients.items():
+            if client.jwks_uri is not None or client.jwks_file is not None:
+                findings.append(await _tried(f"client {name}", _published_keys(outbound, client)))
     finally:
         await outbound.aclose()
     return findings
@@ -104,3 +110,22 @@ async def _reached(outbound: Outbound, url: str, private: tuple[str, ...]) -> st
     if reply.status >= SERVER_FAULT:
         raise VaultdError(f"{url} answers with status {reply.status}.")
     return f"{url} answers"
+
+
+async def _published_keys(outbound: Outbound, client: ClientConfig) -> str:
+    # Read, not only reached: a page that is no JWK Set refuses the client at every request.
+    place = client.jwks_uri or client.jwks_file
+    source = JwksSource(
+        outbound=outbound,
+        issuer=None,
+        jwks_uri=client.jwks_uri,
+        jwks_file=client.jwks_file,
+        allow_private=client.allow_private_hosts,
+    )
+    try:
+        usable = read_keys(await source.read())
+    except (KeySourceFailed, OSError, ValueError, RecursionError) as error:
+        raise VaultdError(f"{place} gives no JWK Set: {error}.") from error
+    if not usable:
+        raise VaultdError(f"{place} holds no key that a signature can be checked with.")
+    return f"{len(usable)} keys at {place}"

@@ -42,7 +42,7 @@ class Admission:
             raise InvalidRequest("This requested_token_type is not supported.", reason="unsupported_token_type")
         # 1. the client, unless the subject token is to name it
         if request.credentials is not None:
-            attempt.client = self._clients.authenticate(request.credentials, ip=request.ip)
+            attempt.client = await self._clients.authenticate(request.credentials, ip=request.ip)
         # 2. the subject, and the actor
         verified = await self._verifier.verify(request.subject_token, request.subject_token_type)
         if attempt.client is None:

@@ -10,6 +10,7 @@ from vaultd.connections.labels import Labels
 from vaultd.connections.uses import Uses
 from vaultd.exchange import Exchange
 from vaultd.exchange.admission import Admission
+from vaultd.exchange.assertion import Assertions
 from vaultd.jose import SigningKey
 from vaultd.keys.keyring import Keyring
 from vaultd.limits import Buckets
@@ -18,9 +19,26 @@ from vaultd.refresh import Refresher
 from vaultd.release.decide import Judge
 from vaultd.release.queue import Counter
 from vaultd.release.statement import Statement
+from vaultd.subjects.away import AwaySwitch
 
 
-def make_exchange(ground: Ground, stack: AsyncExitStack) -> Exchange:
+def make_away(ground: Ground) -> AwaySwitch:
+    """The users' switch for agents that act while they are away."""
+    return AwaySwitch(database=ground.database, log=ground.log, clock=ground.clock)
+
+
+def make_assertions(ground: Ground, away: AwaySwitch) -> Assertions:
+    """Subjects that clients assert; the page asks it too, whom it is about."""
+    return Assertions(
+        public_url=ground.settings.public_url,
+        configs=ground.settings.clients,
+        issuers=ground.settings.issuers,
+        signed=ground.signed,
+        away=away,
+    )
+
+
+def make_exchange(ground: Ground, assertions: Assertions, stack: AsyncExitStack) -> Exchange:
     """The exchange, with the release counter and the refresher it works with."""
     labels = Labels(data_keys=ground.data_keys)
     judge = Judge(labels.of, labels.matches, labels.deliver)
@@ -41,6 +59,7 @@ def make_exchange(ground: Ground, stack: AsyncExitStack) -> Exchange:
     admission = Admission(
         clients=ground.clients,
         verifier=ground.verifier,
+        assertions=assertions,
         subjects=ground.subjects,
         providers=ground.providers,
         limits=Buckets(clock=ground.clock),

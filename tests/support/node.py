@@ -95,24 +95,26 @@ async def oidc_provider(
             await _stop(process)
 
 
-async def exchange(request: Mapping[str, Any]) -> dict[str, Any]:
+async def exchange(request: Mapping[str, Any], program: str = "exchange.mjs") -> dict[str, Any]:
     """Make one exchange with `oauth4webapi`; `exchange.mjs` says what `request` holds and what comes back.
+
+    `program` may be `openid-client.mjs`, which does the same with the package of that name.
 
     Raises:
         NodeError: the program failed, as opposed to the exchange.
     """
     process = await asyncio.create_subprocess_exec(
-        find_node(), "exchange.mjs", cwd=FOLDER, stdin=PIPE, stdout=PIPE, stderr=PIPE
+        find_node(), program, cwd=FOLDER, stdin=PIPE, stdout=PIPE, stderr=PIPE
     )
     try:
         async with asyncio.timeout(START_TIMEOUT):
             output, errors = await process.communicate(json.dumps(request).encode())
     except TimeoutError:
-        raise NodeError(f"exchange.mjs was not done within {START_TIMEOUT:.0f} s") from None
+        raise NodeError(f"{program} was not done within {START_TIMEOUT:.0f} s") from None
     finally:
         await _stop(process)
     if process.returncode != 0:
-        raise NodeError(f"exchange.mjs failed: {errors.decode(errors='replace').strip()}")
+        raise NodeError(f"{program} failed: {errors.decode(errors='replace').strip()}")
     outcome: dict[str, Any] = json.loads(output)
     return outcome
 

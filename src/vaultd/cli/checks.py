@@ -9,7 +9,10 @@ from typing import Literal
 
 from vaultd import schema
 from vaultd.cli.database import transaction
+from vaultd.clients.config import ClientConfig
 from vaultd.errors import NoKeysYet, OutboundError, TemporarilyUnavailable, VaultdError
+from vaultd.jose.jwks import read_keys
+from vaultd.jose.source import JwksSource, KeySourceFailed
 from vaultd.keys.keyring import open_keyring
 from vaultd.keys.local import open_keyring_file
 from vaultd.outbound import Outbound
@@ -47,6 +50,9 @@ async def check_all(settings: Settings) -> list[Finding]:
             if issuer.introspection is not None:
                 asked = _introspected(outbound, name, issuer, issuer.introspection)
                 findings.append(await _tried(f"issuer {name}", asked))
+        for name, client in settings.clients.items():
+            if client.jwks_uri is not None or client.jwks_file is not None:
+                findings.append(await _tried(f"client {name}", _published_keys(outbound, client)))
     finally:
         await outbound.aclose()
     return findings
@@ -130,3 +136,22 @@ async def _introspected(outbound: Outbound, name: str, issuer: IssuerConfig, con
     if answer["active"]:
         raise VaultdError("It calls a token active that nobody issued.")
     return "introspection answers"
+
+
+async def _published_keys(outbound: Outbound, client: ClientConfig) -> str:
+    # Read, not only reached: a page that is no JWK Set refuses the client at every request.
+    place = client.jwks_uri or client.jwks_file
+    source = JwksSource(
+        outbound=outbound,
+        issuer=None,
+        jwks_uri=client.jwks_uri,
+        jwks_file=client.jwks_file,
+        allow_private=client.allow_private_hosts,
+    )
+    try:
+        usable = read_keys(await source.read())
+    except (KeySourceFailed, OSError, ValueError, RecursionError) as error:
+        raise VaultdError(f"{place} gives no JWK Set: {error}.") from error
+    if not usable:
+        raise VaultdError(f"{place} holds no key that a signature can be checked with.")
+    return f"{len(usable)} keys at {place}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from vaultd.audit.events import Draft, EventType
 from vaultd.clients.credentials import PresentedCredentials
@@ -58,6 +58,7 @@ class Attempt:
     client: Client | None = None
     provider: Provider | None = None
     subject: KnownSubject | None = None
+    presence: Literal["present", "asserted"] | None = None
     actor: dict[str, Any] | None = field(default=None)
 
     def draft(self) -> Draft:
@@ -67,7 +68,7 @@ class Attempt:
             client_id=self.client.id if self.client else None,
             connection=self.provider.name if self.provider else None,
             requested_scopes=self.request.scope,
-            subject_presence="present" if self.subject else None,
+            subject_presence=self.presence,
             request_id=self.request.request_id,
             subject=self.subject.key if self.subject else None,
             actor=self.actor,

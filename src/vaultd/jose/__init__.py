@@ -7,7 +7,7 @@ issuer says of itself is read by `source`.
 
 from __future__ import annotations
 
-from vaultd.jose.keycache import KeyCache, SharedSecret
+from vaultd.jose.keycache import FixedKeys, KeyCache, SharedSecret
 from vaultd.jose.refused import JwtRefused, Reason
 from vaultd.jose.sign import SigningKey, access_token_claims, sign_access_token, verify_access_token
 from vaultd.jose.verify import (
@@ -24,6 +24,7 @@ from vaultd.jose.verify import (
 
 __all__ = [
     "MAX_TOKEN_BYTES",
+    "FixedKeys",
     "JwtRefused",
     "KeyCache",
     "Reason",

@@ -8,6 +8,8 @@ from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jwk import Key, import_key
 from joserfc.jws import JWSRegistry
 
+from vaultd.jose.refused import JwtRefused
+
 MAX_KEYS = 100
 _PUBLIC_TYPES = ("RSA", "EC", "OKP")
 _PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})  # RFC 7518 §6.2.2, §6.3.2, §6.4.1
@@ -48,6 +50,25 @@ def fits(key: Key, alg: str) -> bool:
         return False
     # joserfc finds out only while verifying that an X25519 key cannot sign (RFC 8037 §3.1).
     return key.key_type != "OKP" or key["crv"] in _SIGNING_CURVES
+
+
+def named(keys: tuple[Key, ...], kid: str | None, alg: str) -> list[Key]:
+    """The keys that a token's `kid` means; without a `kid`, those that fit its `alg`."""
+    if kid is None:
+        return [key for key in keys if fits(key, alg)]
+    return [key for key in keys if key.kid == kid]
+
+
+def the_one(keys: list[Key], alg: str) -> Key:
+    """The single one of the named keys that fits. Raises `JwtRefused`: `unknown_key` or `bad_algorithm`."""
+    if not keys:
+        raise JwtRefused("unknown_key")
+    fitting = [key for key in keys if fits(key, alg)]
+    if not fitting:
+        raise JwtRefused("bad_algorithm", "the key with this kid is for another algorithm")
+    if len(fitting) > 1:
+        raise JwtRefused("unknown_key", "several keys fit")
+    return fitting[0]
 
 
 def fingerprint(keys: tuple[Key, ...]) -> frozenset[tuple[str | None, str]]:

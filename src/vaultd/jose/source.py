@@ -1,4 +1,4 @@
-"""Where an issuer's JWK Set is read from: a file, a given address, or the one that discovery names (security A3).
+"""Where a JWK Set is read from: a file, a given address, or the one that an issuer's discovery names (security A3).
 
 Discovery is here for every address of an issuer that is called.
 """
@@ -23,13 +23,13 @@ class KeySourceFailed(Exception):
 
 
 class JwksSource:
-    """Reads one issuer's JWK Set document anew each time it is asked."""
+    """Reads one JWK Set document anew each time it is asked. Without an `issuer` there is no discovery."""
 
     def __init__(
         self,
         *,
         outbound: Outbound,
-        issuer: str,
+        issuer: str | None,
         jwks_uri: str | None,
         jwks_file: Path | None,
         allow_private: Collection[str],
@@ -45,10 +45,11 @@ class JwksSource:
         if self._jwks_file is not None:
             parsed: object = json.loads(await asyncio.to_thread(self._jwks_file.read_bytes))
             return parsed
-        address = self._jwks_uri or await self._discovered()
-        return await _get(self._outbound, address, self._allow_private)
+        return await _get(self._outbound, self._jwks_uri or await self._discovered(), self._allow_private)
 
     async def _discovered(self) -> str:
+        if self._issuer is None:
+            raise KeySourceFailed("there is no issuer whose discovery would name the keys")
         metadata = await discover(self._outbound, self._issuer, allow_private=self._allow_private)
         return named_address(metadata, "jwks_uri")
 

@@ -17,6 +17,8 @@ def check_references(document: Mapping[str, Any], catalogue: Collection[str]) ->
     for client, table in _table(document, "clients").items():
         if isinstance(table, dict):
             yield from _granted(client, table, _table(document, "providers"), catalogue)
+            yield from _asserted_providers(client, table)
+            yield from _asserted_issuers(client, table, _table(document, "issuers"))
 
 
 def _one_name(document: Mapping[str, Any], place: tuple[str, ...], name: object, section: str) -> Iterator[Mistake]:
@@ -71,6 +73,27 @@ def _granted(
 
 def _table_in(table: Any, name: str) -> bool:
     return isinstance(table, dict) and isinstance(table.get(name), dict)
+
+
+def _asserted_providers(client: str, table: Mapping[str, Any]) -> Iterator[Mistake]:
+    granted = _table(table, "providers")
+    names = table.get("assert_providers")
+    for index, name in enumerate(names if isinstance(names, list) else ()):
+        if isinstance(name, str) and name and name not in granted:
+            place = ("clients", client, "assert_providers", index)
+            yield Mistake(place, f"is none of this client's providers; {meant(name, granted)}")
+
+
+def _asserted_issuers(client: str, table: Mapping[str, Any], issuers: Mapping[str, Any]) -> Iterator[Mistake]:
+    given = table.get("assert_issuer")
+    urls = [issuer.get("issuer") for issuer in issuers.values() if isinstance(issuer, dict)]
+    for index, name in enumerate(given if isinstance(given, list) else [given]):
+        if isinstance(name, str) and name and name not in issuers and name not in urls:
+            place = ("clients", client, "assert_issuer", index)
+            yield Mistake(
+                place if isinstance(given, list) else place[:-1],
+                f"names no table [issuers.…] and no issuer in one; {meant(name, issuers)}",
+            )
 
 
 def _table(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:

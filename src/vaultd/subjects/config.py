@@ -7,11 +7,20 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, PlainValidator, ValidationInfo, field_validator
 
-from vaultd.config_types import ConfigPath, ConfigTable, Flag, Host, PlainSecret, Text, WebUrl, check_endpoint
+from vaultd.config_types import (
+    ASYMMETRIC,
+    ConfigPath,
+    ConfigTable,
+    Flag,
+    Host,
+    PlainSecret,
+    Text,
+    WebUrl,
+    check_endpoint,
+)
 from vaultd.errors import ConfigurationError
 from vaultd.terms import Secret
 
-ASYMMETRIC = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 SHARED = "HS256"
 MIN_SECRET_BYTES = 32
 """RFC 7518 §3.2: a key of the hash's size or larger."""

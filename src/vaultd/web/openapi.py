@@ -48,6 +48,8 @@ _REQUEST = {
             "login_hint",
             "client_id",
             "client_secret",
+            "client_assertion",
+            "client_assertion_type",
         )
     },
 }

@@ -81,7 +81,7 @@ TWENTY_LINES = [
     "keys.backend: has a value that is not known; write 'local'",
     (
         "issuers.app.algorithms: 'none' is not accepted; write some of RS256, RS384, RS512, PS256, PS384, PS512, ES256,"
-        " ES384, ES512, EdDSA"
+        " ES384, ES512, EdDSA, Ed25519"
     ),
     "issuers.shared.hs256_secret: is shorter than 32 bytes; set a longer secret at the issuer and here",
     'login.issuer: names no table [issuers.ap]; did you mean "app"?',

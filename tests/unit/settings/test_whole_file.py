@@ -12,6 +12,7 @@ from vaultd.clients.config import ClientConfig, LimitsConfig, ProviderGrant
 from vaultd.errors import ConfigurationError
 from vaultd.keys.config import KeysConfig
 from vaultd.providers.config import ProviderConfig
+from vaultd.providers.config_endpoints import ConnectionSetting, LookupConfig
 from vaultd.sessions.config import LoginConfig
 from vaultd.settings import Settings, load
 from vaultd.settings.loading import OVERRIDES
@@ -197,10 +198,14 @@ def _every_key_is_explained(text: str) -> bool:
         ProviderGrant,
         LimitsConfig,
         ProviderConfig,
+        ConnectionSetting,
+        LookupConfig,
     )
     keys = {key for table in tables for key in table.model_fields}
     return not [
-        key for key in keys if not re.search(rf"\b{key}\b( =|\.)", text) and key not in {"clients", "providers"}
+        key
+        for key in keys
+        if not re.search(rf"\b{key}\b( =|\.)", text) and key not in {"clients", "providers", "connection_settings"}
     ]
 
 

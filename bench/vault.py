@@ -7,10 +7,11 @@ import base64
 import os
 import secrets
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import urlencode
 
 from bench.load import http_request
@@ -74,14 +75,14 @@ class Vault:
     client_secret: Secret
     log: Path
 
-    def exchange(self, token: str) -> bytes:
+    def exchange(self, token: str, provider: str = PROVIDER) -> bytes:
         """The request of an exchange, with client_secret_basic."""
         form = {
             "grant_type": f"{_PREFIX}grant-type:token-exchange",
             "subject_token": token,
             "subject_token_type": f"{_PREFIX}token-type:access_token",
             "requested_token_type": f"{_PREFIX}token-type:access_token",
-            "audience": PROVIDER,
+            "audience": provider,
         }
         return token_request(self.url, CLIENT, self.client_secret, "/oauth/token", form)
 
@@ -98,20 +99,30 @@ def token_request(url: str, client_id: str, secret: Secret, path: str, form: dic
 
 
 @contextmanager
-def start_vault(folder: Path, postgres: RunningPostgres, *, users: int, workers: int = 1) -> Iterator[Vault]:
+def start_vault(
+    folder: Path,
+    postgres: RunningPostgres,
+    *,
+    users: int,
+    workers: int = 1,
+    more_config: str = "",
+    more_environ: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[Vault]:
     """Make a database with users, serve it; stopped at the end of the block."""
     url, port = free_port()
     issuer, secret = Issuer(audience=url), Secret(secrets.token_urlsafe(32))
     database_url = _prepare_database(folder, postgres, users)
     (folder / "jwks.json").write_text(issuer.jwks(), encoding="utf-8")
     config = folder / "vaultd.toml"
-    config.write_text(_CONFIG.format(url=url, issuer=ISSUER, client=CLIENT, app=APP, provider=PROVIDER), "utf-8")
+    written = _CONFIG.format(url=url, issuer=ISSUER, client=CLIENT, app=APP, provider=PROVIDER)
+    config.write_text(written + more_config, "utf-8")
     # No VAULTD_DATABASE_URL of the shell may lead this vault to another database.
     environ = {name: value for name, value in os.environ.items() if not name.startswith("VAULTD_")}
     environ |= {
         "BENCH_DATABASE_URL": database_url.reveal(),
         "BENCH_CLIENT_SECRET": secret.reveal(),
         "BENCH_PROVIDER_SECRET": secrets.token_urlsafe(32),
+        **more_environ,
     }
     log = folder / "vaultd.log"
     command = [sys.executable, "-m", "vaultd.cli", "serve", "--config", str(config), "--port", str(port)]

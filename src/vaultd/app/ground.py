@@ -79,7 +79,7 @@ async def lay_ground(settings: Settings, clock: Clock, stack: AsyncExitStack) ->
         refusals=refusals,
         verifier=verifier,
         clients=Clients(configs=settings.clients, throttle=FailureThrottle(clock=clock)),
-        limits=ClientLimits(clock=clock),
+        limits=ClientLimits(clock=clock, clients=len(settings.clients)),
         providers=Providers(configs=settings.providers),
         oauth=OAuthClient(outbound=outbound, clock=clock),
         subjects=SubjectStore(database=database, keyring=keyring, data_keys=data_keys, clock=clock),

@@ -7,6 +7,7 @@ VaultdError
 │   └── SchemaError               migrations are not at head, or a role is wrong
 ├── RequestRefused                an answer of the token endpoint; `reason` goes into the audit event
 │   ├── InvalidRequest
+│   │   ├── InvalidInput          says where the mistakes are
 │   │   └── SubjectTokenRefused   the real reason is for the log and the event, never for the answer
 │   ├── InvalidClient
 │   ├── InvalidGrant
@@ -35,6 +36,7 @@ VaultdError
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 
@@ -85,6 +87,25 @@ class RequestRefused(VaultdError):
 class InvalidRequest(RequestRefused):
     code = "invalid_request"
     description = "The request is malformed."
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """One thing that is wrong: `source` is `body` or `query`, `place` the names and indices that lead to it."""
+
+    detail: str
+    source: str
+    place: tuple[str | int, ...]
+
+
+class InvalidInput(InvalidRequest):
+    """A body or a query that is not what was agreed. No mistake repeats what was sent."""
+
+    description = "A parameter is missing or malformed."
+
+    def __init__(self, mistakes: tuple[Mistake, ...]) -> None:
+        self.mistakes = mistakes
+        super().__init__()
 
 
 class SubjectTokenRefused(InvalidRequest):

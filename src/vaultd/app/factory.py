@@ -21,7 +21,9 @@ from vaultd.app.tokens import make_exchange, make_operator_tokens, signing_keys
 from vaultd.errors import VaultdError
 from vaultd.settings import Settings, load
 from vaultd.terms import Clock, system_clock
-from vaultd.web import accounts, audit, bearer, health, metadata, page, wire
+from vaultd.web import accounts, audit, bearer, health, metadata, page, reference, wire
+from vaultd.web.bounded import BoundedBodies
+from vaultd.web.openapi import document
 from vaultd.web.token import route
 
 
@@ -48,15 +50,21 @@ def create_app(settings: Settings, *, clock: Clock = system_clock) -> FastAPI:
             gc.freeze()
             yield
 
-    app = FastAPI(title="vaultd", version=vaultd.__version__, lifespan=lifespan, redoc_url=None)
+    # The document and its page are our own (`web/reference`): FastAPI's page loads scripts from elsewhere. A path has
+    # one spelling: a redirect to the other would be built from the request's own Host header.
+    app = FastAPI(lifespan=lifespan, openapi_url=None, redirect_slashes=False)
     environment = page.templates()
 
     def show(_request: Request, error: VaultdError) -> Response:
         return page.error_page(environment, error)
 
-    wire.install(app, page=show)
+    answers = wire.ErrorAnswers(page=show)
+    wire.install(app, answers=answers)
+    described = document(public_url=settings.public_url, version=vaultd.__version__)
+    app.include_router(reference.router(document=described, environment=environment))
+    app.add_middleware(BoundedBodies)
     app.add_middleware(_CorsForAccounts, origins=settings.allowed_origins)
-    app.add_middleware(wire.EveryAnswer, https=settings.public_url.startswith("https:"))
+    app.add_middleware(wire.EveryAnswer, https=settings.public_url.startswith("https:"), answers=answers)
     return app
 
 

@@ -12,13 +12,17 @@ from vaultd.operator_tokens import OperatorTokens
 from vaultd.subjects.store import KnownSubject, SubjectStore
 from vaultd.subjects.verify import SubjectVerifier
 from vaultd.terms import ClientId, Secret
+from vaultd.web.wire import MISSING_TOKEN
 
 _ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - the name of a type
 
 
 def bearer(request: Request) -> Secret:
     """The bearer token of a request. Raises `InvalidToken`."""
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    credentials = request.headers.get("authorization")
+    if credentials is None:
+        raise InvalidToken(reason=MISSING_TOKEN)
+    scheme, _, token = credentials.partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise InvalidToken
     return Secret(token.strip())

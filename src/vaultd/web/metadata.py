@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse, Response
 
 from vaultd.jose import SigningKey
 from vaultd.web.token.grants import CLIENT_CREDENTIALS, TOKEN_EXCHANGE
+from vaultd.web.wire import READ
 
 
 def router(*, public_url: str, keys: Sequence[SigningKey]) -> APIRouter:
@@ -28,12 +29,12 @@ def router(*, public_url: str, keys: Sequence[SigningKey]) -> APIRouter:
     jwks = {"keys": [key.public_jwk() for key in keys]}
     headers = {"cache-control": "public, max-age=300"}
 
-    @routes.get("/oauth-authorization-server", response_model=None)
-    @routes.get("/openid-configuration", response_model=None)
+    @routes.api_route("/oauth-authorization-server", methods=READ, response_model=None)
+    @routes.api_route("/openid-configuration", methods=READ, response_model=None)
     async def metadata() -> Response:
         return JSONResponse(document, 200, headers)
 
-    @routes.get("/jwks.json", response_model=None)
+    @routes.api_route("/jwks.json", methods=READ, response_model=None)
     async def key_set() -> Response:
         return JSONResponse(jwks, 200, headers)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from typing import Any
 from uuid import uuid4
 
@@ -19,7 +20,10 @@ from vaultd.errors import (
     InsufficientScope,
     InteractionRequired,
     InvalidClient,
+    InvalidInput,
+    InvalidRequest,
     InvalidToken,
+    Mistake,
     NotFound,
     RequestRefused,
     SlowDown,
@@ -27,6 +31,8 @@ from vaultd.errors import (
     VaultdError,
 )
 
+READ = ["GET", "HEAD"]
+"""RFC 9110 §9.1: what is safe to read can be asked for its headers alone."""
 NO_STORE = {"cache-control": "no-store", "pragma": "no-cache"}
 STATUS: dict[type[VaultdError], int] = {
     RequestRefused: 400,
@@ -39,6 +45,14 @@ STATUS: dict[type[VaultdError], int] = {
     NotFound: 404,
 }
 _FOREIGN = 403
+TITLES = {405: "Method not allowed", 413: "Content too large", 415: "Unsupported media type"}
+"""What the framework refuses by itself, in words that do not change with Python's version."""
+TOKEN_ENDPOINT = "/oauth/token"  # noqa: S105 - a path
+BROWSER = ("/auth/", "/connections")
+"""Where a person reads the answer."""
+MISSING_TOKEN = "missing_token"  # noqa: S105 - a word of the audit log
+_SHOWN_NAME = 64
+"""Characters of a name that an answer repeats."""
 
 
 def status_of(error: VaultdError) -> int:
@@ -51,19 +65,32 @@ def status_of(error: VaultdError) -> int:
     return 500
 
 
+def error_headers(error: VaultdError) -> dict[str, str]:
+    """The headers that go with an error, whatever the shape of its body."""
+    headers = dict(NO_STORE)
+    if isinstance(error, InvalidToken | InsufficientScope):
+        headers["www-authenticate"] = bearer_challenge(error)
+    if isinstance(error, SlowDown | TemporarilyUnavailable):
+        headers["retry-after"] = str(error.retry_after)
+    return headers
+
+
+def is_bug(error: VaultdError) -> bool:
+    """Whether the answer must say nothing but that something is wrong on our side."""
+    return status_of(error) >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(error, TemporarilyUnavailable)
+
+
 def oauth_error(error: VaultdError, *, with_challenge: bool = False) -> JSONResponse:
     """An error of the token endpoint (RFC 6749 §5.2) or of a bearer route (RFC 6750 §3)."""
     status = status_of(error)
-    if status >= 500 and not isinstance(error, TemporarilyUnavailable):  # noqa: PLR2004 - the class of our own faults
+    if is_bug(error):
         return JSONResponse({"error": "server_error"}, 500, dict(NO_STORE))
     body: dict[str, Any] = {"error": error.code, "error_description": error.description}
-    headers = dict(NO_STORE)
+    headers = error_headers(error)
     if isinstance(error, InteractionRequired):
         body |= {"reason": error.reason, "connection": error.connection, "connect_uri": error.connect_uri}
         if error.accounts:
             body["accounts"] = list(error.accounts)
-    if isinstance(error, SlowDown | TemporarilyUnavailable):
-        headers["retry-after"] = str(error.retry_after)
     if isinstance(error, InvalidClient) and with_challenge:
         headers["www-authenticate"] = 'Basic realm="vaultd"'
     return JSONResponse(body, status, headers)
@@ -71,6 +98,9 @@ def oauth_error(error: VaultdError, *, with_challenge: bool = False) -> JSONResp
 
 def bearer_challenge(error: VaultdError) -> str:
     """The `WWW-Authenticate` of a refused bearer token (RFC 6750 §3)."""
+    if error.reason == MISSING_TOKEN:
+        # RFC 6750 §3.1: a request without any credentials is told no error
+        return 'Bearer realm="vaultd"'
     parts = [f'error="{error.code}"', f'error_description="{error.description}"']
     if isinstance(error, InsufficientScope):
         parts.append(f'scope="{error.scope}"')
@@ -78,62 +108,77 @@ def bearer_challenge(error: VaultdError) -> str:
 
 
 def problem(error: VaultdError) -> JSONResponse:
-    """An error of the JSON APIs: `{type, title, status, detail}`."""
+    """An error of the JSON APIs: `{type, title, status, detail, validation_errors?}`."""
     status = status_of(error)
-    known = status < 500 or isinstance(error, TemporarilyUnavailable)  # noqa: PLR2004
-    body = {
+    known = not is_bug(error)
+    body: dict[str, Any] = {
         "type": f"urn:vaultd:error:{error.code if known else 'server_error'}",
         "title": error.code.replace("_", " ").capitalize() if known else "Server error",
         "status": status,
         "detail": error.description if known else "Something went wrong on our side.",
     }
-    headers = dict(NO_STORE)
-    if isinstance(error, InvalidToken | InsufficientScope):
-        headers["www-authenticate"] = bearer_challenge(error)
-    if isinstance(error, SlowDown | TemporarilyUnavailable):
-        headers["retry-after"] = str(error.retry_after)
-    return JSONResponse(body, status, headers)
+    if isinstance(error, InvalidInput):
+        body["validation_errors"] = [_validation_error(mistake) for mistake in error.mistakes]
+    return JSONResponse(body, status, error_headers(error))
+
+
+def _validation_error(mistake: Mistake) -> dict[str, str]:
+    shown: dict[str, str] = {"detail": mistake.detail, "source": mistake.source}
+    if mistake.place:
+        shown["field"] = str(mistake.place[0])[:_SHOWN_NAME]
+    if mistake.source == "body":
+        # RFC 6901 §3
+        parts = (str(part)[:_SHOWN_NAME].replace("~", "~0").replace("/", "~1") for part in mistake.place)
+        shown["pointer"] = "".join(f"/{part}" for part in parts)
+    return shown
+
+
+class ErrorAnswers:
+    """Gives an error the shape that its route's callers read: OAuth's, a page, or a problem object."""
+
+    def __init__(self, *, page: Callable[[Request, VaultdError], Response]) -> None:
+        self._page = page
+
+    def __call__(self, request: Request, error: VaultdError) -> Response:
+        """The answer."""
+        path = request.url.path
+        if path == TOKEN_ENDPOINT:
+            return oauth_error(error, with_challenge="authorization" in request.headers)
+        if path.startswith(BROWSER):
+            return self._page(request, error)
+        return problem(error)
 
 
 _Handler = Callable[[Request, Exception], Awaitable[Response]]
 
 
-def install(app: FastAPI, *, page: Callable[[Request, VaultdError], Response]) -> None:
-    """Map every error to an answer: OAuth's form, a problem object, or for a browser a page."""
+def install(app: FastAPI, *, answers: ErrorAnswers) -> None:
+    """Map every error that is not a bug to an answer; `EveryAnswer` answers for the bugs."""
     log = structlog.stdlib.get_logger("vaultd.web")
 
     async def domain(request: Request, error: Exception) -> Response:
-        if not isinstance(error, VaultdError):
+        if not isinstance(error, VaultdError) or is_bug(error):
             raise error
         log.info("refused", path=request.url.path, error=error.code, reason=error.reason, detail=error.detail)
-        if request.url.path == "/oauth/token":
-            return oauth_error(error, with_challenge="authorization" in request.headers)
-        if request.url.path.startswith(("/auth/", "/connections")):
-            return page(request, error)
-        return problem(error)
+        return answers(request, error)
 
     async def validation(request: Request, error: Exception) -> Response:
-        del request, error
-        body = {"type": "urn:vaultd:error:invalid_request", "title": "Invalid request", "status": 400}
-        return JSONResponse(body | {"detail": "A parameter is missing or malformed."}, 400, dict(NO_STORE))
+        del error  # FastAPI's own words repeat what was sent
+        return answers(request, InvalidRequest("A parameter is missing or malformed."))
 
     async def http(request: Request, error: Exception) -> Response:
         if not isinstance(error, HTTPException):
             raise error
-        del request
-        title = {404: "Not found", 405: "Method not allowed"}.get(error.status_code, "Error")
-        body = {"type": "about:blank", "title": title, "status": error.status_code, "detail": title}
+        if error.status_code == HTTPStatus.NOT_FOUND:
+            return answers(request, NotFound())
+        title = TITLES.get(error.status_code, "Refused")
+        body = {"type": "about:blank", "title": title, "status": error.status_code, "detail": error.detail}
         return JSONResponse(body, error.status_code, dict(error.headers or {}) | NO_STORE)
-
-    async def bug(request: Request, error: Exception) -> Response:
-        log.error("bug", path=request.url.path, kind=type(error).__name__, exc_info=error)
-        return JSONResponse({"error": "server_error"}, 500, dict(NO_STORE))
 
     handlers: list[tuple[type[Exception], _Handler]] = [
         (VaultdError, domain),
         (RequestValidationError, validation),
         (HTTPException, http),
-        (Exception, bug),
     ]
     for kind, handler in handlers:
         app.add_exception_handler(kind, handler)
@@ -146,10 +191,12 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 class EveryAnswer:
-    """Puts the security headers and a request id on every answer (security B7)."""
+    """Puts the security headers and a request id on every answer (security B7), on that to a bug as well."""
 
-    def __init__(self, app: ASGIApp, *, https: bool) -> None:
+    def __init__(self, app: ASGIApp, *, https: bool, answers: ErrorAnswers) -> None:
         self._app = app
+        self._answers = answers
+        self._log = structlog.stdlib.get_logger("vaultd.web")
         headers = {
             "content-security-policy": CSP,
             "x-content-type-options": "nosniff",
@@ -168,9 +215,12 @@ class EveryAnswer:
             return
         request_id = _request_id(scope)
         scope.setdefault("state", {})["request_id"] = request_id
+        started = False
 
         async def send_with_headers(message: Message) -> None:
+            nonlocal started
             if message["type"] == "http.response.start":
+                started = True
                 present = {name for name, _ in message["headers"]}
                 message["headers"] = [
                     *message["headers"],
@@ -180,7 +230,14 @@ class EveryAnswer:
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):
-            await self._app(scope, receive, send_with_headers)
+            try:
+                await self._app(scope, receive, send_with_headers)
+            except Exception as error:
+                self._log.error("bug", path=scope["path"], kind=type(error).__name__, exc_info=error)
+                if started:
+                    # Half an answer is out: the server cuts the connection, so that nobody takes it for a whole one.
+                    raise
+                await self._answers(Request(scope), VaultdError())(scope, receive, send_with_headers)
 
 
 def _request_id(scope: Scope) -> str:

@@ -13,7 +13,6 @@ from vaultd.errors import InvalidRequest, RequestRefused
 from vaultd.exchange import Exchange, ExchangeAnswer, ExchangeRequest
 from vaultd.limits import address_prefix
 from vaultd.operator_tokens import OperatorTokens
-from vaultd.web.openapi import TOKEN_ENDPOINT
 from vaultd.web.peer import client_ip
 from vaultd.web.token.grants import ClientCredentialsRequest, read_request
 from vaultd.web.wire import NO_STORE
@@ -25,7 +24,7 @@ def router(*, exchange: Exchange, operator_tokens: OperatorTokens, refusals: Ref
     """The token endpoint's route."""
     routes = APIRouter()
 
-    @routes.post("/oauth/token", summary="Token endpoint", tags=["tokens"], **TOKEN_ENDPOINT)
+    @routes.post("/oauth/token", response_model=None)
     async def token(request: Request) -> Response:
         body = await _body(request)
         try:

@@ -13,6 +13,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vaultd.errors import (
@@ -232,6 +233,9 @@ class EveryAnswer:
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
                 await self._app(scope, receive, send_with_headers)
+            except ClientDisconnect:
+                # It went away in the middle of its own body: nobody is there to be answered, and nothing was done.
+                self._log.info("client gone", path=scope["path"])
             except Exception as error:
                 self._log.error("bug", path=scope["path"], kind=type(error).__name__, exc_info=error)
                 if started:

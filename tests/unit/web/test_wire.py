@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import httpx
 import pytest
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, Response, StreamingResponse
+from starlette.types import Message
 
 from vaultd.errors import CannotOpen, TemporarilyUnavailable, VaultdError
 from vaultd.web.wire import ErrorAnswers, EveryAnswer, install
@@ -41,6 +42,10 @@ def application() -> FastAPI:
     async def away() -> Response:
         raise TemporarilyUnavailable(retry_after=7)
 
+    async def reading(request: Request) -> Response:
+        return Response(await request.body())
+
+    app.post("/v1/reading")(reading)
     app.post("/oauth/token")(bug)
     app.get("/auth/bug")(bug)
     app.get("/v1/bug")(bug)
@@ -94,6 +99,23 @@ async def test_b7_the_answer_to_a_bug_has_the_headers_of_every_answer(client: ht
 async def test_half_an_answer_is_cut_off(client: httpx.AsyncClient) -> None:
     with pytest.raises(RuntimeError):
         await client.get("/v1/half")
+
+
+async def test_a_caller_who_goes_away_is_no_bug() -> None:
+    sent: list[Message] = []
+    received: Iterator[Message] = iter(
+        [{"type": "http.request", "body": b"half", "more_body": True}, {"type": "http.disconnect"}]
+    )
+
+    async def receive() -> Message:
+        return next(received)
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/v1/reading", "query_string": b"", "headers": []}
+    await application()(scope, receive, send)
+    assert sent == []
 
 
 async def test_what_is_away_says_when_to_try_again(client: httpx.AsyncClient) -> None:

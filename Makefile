@@ -17,6 +17,7 @@ NODE_READY := tests/node/node_modules/.ready-$(HERE)
 help:
 	@echo 'make demo    the whole story once, on real parts: connect, exchange, call, audit, revoke'
 	@echo 'make test    the quality gate and all tests'
+	@echo 'make bench   what an exchange costs, beside peers measured in the same run; ARGS="--help" says more'
 	@echo 'make lint    the quality gate alone: ruff, mypy, import-linter'
 	@echo 'make format  let ruff write the format that the gate asks for'
 	@echo 'make lock    resolve the dependencies anew'
@@ -30,6 +31,12 @@ demo: $(DEMO_READY)
 .PHONY: test
 test: lint $(NODE_READY)
 	@$(BIN)/python -m pytest
+
+# Never part of the tests: its figures are the machine's.
+.PHONY: bench
+bench: $(TEST_READY) $(NODE_READY)
+	@scripts/setup-bench
+	@$(BIN)/python -m bench $(ARGS)
 
 .PHONY: lint
 lint: $(TEST_READY)
@@ -49,9 +56,9 @@ lock: $(TEST_READY)
 
 .PHONY: clean
 clean:
-	rm -rf .venv tests/node/node_modules build dist
-	rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .coverage .coverage.* htmlcov
-	find src tests migrations -type d -name __pycache__ -prune -exec rm -rf {} +
+	rm -rf .venv tests/node/node_modules build dist bench/out
+	rm -rf .mypy_cache .pytest_cache .hypothesis .ruff_cache .import_linter_cache .coverage .coverage.* htmlcov
+	find src tests migrations bench -type d -name __pycache__ -prune -exec rm -rf {} +
 
 # The demo installs less than the tests do; after the tests it installs nothing.
 $(DEMO_READY): requirements-demo.lock pyproject.toml scripts/setup-python

@@ -43,6 +43,8 @@ class Database:
             pool_timeout=CONNECT_TIMEOUT,
             pool_pre_ping=True,
         )
+        self._connect = connect
+        self._idle: list[asyncpg.Connection] = []
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
@@ -59,18 +61,46 @@ class Database:
         except DATABASE_AWAY as error:
             raise unavailable(error) from error
 
+    @asynccontextmanager
+    async def direct(self) -> AsyncIterator[asyncpg.Connection]:
+        """A connection of the driver's own, for the one path whose cost is counted in microseconds.
+
+        As many are kept as were ever used at once; there is no limit here, the caller has its own. A connection that
+        died while it was idle is not used again, and one that was left in a transaction is closed.
+        """
+        while self._idle and self._idle[-1].is_closed():
+            self._idle.pop()
+        connection = self._idle.pop() if self._idle else await self._connect()
+        try:
+            yield connection
+        finally:
+            if connection.is_in_transaction():
+                connection.terminate()
+            elif not connection.is_closed():
+                self._idle.append(connection)
+
     async def ping(self) -> None:
         """Raise `TemporarilyUnavailable` when the database does not answer."""
         async with self.transaction() as connection:
             await connection.execute(text("SELECT 1"))
 
     async def aclose(self) -> None:
-        """Close every pooled connection."""
+        """Close every connection."""
+        while self._idle:
+            self._idle.pop().terminate()
         await self.engine.dispose()
 
 
 # asyncpg raises its own and the operating system's errors while connecting, SQLAlchemy wraps the later ones.
 DATABASE_AWAY = (DBAPIError, InterfaceError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+
+# What the driver or the database says of one statement and its values, while the connection goes on.
+STATEMENT_REFUSED = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.TransactionRollbackError,
+    asyncpg.exceptions.InternalClientError,
+)
 
 
 def unavailable(error: BaseException) -> TemporarilyUnavailable:

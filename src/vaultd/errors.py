@@ -7,6 +7,7 @@ VaultdError
 │   └── SchemaError               migrations are not at head, or a role is wrong
 ├── RequestRefused                an answer of the token endpoint; `reason` goes into the audit event
 │   ├── InvalidRequest
+│   │   ├── BodyTooLarge
 │   │   ├── InvalidInput          says where the mistakes are
 │   │   └── SubjectTokenRefused   the real reason is for the log and the event, never for the answer
 │   ├── InvalidClient
@@ -21,6 +22,7 @@ VaultdError
 ├── Replayed                      a single-use value was used before
 ├── BearerRefused
 │   ├── InvalidToken              RFC 6750 §3.1
+│   │   └── TokenMissing          none was presented at all
 │   └── InsufficientScope         RFC 6750 §3.1
 ├── ConsentRefused                a step of the consent flow that must not go on
 ├── NotFound
@@ -108,6 +110,13 @@ class InvalidInput(InvalidRequest):
         super().__init__()
 
 
+class BodyTooLarge(InvalidRequest):
+    description = "The body is too large."
+
+    def __init__(self) -> None:
+        super().__init__(reason="body_too_large")
+
+
 class SubjectTokenRefused(InvalidRequest):
     """RFC 8693 §2.2.2: a bad subject or actor token is `invalid_request`."""
 
@@ -155,15 +164,20 @@ class InteractionRequired(RequestRefused):
 
     def __init__(self, reason: str, *, connection: str, display_name: str, accounts: tuple[str, ...] = ()) -> None:
         self.connection = connection
+        self.display_name = display_name
         self.accounts = accounts
         self.connect_uri: str | None = None
-        sentences = {
-            "not_connected": f"{display_name} is not connected. Connect it to continue.",
-            "reconnect_required": f"{display_name} access was revoked. Reconnect required.",
-            "scope_missing": f"{display_name} needs more permissions for this. Connect it again to allow them.",
-            "account_ambiguous": f"Several {display_name} accounts are connected. Say which one to use.",
-        }
-        super().__init__(sentences[reason], reason=reason)
+        super().__init__(self.sentence(reason, display_name), reason=reason)
+
+    @staticmethod
+    def sentence(reason: str, provider: str) -> str:
+        """What to tell a person, the provider called by this name."""
+        return {
+            "not_connected": f"{provider} is not connected. Connect it to continue.",
+            "reconnect_required": f"{provider} access was revoked. Reconnect required.",
+            "scope_missing": f"{provider} needs more permissions for this. Connect it again to allow them.",
+            "account_ambiguous": f"Several {provider} accounts are connected. Say which one to use.",
+        }[reason]
 
 
 class SlowDown(RequestRefused):
@@ -172,9 +186,9 @@ class SlowDown(RequestRefused):
     code = "slow_down"
     description = "Too many requests."
 
-    def __init__(self, *, retry_after: int) -> None:
+    def __init__(self, *, retry_after: int, reason: str | None = None) -> None:
         self.retry_after = retry_after
-        super().__init__()
+        super().__init__(reason=reason)
 
 
 class TemporarilyUnavailable(RequestRefused):
@@ -202,6 +216,10 @@ class BearerRefused(VaultdError):
 class InvalidToken(BearerRefused):
     code = "invalid_token"
     description = "The access token is missing, expired or not accepted here."
+
+
+class TokenMissing(InvalidToken):
+    """The request says nothing about who sends it, so it is told how to, and of no error (RFC 6750 §3.1)."""
 
 
 class InsufficientScope(BearerRefused):

@@ -2,6 +2,15 @@
 
 A bucket holds up to `burst` calls and refills by `per_second`. Only the buckets used last are kept: a bucket
 left alone long enough is full, and a full bucket is the same as none, so that little is lost by forgetting it.
+
+What is lost can be stolen by whoever makes keys at will: as many fresh keys as there is room for push out a bucket
+that is not full yet, and it comes back full. So each use has its own `Buckets`, and what keys there can be decides:
+
+- Clients: one key for each client of the configuration, so that none is ever pushed out.
+- Client and subject: a key is made for a subject that is verified, never for what a token merely claims. Pushing one
+  bucket out takes as many real users of the same issuers, each with a token of their own and all within the time in
+  which that bucket would have refilled; whoever has those has no need of one more call for one of them.
+- Failures: strangers make these keys, by inventing client ids. What they win is guesses at secrets of 256 bits.
 """
 
 from __future__ import annotations
@@ -12,6 +21,7 @@ import math
 from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
 from vaultd.errors import SlowDown
 from vaultd.terms import Clock, system_clock
@@ -41,11 +51,12 @@ class _Bucket:
 
 
 class Buckets:
-    """One bucket for each key, `capacity` of them at most."""
+    """One bucket for each key, `capacity` of them at most. `reason` is what a refusal's event says."""
 
-    def __init__(self, *, clock: Clock, capacity: int = CAPACITY) -> None:
+    def __init__(self, *, clock: Clock, capacity: int = CAPACITY, reason: str | None = None) -> None:
         self._clock = clock
         self._capacity = capacity
+        self._reason = reason
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
 
     def __len__(self) -> int:
@@ -54,13 +65,13 @@ class Buckets:
     def take(self, key: str, rate: Rate) -> None:
         """Use one call of this key's. Raises `SlowDown` when none is left; a refused call uses nothing."""
         bucket = self._filled(key, rate)
-        _check(bucket, rate)
+        self._check_left(bucket, rate)
         bucket.left = max(0.0, bucket.left - 1)
 
     def check(self, key: str, rate: Rate) -> None:
         """Raise `SlowDown` when no call is left for this key; use nothing."""
         if _short(key) in self._buckets:
-            _check(self._filled(key, rate), rate)
+            self._check_left(self._filled(key, rate), rate)
 
     def spend(self, key: str, rate: Rate) -> None:
         """Use a call that has been made already; at an empty bucket this does nothing."""
@@ -83,6 +94,11 @@ class Buckets:
         bucket.at = now
         return bucket
 
+    def _check_left(self, bucket: _Bucket, rate: Rate) -> None:
+        if bucket.left < 1 - _ROUNDING:
+            seconds = math.ceil((1 - bucket.left) / rate.per_second)
+            raise SlowDown(retry_after=min(max(1, seconds), _MAX_RETRY_AFTER), reason=self._reason)
+
 
 class FailureThrottle:
     """Slows down whoever keeps failing to authenticate as one client from one address.
@@ -99,17 +115,19 @@ class FailureThrottle:
         capacity: int = CAPACITY,
     ) -> None:
         self._rate = rate
-        self._buckets = Buckets(clock=clock, capacity=capacity)
+        self._buckets = Buckets(clock=clock, capacity=capacity, reason="too_many_failures")
 
     def check(self, client_id: str, ip: str | None) -> None:
         """Raise `SlowDown` while this pair has failed too often; the right secret does not help either."""
-        self._buckets.check(_pair(client_id, ip), self._rate)
+        if len(self._buckets):
+            self._buckets.check(_pair(client_id, ip), self._rate)
 
     def failed(self, client_id: str, ip: str | None) -> None:
         """Count one failure."""
         self._buckets.spend(_pair(client_id, ip), self._rate)
 
 
+@lru_cache(maxsize=10_000)
 def address_prefix(ip: str | None) -> str:
     """What counts as one address: an IPv4 address, or the /64 that an IPv6 host has to itself."""
     if ip is None:
@@ -123,12 +141,6 @@ def address_prefix(ip: str | None) -> str:
             return str(address.ipv4_mapped)
         return str(ipaddress.IPv6Network((int(address) >> 64 << 64, 64)))
     return str(address)
-
-
-def _check(bucket: _Bucket, rate: Rate) -> None:
-    if bucket.left < 1 - _ROUNDING:
-        seconds = math.ceil((1 - bucket.left) / rate.per_second)
-        raise SlowDown(retry_after=min(max(1, seconds), _MAX_RETRY_AFTER))
 
 
 def _pair(client_id: str, ip: str | None) -> str:

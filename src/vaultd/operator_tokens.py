@@ -10,6 +10,7 @@ from vaultd.audit.events import Decision, Draft, EventType
 from vaultd.audit.log import AuditLog
 from vaultd.audit.refusals import Refusals
 from vaultd.clients.credentials import PresentedCredentials
+from vaultd.clients.limits import ClientLimits
 from vaultd.clients.registry import Clients
 from vaultd.errors import (
     InsufficientScope,
@@ -17,6 +18,7 @@ from vaultd.errors import (
     InvalidScope,
     InvalidToken,
     RequestRefused,
+    SlowDown,
     UnauthorizedClient,
 )
 from vaultd.jose import JwtRefused, SigningKey, access_token_claims, sign_access_token, verify_access_token
@@ -42,6 +44,7 @@ class OperatorTokens:
         *,
         public_url: str,
         clients: Clients,
+        limits: ClientLimits,
         keys: Collection[SigningKey],
         log: AuditLog,
         refusals: Refusals,
@@ -49,6 +52,7 @@ class OperatorTokens:
     ) -> None:
         self._public_url = public_url
         self._clients = clients
+        self._limits = limits
         self._keys = list(keys)
         self._log = log
         self._refusals = refusals
@@ -64,20 +68,22 @@ class OperatorTokens:
     ) -> Issued:
         """Give an operators' client a token. Raises `RequestRefused`; either way the event is committed before."""
         draft = Draft(type=EventType.OPERATOR_TOKEN, requested_scopes=requested, request_id=request_id)
-        authenticated = False
+        client = None
         try:
             if credentials is None:
                 raise InvalidClient(reason="no_credentials")
             draft = replace(draft, client_id=ClientId(credentials.client_id[:128]))
             client = self._clients.authenticate(credentials, ip=ip)
-            authenticated = True
+            if not client.public:
+                self._limits.take(client)
             scopes = _granted(Scopes(client.config.operator_scopes), requested)
         except RequestRefused as refusal:
             refused = replace(draft, decision=Decision.REFUSED, reason=refusal.reason)
-            if authenticated:
-                await self._log.record(refused)
-            else:
+            # A11: one event each, unless nobody is proven to have asked, or somebody asks too often.
+            if client is None or client.public or isinstance(refusal, SlowDown):
                 await self._refusals.record(refused, address_prefix=address_prefix(ip))
+            else:
+                await self._log.record(refused)
             raise
         claims = access_token_claims(
             issuer=self._public_url, client_id=client.id, scopes=scopes, now=self._clock(), jti=uuid4().hex

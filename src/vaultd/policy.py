@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from vaultd.errors import InvalidScope, SubjectTokenRefused
+from vaultd.errors import InvalidScope, InvalidTarget, SubjectTokenRefused
 from vaultd.terms import Scopes, Subject
+
+_Entry = TypeVar("_Entry")
 
 
 def check_presenter(
@@ -78,6 +80,18 @@ def check_may_act(
         raise _may_act_refused("it names another actor than this client, and no actor token came")
 
 
+def entry_at(entries: Mapping[str, _Entry], provider: str) -> _Entry:
+    """The client's entry for this provider (A7).
+
+    Raises:
+        InvalidTarget: it has none. The same answer as for a provider that is not configured (A8).
+    """
+    entry = entries.get(provider)
+    if entry is None:
+        raise InvalidTarget(reason="forbidden_provider")
+    return entry
+
+
 def allowed_scopes(grant: Collection[str], requested: Scopes | None) -> Scopes:
     """The scopes this request is about: those requested, or without any the client's whole list (A7).
 
@@ -105,6 +119,41 @@ def check_delivery(*, granted: Scopes, allowed: Collection[str], on_wider_grant:
             reason="wider_grant",
             detail=f"beyond the client's list: {wider}",
         )
+
+
+def scopes_to_narrow_to(
+    *,
+    granted: Scopes,
+    allowed: Scopes,
+    requested: Scopes | None,
+    on_wider_grant: Literal["refuse", "allow"],
+    can_narrow: bool,
+) -> Scopes | None:
+    """What the token that leaves is to carry where that is less than the grant; None: the stored token leaves (A7).
+
+    Without a request it is what grant and list have in common. At a provider that can narrow, a token never leaves
+    with more than is asked for; where it cannot, the whole token leaves or none does.
+
+    Args:
+        granted: the scopes of the user's grant.
+        allowed: the client's list.
+        requested: a part of both, if the request names any.
+        on_wider_grant: what the client's entry says of a token that carries more than the list.
+        can_narrow: whether a token for fewer scopes can be had for this grant.
+
+    Raises:
+        InvalidScope: `no_scope_in_common`, which no token can be narrowed to (RFC 6749 §3.3 has no empty scope), or
+            `wider_grant`.
+    """
+    target = requested or Scopes(granted & allowed)
+    if can_narrow and target != granted:
+        if not target:
+            raise InvalidScope(
+                "The connected account allows nothing of what this client may hold.", reason="no_scope_in_common"
+            )
+        return target
+    check_delivery(granted=granted, allowed=allowed, on_wider_grant=on_wider_grant)
+    return None
 
 
 def _may_act_refused(detail: str) -> SubjectTokenRefused:

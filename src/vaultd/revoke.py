@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from vaultd.audit.events import Draft, EventType
 from vaultd.audit.log import AuditLog
-from vaultd.connections import outbox, store
-from vaultd.connections.sealing import data_key_of, open_connection
+from vaultd.connections import narrowed, outbox, store
+from vaultd.connections.sealing import PURPOSE, data_key_of, open_connection
 from vaultd.connections.table import ConnectionRow
 from vaultd.db import Database
 from vaultd.errors import (
@@ -106,15 +106,22 @@ class Revoke:
             # Altered bytes cannot be revoked at the provider, but they must not keep the user from disconnecting.
             await self._erase_key(connection, row)
             return None
-        await outbox.put(
-            connection,
-            provider=row.provider,
-            subject_id=row.subject_id,
-            key=key,
-            access_token=opened.access_token,
-            refresh_token=opened.refresh_token,
-            now=self._clock(),
-        )
+        now = self._clock()
+        narrower = await narrowed.take(connection, key, row, opened.account_id, now=now)
+        # A row of the outbox takes its key along when it is done, so each token has one of its own.
+        own_keys = [await self._data_keys.create(connection, PURPOSE) for _ in narrower]
+        moved = [(key, opened.access_token, opened.refresh_token)]
+        moved += [(own_key, token, None) for own_key, token in zip(own_keys, narrower, strict=True)]
+        for sealing_key, access_token, refresh_token in moved:
+            await outbox.put(
+                connection,
+                provider=row.provider,
+                subject_id=row.subject_id,
+                key=sealing_key,
+                access_token=access_token,
+                refresh_token=refresh_token,
+                now=now,
+            )
         return opened.account_label
 
     async def _erase_key(self, connection: AsyncConnection, row: ConnectionRow) -> None:

@@ -2,7 +2,8 @@
 //
 // Reads one JSON object from standard input, so that no secret stands in a process list:
 //   issuer, clientId, clientSecret, clientAuth ("client_secret_basic", the default, "client_secret_post" or "none"),
-//   parameters (what the request carries beside grant_type), grantType (default: the token exchange's).
+//   parameters (what the request carries beside grant_type), grantType (default: the token exchange's),
+//   discovery ("oauth2", the default, or "oidc": which of the two metadata documents is read).
 // Prints one JSON object: {ok: true, result} or {ok: false, kind, message, status, error, error_description, body}.
 
 import process from 'node:process';
@@ -29,7 +30,7 @@ function clientAuthentication({ clientAuth = 'client_secret_basic', clientSecret
 async function exchange(request) {
   const issuer = new URL(request.issuer);
   // RFC 8414: the client reads where the token endpoint is, and checks whose metadata it read.
-  const metadata = await oauth.discoveryRequest(issuer, { algorithm: 'oauth2', ...insecure });
+  const metadata = await oauth.discoveryRequest(issuer, { algorithm: request.discovery ?? 'oauth2', ...insecure });
   const server = await oauth.processDiscoveryResponse(issuer, metadata);
   const client = { client_id: request.clientId };
   const response = await oauth.genericTokenEndpointRequest(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import itertools
 import json
@@ -69,6 +70,10 @@ class ScriptedServer:
         """Answer nothing until the caller gives up."""
         self.behaviour = "hang"
 
+    def holds(self) -> None:
+        """Answer nothing until told what, as if the answer took its time."""
+        self.behaviour = "hold"
+
     def stalls_after(self, body: bytes) -> None:
         """Send the head and this much, then nothing until the caller gives up."""
         self.answers(body)
@@ -93,6 +98,8 @@ class ScriptedServer:
             more = message.get("more_body", False)
         headers = {name.decode(): value.decode() for name, value in scope["headers"]}
         self.seen.append(Seen(scope["method"], scope["path"], headers, body, scope["client"][1]))
+        while self.behaviour == "hold":
+            await asyncio.sleep(0.01)
         if self.behaviour == "drop":
             scope["extensions"][DROP_EXTENSION]["close"]()
         elif self.behaviour == "hang":

@@ -6,8 +6,15 @@ from typing import Any, Literal
 
 import pytest
 
-from vaultd.errors import InvalidScope, SubjectTokenRefused
-from vaultd.policy import allowed_scopes, check_delivery, check_may_act, check_presenter
+from vaultd.errors import InvalidScope, InvalidTarget, SubjectTokenRefused
+from vaultd.policy import (
+    allowed_scopes,
+    check_delivery,
+    check_may_act,
+    check_presenter,
+    entry_at,
+    scopes_to_narrow_to,
+)
 from vaultd.terms import Scopes, Subject
 
 ISSUER = "https://login.example.com/"
@@ -148,3 +155,66 @@ def test_a_wider_grant_leaves_only_where_the_entry_says_so(
     assert caught.value.reason == "wider_grant"
     assert "admin" in caught.value.detail
     assert "admin" not in caught.value.description
+
+
+def test_a7_and_a8_a_client_has_an_entry_at_a_provider_or_is_refused() -> None:
+    assert entry_at({"github": ("repo",)}, "github") == ("repo",)
+    assert entry_at({"github": ()}, "github") == ()
+    for entries in ({}, {"gitlab": ("repo",)}, {"GitHub": ("repo",)}, {"*": ("repo",)}):
+        with pytest.raises(InvalidTarget) as caught:
+            entry_at(entries, "github")
+        assert caught.value.reason == InvalidTarget.code, "as for a provider that is not configured"
+
+
+@pytest.mark.parametrize(
+    ("granted", "allowed", "requested", "on_wider_grant", "can_narrow", "expected"),
+    [
+        # Where it can be narrowed, no more leaves than was asked for, or than grant and list share.
+        ("repo user", "repo user", None, "refuse", True, None),
+        ("repo user", "repo user gist", None, "refuse", True, None),
+        ("repo user", "repo user", "repo user", "refuse", True, None),
+        ("repo user", "repo user", "user", "refuse", True, "user"),
+        ("repo user", "user gist", None, "refuse", True, "user"),
+        ("repo user", "user", "user", "refuse", True, "user"),
+        ("repo user", "user", "", "refuse", True, "user"),
+        ("repo user", "user", None, "allow", True, "user"),
+        ("repo user", "gist", None, "refuse", True, "no_scope_in_common"),
+        ("repo user", "gist", None, "allow", True, "no_scope_in_common"),
+        ("repo user", "", None, "refuse", True, "no_scope_in_common"),
+        ("", "user", None, "refuse", True, None),
+        ("", "", None, "refuse", True, None),
+        # Where it cannot, the whole token leaves or none does.
+        ("repo user", "repo user", "user", "refuse", False, None),
+        ("repo user", "user", "user", "refuse", False, "wider_grant"),
+        ("repo user", "user", None, "refuse", False, "wider_grant"),
+        ("repo user", "user", None, "allow", False, None),
+        ("repo user", "gist", None, "refuse", False, "wider_grant"),
+        ("repo user", "gist", None, "allow", False, None),
+        ("", "", None, "refuse", False, None),
+    ],
+)
+def test_a7_what_the_token_that_leaves_is_to_carry(
+    *,
+    granted: str,
+    allowed: str,
+    requested: str | None,
+    on_wider_grant: Literal["refuse", "allow"],
+    can_narrow: bool,
+    expected: str | None,
+) -> None:
+    """`expected` is what it is narrowed to, None for the stored token, or the reason of the refusal."""
+
+    def decided() -> str | None:
+        try:
+            target = scopes_to_narrow_to(
+                granted=Scopes.parse(granted),
+                allowed=Scopes.parse(allowed),
+                requested=None if requested is None else Scopes.parse(requested),
+                on_wider_grant=on_wider_grant,
+                can_narrow=can_narrow,
+            )
+        except InvalidScope as refusal:
+            return refusal.reason
+        return None if target is None else str(target)
+
+    assert decided() == expected

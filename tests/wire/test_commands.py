@@ -22,6 +22,51 @@ implicit = true
 """
 
 
+EXPLAINED = """
+[issuers.app]
+issuer = "https://login.example.com/"
+audience = ["https://vault.example.com"]
+[clients.agent]
+auth = "none"
+[clients.agent.providers]
+acme = ["read"]
+[providers.acme]
+client_id = "vaultd"
+token_endpoint_auth_method = "none"
+authorization_endpoint = "https://acme.example/authorize"
+token_endpoint = "https://acme.example/token"
+"""
+
+
+def test_explain_a_client_by_its_exit_code(tmp_path: Path) -> None:
+    """api.md §7: 0 would be allowed, 1 would be refused whatever the user granted, 2 used wrongly."""
+    (tmp_path / "vaultd.toml").write_text(CONFIGURATION + EXPLAINED, encoding="utf-8")
+    environ = os.environ | {"SERVICE_URL": "postgresql://db/vaultd", "OWNER_URL": "postgresql://db/vaultd"}
+
+    def explain(*words: str) -> tuple[int, str, str]:
+        command = [sys.executable, "-m", "vaultd.cli", "clients", "explain", *words]
+        done = subprocess.run(
+            command, env=environ, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
+        )
+        assert "Traceback" not in done.stderr
+        return done.returncode, done.stdout, done.stderr
+
+    code, said, _ = explain("agent", "acme", "--scope", "read")
+    assert (code, said.splitlines()[0]) == (0, "agent at acme: allowed, once the user has granted it.")
+    code, said, _ = explain("agent", "acme", "--scope", "read write", "--scope", "admin")
+    assert code == 1
+    assert "refused with invalid_scope, whatever the user granted: its list does not have admin write" in said
+    code, said, _ = explain("nobody", "acme", "--json")
+    assert (code, json.loads(said)["error"]) == (1, "invalid_target")
+    code, said, _ = explain("agent", "acme", "--json")
+    assert (code, json.loads(said)["scopes"]) == (0, ["read"])
+    for words, near in ((("agnt", "acme"), '"agent"'), (("agent", "acm"), '"acme"')):
+        code, said, mistake = explain(*words)
+        assert (code, said) == (2, "")
+        assert f"did you mean {near}?" in mistake
+    assert explain("agent")[0] == 2
+
+
 def test_from_an_empty_folder_to_a_checked_vault(tmp_path: Path, database_urls: DatabaseUrls) -> None:
     (tmp_path / "vaultd.toml").write_text(CONFIGURATION, encoding="utf-8")
     environ = os.environ | {

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from tests.support.exchanging import exchange
+from tests.support.exchanging import agent_http, exchange_form
 from tests.support.node import OidcProvider, oidc_provider
 from vaultd.app import create_app
 from vaultd.sandbox.browser import Browser
@@ -45,8 +45,10 @@ class Joined:
             timeout=15.0,
         )
 
-    async def exchange(self) -> httpx.Response:
-        return await exchange(self.vault, self.session_token, "acme")
+    async def exchange(self, scope: str | None = None) -> httpx.Response:
+        form = exchange_form(self.session_token, "acme") | ({} if scope is None else {"scope": scope})
+        async with agent_http() as http:
+            return await http.post(f"{self.vault}/oauth/token", data=form)
 
     async def userinfo(self, token: str) -> httpx.Response:
         async with httpx.AsyncClient(trust_env=False) as http:
@@ -75,16 +77,17 @@ client_secret = "{acme.client_secret.reveal()}"
 scopes = {SCOPES}
 authorization_params = {{ prompt = "consent" }}
 refresh_margin = 1
+narrowing = "refresh"
 allow_private_hosts = ["127.0.0.1"]
 """
 
 
 @asynccontextmanager
-async def joined(world: World) -> AsyncIterator[Joined]:
+async def joined(world: World, *, ttl: int = TTL) -> AsyncIterator[Joined]:
     """A second vault beside the sandbox's, on the same database, that knows the provider as `acme`."""
     listener = listen()
     callback = f"{listener.url}/auth/callback/acme"
-    async with oidc_provider(redirect_uris=[callback], access_token_ttl=TTL) as acme:
+    async with oidc_provider(redirect_uris=[callback], access_token_ttl=ttl) as acme:
         written = (world.folder / "vaultd.toml").read_text(encoding="utf-8")
         written = written.replace(f'public_url = "{world.places.vault}"', f'public_url = "{listener.url}"')
         written = written.replace(
@@ -144,8 +147,31 @@ async def test_connect_exchange_call_refresh_and_revoke(world: World) -> None:
         await disconnected(there, account, third)
 
 
-async def exchanged(there: Joined) -> dict[str, str]:
-    answer = await there.exchange()
+async def test_a7_fewer_scopes_by_its_own_narrowing(world: World) -> None:
+    """RFC 6749 §6 by a server of another make: the narrowed token is worth less there, the grant is worth the same."""
+    async with joined(world, ttl=60) as there:
+        account = await connect(there)
+        stored = await exchanged(there)
+        narrowed = await exchanged(there, scope="api:read")
+        assert narrowed["scope"] == "api:read"
+        assert narrowed["access_token"] != stored["access_token"]
+        assert (await there.userinfo(stored["access_token"])).json()["email"] == "alice-at-acme@example.test"
+        assert (await there.userinfo(narrowed["access_token"])).status_code == 403, "it does not carry openid"
+        # Its refresh tokens rotate, and each use of an old one would end the grant: this one was stored.
+        again = await exchanged(there, scope="openid")
+        assert again["scope"] == "openid"
+        assert "email" not in (await there.userinfo(again["access_token"])).json()
+        assert (await exchanged(there, scope="api:read"))["access_token"] == narrowed["access_token"]
+        assert (await exchanged(there))["access_token"] == stored["access_token"]
+        async with there.api() as api:
+            assert (await api.delete(f"accounts/{account}")).status_code == 204
+        async with asyncio.timeout(10):
+            while (await there.userinfo(again["access_token"])).status_code != 401:
+                await asyncio.sleep(0.05)
+
+
+async def exchanged(there: Joined, scope: str | None = None) -> dict[str, str]:
+    answer = await there.exchange(scope)
     assert answer.status_code == 200, answer.text
     body: dict[str, str] = answer.json()
     return body

@@ -8,12 +8,12 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 
-import asyncpg
 import httpx
 import pytest
 
 from tests.support.exchanging import agent_http, exchange, exchange_form, make_healthy
 from tests.support.processes import Installation, Running, install, serving
+from tests.support.superuser import database_away
 from vaultd.keys.local import generate_keyring_file
 from vaultd.sandbox.people import PEOPLE
 from vaultd.sandbox.person import AppUser
@@ -95,31 +95,16 @@ async def test_a_process_killed_while_refreshing_is_relieved_by_another(
     assert google.calls["refresh"] == 2
 
 
-async def allow_connections(world: World, *, allowed: bool) -> None:
-    """Turn everybody out of the database and keep them out, or let them in again."""
-    url = world.settings.database_url.reveal().replace("vaultd_service@/vaultd?", "postgres@/postgres?")
-    superuser = await asyncpg.connect(url)
-    try:
-        await superuser.execute(f"ALTER DATABASE vaultd ALLOW_CONNECTIONS {str(allowed).lower()}")
-        if not allowed:
-            await superuser.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'vaultd'")
-    finally:
-        await superuser.close()
-
-
 async def test_without_its_database_a_process_gives_503_and_comes_back(
     shared: World, google: SandboxProvider, first: Running
 ) -> None:
     user = await connected(shared, google, timedelta(seconds=300))
     assert (await exchange(first.url, user.session_token, "google")).status_code == 200
-    await allow_connections(shared, allowed=False)
-    try:
+    async with database_away(shared):
         for _ in range(3):
             away = await exchange(first.url, user.session_token, "google")
             assert (away.status_code, away.json()["error"]) == (503, "temporarily_unavailable")
             assert int(away.headers["retry-after"]) > 0
-    finally:
-        await allow_connections(shared, allowed=True)
     async with asyncio.timeout(10):
         while (await exchange(first.url, user.session_token, "google")).status_code != 200:
             await asyncio.sleep(0.1)

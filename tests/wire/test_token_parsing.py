@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from urllib.parse import urlencode
@@ -9,7 +10,7 @@ from urllib.parse import urlencode
 import httpx
 import pytest
 
-from tests.wire.vault import ACCESS_TOKEN, TOKEN_EXCHANGE, Vault
+from tests.wire.vault import ACCESS_TOKEN, TOKEN_EXCHANGE, App, Vault, fresh
 from vaultd.sandbox.dev_config import SAMPLE_AGENT
 
 FORM = "application/x-www-form-urlencoded"
@@ -144,6 +145,26 @@ async def test_a1_a_body_of_unknown_length_above_64_kib_is_413(vault: Vault) -> 
 async def test_a1_a_body_of_64_kib_is_read(vault: Vault) -> None:
     body = ENCODED + b"&filler="
     _check_refused(await _post(vault, FORM, body + b"a" * (64 * 1024 - len(body))))
+
+
+async def test_a1_half_a_request_is_none(vault: Vault, app: App) -> None:
+    """Whoever leaves before the body is whole has asked for nothing: what is missing might have narrowed it."""
+    await app.connect()
+    body = urlencode(vault.exchange_form(app.session_token)).encode()
+    for missing in (1, 40):
+        request_id = fresh("half")
+        head = f"POST /oauth/token HTTP/1.1\r\nHost: vault\r\nContent-Type: {FORM}\r\nX-Request-Id: {request_id}\r\n"
+        reader, writer = await asyncio.open_connection(vault.http.base_url.host, vault.http.base_url.port)
+        writer.write(f"{head}Content-Length: {len(body) + missing}\r\n\r\n".encode() + body)
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+        assert await reader.read() == b""
+    # Its place in the queue is behind theirs, so that they would have left an event by now.
+    whole = await vault.exchange(app.session_token)
+    assert whole.status_code == 200
+    events = (await vault.audit(subject_issuer=vault.world.places.issuer, subject=app.user))["events"]
+    assert [event["type"] for event in events] == ["token.exchanged", "connection.connected"]
 
 
 async def test_an_unknown_grant_is_unsupported_grant_type(vault: Vault) -> None:

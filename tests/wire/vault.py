@@ -18,6 +18,8 @@ from vaultd.sandbox.person import ACCOUNT_SCOPES
 from vaultd.sandbox.world import World
 
 TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
+FEDERATED_CONNECTION = "urn:auth0:params:oauth:grant-type:token-exchange:federated-connection-access-token"
+FEDERATED_TOKEN = "http://auth0.com/oauth/token-type/federated-connection-access-token"
 ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"
 
 
@@ -33,12 +35,12 @@ def conformance(vault: str) -> Conformance:
 
 
 class Vault:
-    """The token endpoint and the audit API, as a client of theirs sees them."""
+    """The token endpoint and the audit API, as a client of theirs sees them; the world's own unless `url` says else."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, *, url: str | None = None) -> None:
         self.world = world
         self.http = httpx.AsyncClient(
-            base_url=world.places.vault,
+            base_url=url or world.places.vault,
             event_hooks={"response": [conformance(world.places.vault).check]},
             trust_env=False,
             timeout=30.0,

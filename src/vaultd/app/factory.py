@@ -12,6 +12,7 @@ from pathlib import Path
 from fastapi import FastAPI, Request
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import Response
+from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 import vaultd
@@ -24,16 +25,16 @@ from vaultd.terms import Clock, system_clock
 from vaultd.web import accounts, audit, bearer, health, metadata, page, reference, wire
 from vaultd.web.bounded import BoundedBodies
 from vaultd.web.openapi import document
-from vaultd.web.token import route
+from vaultd.web.token.route import PATH, TokenEndpoint
 
 
-def from_environment() -> FastAPI:
+def from_environment() -> ASGIApp:
     """The app of the file that VAULTD_CONFIG names; what `vaultd serve --workers N` starts in each process."""
     path = Path(os.environ.get("VAULTD_CONFIG", "vaultd.toml"))
     return create_app(load(path, environ=os.environ))
 
 
-def create_app(settings: Settings, *, clock: Clock = system_clock) -> FastAPI:
+def create_app(settings: Settings, *, clock: Clock = system_clock) -> Front:
     """The service. Database, schema and keyring are opened when it starts, or it does not start.
 
     Raises at start-up:
@@ -44,14 +45,15 @@ def create_app(settings: Settings, *, clock: Clock = system_clock) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            await _wire(app, settings, clock, stack)
+            front.token_endpoint = await _wire(app, settings, clock, stack)
             # Measured: with its many long-lived objects frozen, the collector stops causing the slowest answers.
             gc.collect()
             gc.freeze()
+            gc.set_threshold(100_000, 20, 100)
             yield
 
-    # The document and its page are our own (`web/reference`): FastAPI's page loads scripts from elsewhere. A path has
-    # one spelling: a redirect to the other would be built from the request's own Host header.
+    # The document and its page are our own (`web/reference`): FastAPI's page loads scripts from elsewhere. And a path
+    # with a slash too many is unknown: a redirect would go where the request's own Host header says.
     app = FastAPI(lifespan=lifespan, openapi_url=None, redirect_slashes=False)
     environment = page.templates()
 
@@ -64,8 +66,26 @@ def create_app(settings: Settings, *, clock: Clock = system_clock) -> FastAPI:
     app.include_router(reference.router(document=described, environment=environment))
     app.add_middleware(BoundedBodies)
     app.add_middleware(_CorsForAccounts, origins=settings.allowed_origins)
-    app.add_middleware(wire.EveryAnswer, https=settings.public_url.startswith("https:"), answers=answers)
-    return app
+    app.add_middleware(wire.EveryAnswer, headers=_every_answer(settings), answers=answers)
+    front = Front(app)
+    return front
+
+
+def _every_answer(settings: Settings) -> wire.Headers:
+    return wire.security_headers(https=settings.public_url.startswith("https:"))
+
+
+class Front:
+    """Leads token requests to their endpoint, and everything else to the framework."""
+
+    def __init__(self, framework: FastAPI) -> None:
+        self.framework = framework
+        self.token_endpoint: ASGIApp = framework
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        is_token_request = scope["type"] == "http" and scope["path"] == PATH and scope["method"] == "POST"
+        await (self.token_endpoint if is_token_request else self.framework)(scope, receive, send)
 
 
 class _CorsForAccounts:
@@ -87,14 +107,21 @@ class _CorsForAccounts:
         await (self._with_cors if accounts_api else self._app)(scope, receive, send)
 
 
-async def _wire(app: FastAPI, settings: Settings, clock: Clock, stack: AsyncExitStack) -> None:
+async def _wire(app: FastAPI, settings: Settings, clock: Clock, stack: AsyncExitStack) -> ASGIApp:
     ground = await lay_ground(settings, clock, stack)
     revoke = make_revoke(ground)
     connect = make_connect(ground, revoke)
     keys = signing_keys(ground.keyring)
     operator_tokens = make_operator_tokens(ground, keys)
     exchange = make_exchange(ground, stack)
-    app.include_router(route.router(exchange=exchange, operator_tokens=operator_tokens, refusals=ground.refusals))
+    token_endpoint = TokenEndpoint(
+        exchange=exchange,
+        operator_tokens=operator_tokens,
+        refusals=ground.refusals,
+        headers=_every_answer(settings),
+    )
+    # For the methods that it does not take: those that it takes never come as far as here.
+    app.router.routes.append(Route(PATH, token_endpoint, methods=["POST"]))
     app.include_router(
         audit.router(
             database=ground.database,
@@ -108,6 +135,7 @@ async def _wire(app: FastAPI, settings: Settings, clock: Clock, stack: AsyncExit
     add_doors(app, ground, connect, revoke)
     for work in (revoke.run, connect.sweep, ground.refusals.run, ground.replay.run):
         stack.push_async_callback(_stop, asyncio.create_task(work()))
+    return token_endpoint
 
 
 async def _stop(task: asyncio.Task[None]) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from vaultd import schema
 from vaultd.audit.log import AuditLog
 from vaultd.audit.refusals import Refusals
+from vaultd.clients.limits import ClientLimits
 from vaultd.clients.registry import Clients
 from vaultd.db import Database
 from vaultd.errors import TemporarilyUnavailable
@@ -41,6 +42,7 @@ class Ground:
     refusals: Refusals
     verifier: SubjectVerifier
     clients: Clients
+    limits: ClientLimits
     providers: Providers
     oauth: OAuthClient
     subjects: SubjectStore
@@ -77,6 +79,7 @@ async def lay_ground(settings: Settings, clock: Clock, stack: AsyncExitStack) ->
         refusals=refusals,
         verifier=verifier,
         clients=Clients(configs=settings.clients, throttle=FailureThrottle(clock=clock)),
+        limits=ClientLimits(clock=clock),
         providers=Providers(configs=settings.providers),
         oauth=OAuthClient(outbound=outbound, clock=clock),
         subjects=SubjectStore(database=database, keyring=keyring, data_keys=data_keys, clock=clock),

@@ -7,14 +7,14 @@ from contextlib import AsyncExitStack
 
 from vaultd.app.ground import Ground
 from vaultd.connections.labels import Labels
+from vaultd.connections.narrowed import Narrowed
 from vaultd.connections.uses import Uses
 from vaultd.exchange import Exchange
 from vaultd.exchange.admission import Admission
 from vaultd.jose import SigningKey
 from vaultd.keys.keyring import Keyring
-from vaultd.limits import Buckets
 from vaultd.operator_tokens import OperatorTokens
-from vaultd.refresh import Refresher
+from vaultd.refresh import Leased, Narrower, Refresher
 from vaultd.release.decide import Judge
 from vaultd.release.queue import Counter
 from vaultd.release.statement import Statement
@@ -23,10 +23,11 @@ from vaultd.release.statement import Statement
 def make_exchange(ground: Ground, stack: AsyncExitStack) -> Exchange:
     """The exchange, with the release counter and the refresher it works with."""
     labels = Labels(data_keys=ground.data_keys)
-    judge = Judge(labels.of, labels.matches)
-    counter = Counter(statement=Statement(log=ground.log, judge=judge, clock=ground.clock))
+    judge = Judge(labels.of, labels.matches, labels.deliver)
+    narrowed = Narrowed(data_keys=ground.data_keys)
+    counter = Counter(statement=Statement(log=ground.log, judge=judge, narrowed=narrowed, clock=ground.clock))
     stack.push_async_callback(counter.drain)
-    refresher = Refresher(
+    leased = Leased(
         database=ground.database,
         log=ground.log,
         data_keys=ground.data_keys,
@@ -35,22 +36,26 @@ def make_exchange(ground: Ground, stack: AsyncExitStack) -> Exchange:
         subjects=ground.subjects,
         clock=ground.clock,
     )
+    refresher = Refresher(database=ground.database, log=ground.log, leased=leased, clock=ground.clock)
     stack.push_async_callback(refresher.drain)
+    narrower = Narrower(database=ground.database, log=ground.log, leased=leased, clock=ground.clock)
+    stack.push_async_callback(narrower.drain)
+    uses = Uses(database=ground.database)
+    stack.push_async_callback(uses.drain)
     admission = Admission(
         clients=ground.clients,
         verifier=ground.verifier,
         subjects=ground.subjects,
         providers=ground.providers,
-        limits=Buckets(clock=ground.clock),
+        limits=ground.limits,
     )
     return Exchange(
         public_url=ground.settings.public_url,
         admission=admission,
         counter=counter,
         refresher=refresher,
-        data_keys=ground.data_keys,
-        uses=Uses(database=ground.database),
-        log=ground.log,
+        narrower=narrower,
+        uses=uses,
         refusals=ground.refusals,
         clock=ground.clock,
     )
@@ -61,6 +66,7 @@ def make_operator_tokens(ground: Ground, keys: Collection[SigningKey]) -> Operat
     return OperatorTokens(
         public_url=ground.settings.public_url,
         clients=ground.clients,
+        limits=ground.limits,
         keys=keys,
         log=ground.log,
         refusals=ground.refusals,

@@ -7,15 +7,33 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-import rfc8785
+import orjson
 
 from vaultd.audit.subject_key import SubjectKey
 from vaultd.terms import Scopes
 
 VERSION = 1
+
+# An event holds strings, whole numbers below 2^53 and lists of strings under names in ASCII, and for those this writes
+# RFC 8785's form letter by letter, in a twentieth of the time of a general writer; a test compares the two.
+_AS_JCS = orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER
+
+
+_OPTIONAL = (
+    "reason",
+    "client_id",
+    "connection",
+    "generation",
+    "revision",
+    "subject_presence",
+    "request_id",
+    "count",
+    "window",
+)
 
 
 class EventType(StrEnum):
@@ -42,9 +60,12 @@ class Decision(StrEnum):
     REFUSED = "refused"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Draft:
-    """An event before it has a place in a lane. Members below `subject` are sealed under the subject's key."""
+    """An event before it has a place in a lane. Members below `subject` are sealed under the subject's key.
+
+    Never changed once made; not frozen, because one is made for every request and freezing doubles its price.
+    """
 
     type: EventType
     decision: Decision = Decision.ALLOWED
@@ -65,38 +86,35 @@ class Draft:
     actor: dict[str, Any] | None = None
     ip: str | None = None
 
-    def canonical(self, *, event_id: UUID, at: datetime, chain_key: UUID) -> bytes:
-        """The bytes that are stored and chained. Absent members are left out, never null."""
+    def canonical(self, *, event_id: UUID, at: str, chain_key: str) -> bytes:
+        """The bytes that are stored and chained. Absent members are left out, never null. `at` is RFC 3339's form."""
         members: dict[str, Any] = {
             "v": VERSION,
             "id": str(event_id),
-            "at": rfc3339(at),
-            "type": str(self.type),
-            "decision": str(self.decision),
-            "reason": self.reason,
-            "client_id": self.client_id,
-            "connection": self.connection,
-            "scopes": sorted(self.scopes) if self.scopes is not None else None,
-            "requested_scopes": sorted(self.requested_scopes) if self.requested_scopes is not None else None,
-            "generation": self.generation,
-            "revision": self.revision,
-            "subject_presence": self.subject_presence,
-            "request_id": self.request_id,
-            "count": self.count,
-            "window": self.window,
-            "key": str(chain_key),
+            "at": at,
+            "type": self.type,
+            "decision": self.decision,
+            "key": chain_key,
         }
+        for name in _OPTIONAL:
+            value = getattr(self, name)
+            if value is not None:
+                members[name] = value
+        if self.scopes is not None:
+            members["scopes"] = sorted(self.scopes)
+        if self.requested_scopes is not None:
+            members["requested_scopes"] = sorted(self.requested_scopes)
         if self.subject is not None:
-            members |= self._about_the_subject(self.subject, event_id)
-        return rfc8785.dumps({name: value for name, value in members.items() if value is not None})
+            self._add_subject(members, self.subject, event_id)
+        return orjson.dumps(members, option=_AS_JCS)
 
     def connection_ref(self) -> bytes | None:
         """The connection's keyed hash, unlinkable once the subject's key is erased."""
         if self.subject is None or self.connection_id is None:
             return None
-        return self.subject.ref("connection", str(self.connection_id))
+        return self.subject.connection_ref(self.connection_id)
 
-    def _about_the_subject(self, subject: SubjectKey, event_id: UUID) -> dict[str, Any]:
+    def _add_subject(self, members: dict[str, Any], subject: SubjectKey, event_id: UUID) -> None:
         private = {
             "subject": {"issuer": subject.subject.issuer, "sub": subject.subject.sub},
             "account": self.account,
@@ -105,12 +123,11 @@ class Draft:
             "connection_id": str(self.connection_id) if self.connection_id else None,
         }
         known = {name: value for name, value in private.items() if value is not None}
+        members["subject_ref"] = _ref_text(subject.subject_ref)
         connection_ref = self.connection_ref()
-        return {
-            "subject_ref": encode(subject.subject_ref),
-            "connection_ref": encode(connection_ref) if connection_ref else None,
-            "private": encode(subject.seal_private(event_id, json.dumps(known).encode())),
-        }
+        if connection_ref is not None:
+            members["connection_ref"] = _ref_text(connection_ref)
+        members["private"] = encode(subject.seal_private(event_id, json.dumps(known).encode()))
 
 
 def rfc3339(moment: datetime) -> str:
@@ -121,6 +138,10 @@ def rfc3339(moment: datetime) -> str:
 def encode(raw: bytes) -> str:
     """Base64url without padding (RFC 7515 §2)."""
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+_ref_text = lru_cache(maxsize=10_000)(encode)
+"""The same references are written again and again; they are keyed hashes and no secret."""
 
 
 def decode(text: str) -> bytes:

@@ -13,9 +13,9 @@ from uuid import UUID
 
 from sqlalchemy import BigInteger, Column, Date, DateTime, LargeBinary, Table, Text, Uuid, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
-from uuid6 import uuid7
+from uuid_utils.compat import uuid7
 
-from vaultd.audit.events import Draft, decode
+from vaultd.audit.events import Draft, decode, rfc3339
 from vaultd.db import metadata
 from vaultd.keys.envelope import Key
 
@@ -47,6 +47,8 @@ events_table = Table(
     Column("connection_ref", LargeBinary),
 )
 
+COLUMNS = tuple(column.name for column in events_table.columns)
+
 
 @dataclass(frozen=True, slots=True)
 class Position:
@@ -68,32 +70,32 @@ class Lane:
         self.writer = writer
         self.period = period
         self._chain_key = chain_key
+        self._key_name = str(chain_key.id)
         self.position = Position(0, writer.bytes)
 
     async def append(
         self, connection: AsyncConnection, drafts: Sequence[Draft], *, at: datetime, after: Position
     ) -> Position:
         """Insert the events behind `after` in the caller's transaction; gives the position to take on commit."""
-        rows, position = [], after
-        for draft in drafts:
-            row = self._row(draft, at, position)
-            rows.append(row)
-            position = Position(row["seq"], row["mac"])
+        rows, position = self.number(drafts, at=at, after=after)
         if rows:
-            await connection.execute(insert(events_table), rows)
+            await connection.execute(insert(events_table), [dict(zip(COLUMNS, row, strict=True)) for row in rows])
         return position
 
-    def _row(self, draft: Draft, at: datetime, after: Position) -> dict[str, Any]:
-        event_id = UUID(bytes=uuid7().bytes)
-        event = draft.canonical(event_id=event_id, at=at, chain_key=self._chain_key.id)
-        return {
-            "period": self.period,
-            "writer": self.writer,
-            "seq": after.seq + 1,
-            "mac": link(self._chain_key, after.mac, event),
-            "bytes": event,
-            **columns_of(event),
-        }
+    def number(
+        self, drafts: Sequence[Draft], *, at: datetime, after: Position
+    ) -> tuple[list[tuple[Any, ...]], Position]:
+        """The rows of these events behind `after`, as `COLUMNS` names them, and the position they lead to."""
+        rows, seq, mac, moment = [], after.seq, after.mac, rfc3339(at)
+        for draft in drafts:
+            event_id = uuid7()
+            event = draft.canonical(event_id=event_id, at=moment, chain_key=self._key_name)
+            seq, mac = seq + 1, link(self._chain_key, mac, event)
+            subject_ref = draft.subject.subject_ref if draft.subject is not None else None
+            place = (self.period, self.writer, seq, mac, event, event_id, at)
+            clear = (draft.type, draft.decision, draft.client_id, draft.connection)
+            rows.append((*place, *clear, subject_ref, draft.connection_ref()))
+        return rows, Position(seq, mac)
 
 
 def columns_of(event: bytes) -> dict[str, Any]:

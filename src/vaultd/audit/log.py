@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
+import asyncpg
 from sqlalchemy import insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from vaultd.audit.events import Draft
-from vaultd.audit.lane import Lane, Position, lanes_table
-from vaultd.db import DATABASE_AWAY, Database, unavailable
+from vaultd.audit.lane import COLUMNS, Lane, Position, lanes_table
+from vaultd.db import DATABASE_AWAY, STATEMENT_REFUSED, Database, unavailable
 from vaultd.errors import AuditUnavailable, VaultdError
 from vaultd.keys.keyring import Keyring
 from vaultd.terms import Clock
@@ -34,6 +36,32 @@ class AuditTransaction:
         at = self._clock().astimezone(UTC)
         self.position = await self._lane.append(self.connection, drafts, at=at, after=self.position)
         return at
+
+
+class AuditBatch:
+    """An open transaction over the driver's own connection, whose events go in together."""
+
+    def __init__(self, driver: asyncpg.Connection, lane: Lane, clock: Clock) -> None:
+        self.driver = driver
+        self._lane = lane
+        self._clock = clock
+        self.position: Position = lane.position
+
+    async def append(self, drafts: Sequence[Draft]) -> None:
+        """Append events in order, their time taken now, when the caller holds the rows they speak of."""
+        if drafts:
+            at = self._clock().astimezone(UTC)
+            rows, self.position = self._lane.number(drafts, at=at, after=self.position)
+            # COPY, since it takes any number of rows in one go and costs least on both sides.
+            await self.driver.copy_records_to_table("events", records=rows, columns=COLUMNS)
+
+
+@dataclass(slots=True)
+class _Turn:
+    """A lane in the hands of one transaction. `usable` goes back: None where it is not known how far it came."""
+
+    lane: Lane | None
+    usable: Lane | None
 
 
 class AuditLog:
@@ -57,28 +85,63 @@ class AuditLog:
             TemporarilyUnavailable: the database is away or did not take the events; nothing was committed,
                 or it is not known whether it was, and then the lane is given up.
         """
-        lane = await self._free.get()
-        usable = lane
         try:
-            async with self._database.engine.connect() as connection:
-                lane = usable = await self._lane_for_now(lane)
+            async with self._turn() as turn, self._database.engine.connect() as connection:
+                lane = await self._lane_for_now(turn)
                 transaction = AuditTransaction(connection, lane, self._clock)
                 yield transaction
                 # From here until the answer it is not known whether the events are there.
-                usable = None
+                turn.usable = None
                 await connection.commit()
                 lane.position = transaction.position
-                usable = lane
+                turn.usable = lane
         except VaultdError:
             raise
         except DATABASE_AWAY as error:
-            # A number that is taken means that this lane is not ours alone.
-            usable = None if isinstance(error, IntegrityError) else usable
             raise unavailable(error) from error
+
+    @asynccontextmanager
+    async def batch(self) -> AsyncIterator[AuditBatch]:
+        """The same for the release counter, over the driver's own connection.
+
+        Raises:
+            TemporarilyUnavailable: as `transaction` does. What the database says of one statement alone comes
+                through as the driver raised it, so that its cause can be told from its neighbours.
+        """
+        try:
+            async with self._turn() as turn, self._database.direct() as driver:
+                lane = await self._lane_for_now(turn)
+                batch = AuditBatch(driver, lane, self._clock)
+                begun = driver.transaction()
+                await begun.start()
+                try:
+                    yield batch
+                except BaseException:
+                    await begun.rollback()
+                    raise
+                turn.usable = None
+                await begun.commit()
+                lane.position = batch.position
+                turn.usable = lane
+        except STATEMENT_REFUSED:
+            raise
+        except DATABASE_AWAY as error:
+            raise unavailable(error) from error
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[_Turn]:
+        lane = await self._free.get()
+        turn = _Turn(lane, lane)
+        try:
+            yield turn
+        except (IntegrityError, asyncpg.UniqueViolationError):
+            # A number that is taken means that this lane is not ours alone.
+            turn.usable = None
+            raise
         finally:
-            if usable is None and lane is not None:
-                self._given_up.add(lane.writer)
-            self._free.put_nowait(usable)
+            if turn.usable is None and turn.lane is not None:
+                self._given_up.add(turn.lane.writer)
+            self._free.put_nowait(turn.usable)
 
     async def record(self, *drafts: Draft) -> None:
         """Make events durable that stand for themselves."""
@@ -101,8 +164,9 @@ class AuditLog:
             for _ in taken:
                 self._free.put_nowait(None)
 
-    async def _lane_for_now(self, lane: Lane | None) -> Lane:
+    async def _lane_for_now(self, turn: _Turn) -> Lane:
         period = self._clock().astimezone(UTC).date().replace(day=1)
+        lane = turn.lane
         if lane is not None and lane.period == period:
             return lane
         if lane is not None:
@@ -116,6 +180,7 @@ class AuditLog:
             )
             await self._close_unfinished(connection, given_up)
         self._given_up -= given_up
+        turn.lane = turn.usable = fresh
         return fresh
 
     async def _close_unfinished(self, connection: AsyncConnection, writers: set[UUID]) -> None:

@@ -47,12 +47,17 @@ class Refusals:
         if window is not None and window.minute == minute:
             window.more += 1
             return
-        self._windows[kind] = _Window(minute, draft)
+        first = self._windows[kind] = _Window(minute, draft)
         self._windows.move_to_end(kind)
         overdue = [window] if window is not None else []
         if len(self._windows) > self._capacity:
             overdue.append(self._windows.popitem(last=False)[1])
-        await self._log.record(draft, *_counted(overdue))
+        try:
+            await self._log.record(draft, *_counted(overdue))
+        except TemporarilyUnavailable:
+            # What could not be written at once is counted, and written with the others.
+            first.more += 1 + (window.more if window is not None else 0)
+            raise
 
     async def run(self) -> None:
         """Write the counts of past minutes for as long as the process serves."""

@@ -38,6 +38,40 @@ def new_secret(
     typer.echo(f'  [clients.{json.dumps(name)}]\n  secret = "{hash_secret(made)}"')
 
 
+@clients.command()
+def explain(
+    *,
+    client: Annotated[str, typer.Argument(metavar="CLIENT", help="The client's name.")],
+    provider: Annotated[str, typer.Argument(metavar="PROVIDER", help="The connection's name.")],
+    scope: Annotated[
+        list[str] | None, typer.Option(help="What the request asks for; several in quotes, or the option again.")
+    ] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what would be decided for a client at a provider, and why.
+
+    Exits with 1 if it were refused whatever the user granted.
+
+    Example: vaultd clients explain briefing-agent github --scope "repo read:user"
+    """
+    from vaultd.cli.explain import as_json as to_json
+    from vaultd.cli.explain import as_text, find
+    from vaultd.cli.explain import explain as explained
+    from vaultd.cli.files import load_settings
+    from vaultd.terms import Scopes
+
+    settings = load_settings(config)
+    requested = Scopes.parse(" ".join(scope or ())) or None
+    told = explained(settings, *find(settings, client, provider), requested)
+    if as_json:
+        write_json(to_json(told))
+    else:
+        for line in as_text(told):
+            typer.echo(line)
+    raise typer.Exit(0 if told.refusal is None else 1)
+
+
 @providers.command("list")
 def list_providers(*, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
     """List the configured providers.

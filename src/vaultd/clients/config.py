@@ -18,7 +18,7 @@ _HASH = re.compile(r"[0-9a-fA-F]{64}")
 
 
 class LimitsConfig(ConfigTable):
-    """How many requests a client may make: `per_second` on average, `burst` at once."""
+    """How many requests may be made: `per_second` on average, `burst` at once."""
 
     per_second: Annotated[float, Field(strict=True, gt=0, le=1_000_000, allow_inf_nan=False)]
     burst: Annotated[int, Field(strict=True, gt=0, le=10_000_000)]
@@ -33,6 +33,15 @@ class ProviderGrant(ConfigTable):
     scopes: tuple[ScopeName, ...]
     on_wider_grant: Literal["refuse", "allow"] = "refuse"
 
+    @field_validator("scopes")
+    @classmethod
+    def _no_wildcard(cls, scopes: tuple[str, ...]) -> tuple[str, ...]:
+        # RFC 6749 §3.3 lets a scope have asterisks in it, so "files:*" may be one of a provider's own. It is compared
+        # as it is written.
+        if "*" in scopes:
+            raise ValueError('has "*", but there are no wildcards; write the name of each scope')
+        return scopes
+
     @model_validator(mode="before")
     @classmethod
     def _bare_list(cls, value: Any) -> Any:
@@ -43,7 +52,8 @@ class ClientConfig(ConfigTable):
     """One client. With `operator_scopes` it is an operators' client and may use the client credentials grant.
 
     `secret` is the secret or `sha256:` and the hash of it. `subject_azp` are the names by which subject tokens mean
-    this client; None stands for its own name.
+    this client; None stands for its own name. `limits` are for all its requests, `subject_limits` for those about one
+    user.
     """
 
     auth: AuthMethod
@@ -54,6 +64,7 @@ class ClientConfig(ConfigTable):
     ip_allowlist: tuple[Network, ...] = ()
     operator_scopes: tuple[OperatorScope, ...] = ()
     limits: LimitsConfig | None = None
+    subject_limits: LimitsConfig | None = None
     providers: dict[str, ProviderGrant] = Field(default_factory=dict)
 
     @field_validator("secret")

@@ -32,6 +32,11 @@ class Client:
         names = self.config.subject_azp
         return (self.id,) if names is None else names
 
+    @property
+    def public(self) -> bool:
+        """Whether it proves itself by nothing, so that anyone may say to be it (RFC 6749 §2.1)."""
+        return self.config.auth == "none"
+
 
 @dataclass(frozen=True, slots=True)
 class _Entry:

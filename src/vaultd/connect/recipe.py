@@ -25,13 +25,12 @@ from vaultd.db import Database
 from vaultd.errors import (
     ConsentRefused,
     InvalidRequest,
-    InvalidTarget,
     ProviderError,
     ProviderRefused,
     TemporarilyUnavailable,
 )
 from vaultd.keys.data_keys import DataKeys
-from vaultd.policy import allowed_scopes
+from vaultd.policy import allowed_scopes, entry_at
 from vaultd.providers.answers import Account, Grant
 from vaultd.providers.oauth import OAuthClient
 from vaultd.providers.registry import Provider, Providers
@@ -200,9 +199,7 @@ class Connect:
 
     async def _begin(self, subject: KnownSubject, wish: Wish, *, kind: str, columns: dict[str, Any]) -> dict[str, Any]:
         provider = self._providers.get(wish.provider)
-        grant = wish.client.config.providers.get(provider.name)
-        if grant is None:
-            raise InvalidTarget
+        grant = entry_at(wish.client.config.providers, provider.name)
         allowed_scopes(grant.scopes, wish.scopes)
         params = dict(wish.params or {})
         unknown = set(params) - set(provider.config.allowed_authorization_params)

@@ -7,10 +7,13 @@ account does not open.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
+
+import orjson
 
 from vaultd.connections.table import ConnectionRow
 from vaultd.errors import CannotOpen
@@ -20,10 +23,16 @@ from vaultd.terms import Scopes, Secret
 
 PURPOSE = "connection"
 _FORMAT = 1
+_HEADS = {name: bind("connection", _FORMAT, name) for name in ("account", "access_token", "refresh_token", "metadata")}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-@dataclass(frozen=True, slots=True)
+def microseconds(moment: datetime) -> int:
+    """Since 1970, as PostgreSQL keeps them: how a moment is bound."""
+    return round((moment - _EPOCH).total_seconds() * 1_000_000)
+
+
+@dataclass(slots=True)
 class Place:
     """What a connection's sealed bytes are bound to, the field and the account aside."""
 
@@ -34,6 +43,13 @@ class Place:
     revision: int
     granted_scopes: Scopes
     expires_at: datetime | None
+    _ids: bytes = field(init=False, repr=False)
+    _state: bytes = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        # What all fields of a row share is put together once.
+        self._ids = _ids(self.connection_id, self.subject_id, self.provider)
+        self._state = _state(self.generation, self.revision, self.granted_scopes, self.expires_at)
 
     @classmethod
     def of(cls, row: ConnectionRow) -> Place:
@@ -42,22 +58,21 @@ class Place:
             row.id, row.subject_id, row.provider, row.generation, row.revision, row.granted_scopes, row.expires_at
         )
 
-    def bound(self, field: str, account_id: str | None) -> bytes:
+    def bound(self, name: str, account_id: str | None) -> bytes:
         """The associated data of one field."""
-        expiry = None if self.expires_at is None else round((self.expires_at - _EPOCH).total_seconds() * 1_000_000)
-        return bind(
-            "connection",
-            _FORMAT,
-            field,
-            self.connection_id,
-            self.subject_id,
-            self.provider,
-            account_id,
-            self.generation,
-            self.revision,
-            str(self.granted_scopes),
-            expiry,
-        )
+        return _HEADS[name] + self._ids + bind(account_id) + self._state
+
+
+# Pure, and asked for the same rows again and again.
+@lru_cache(maxsize=10_000)
+def _ids(connection_id: UUID, subject_id: UUID, provider: str) -> bytes:
+    return bind(connection_id, subject_id, provider)
+
+
+@lru_cache(maxsize=10_000)
+def _state(generation: int, revision: int, granted_scopes: Scopes, expires_at: datetime | None) -> bytes:
+    expiry = None if expires_at is None else microseconds(expires_at)
+    return bind(generation, revision, str(granted_scopes), expiry)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +86,22 @@ class Opened:
     metadata: dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What of a connection leaves the vault, in the clear, and whose it is at the provider."""
+
+    access_token: Secret
+    account_id: str
+    account_label: str
+    metadata: dict[str, Any]
+
+
 def seal_connection(key: Key, place: Place, opened: Opened) -> dict[str, bytes | None]:
     """The sealed columns of a row."""
     account = json.dumps({"id": opened.account_id, "label": opened.account_label}).encode()
 
-    def sealed(field: str, plaintext: bytes | None, account_id: str | None = opened.account_id) -> bytes | None:
-        return None if plaintext is None else seal(key, plaintext, bound=place.bound(field, account_id)).blob
+    def sealed(name: str, plaintext: bytes | None, account_id: str | None = opened.account_id) -> bytes | None:
+        return None if plaintext is None else seal(key, plaintext, bound=place.bound(name, account_id)).blob
 
     refresh = opened.refresh_token.reveal().encode() if opened.refresh_token else None
     return {
@@ -96,30 +121,37 @@ def data_key_of(row: ConnectionRow, data_keys: DataKeys) -> Key:
 
 def open_account(key: Key, row: ConnectionRow) -> tuple[str, str]:
     """The account's immutable id and its label. Raises `CannotOpen`."""
-    document = json.loads(_open(key, row.account, Place.of(row).bound("account", None)))
-    return document["id"], document["label"]
+    return _account(key, row, Place.of(row))
 
 
 def open_connection(key: Key, row: ConnectionRow) -> Opened:
     """Everything sealed in a row. Raises `CannotOpen`."""
-    account_id, label = open_account(key, row)
     place = Place.of(row)
+    account_id, label = _account(key, row, place)
+    refresh = None
+    if row.refresh_token is not None:
+        refresh = Secret(_open(key, row.refresh_token, place.bound("refresh_token", account_id)).decode())
+    delivery = _delivery(key, row, place, account_id, label)
+    return Opened(delivery.access_token, refresh, account_id, label, delivery.metadata)
 
-    def opened(field: str, blob: bytes | None) -> bytes | None:
-        return None if blob is None else _open(key, blob, place.bound(field, account_id))
 
-    access = opened("access_token", row.access_token)
-    refresh = opened("refresh_token", row.refresh_token)
-    metadata = opened("metadata", row.provider_metadata)
-    if access is None:
-        raise CannotOpen(detail=f"connection {row.id} holds no token")
-    return Opened(
-        Secret(access.decode()),
-        Secret(refresh.decode()) if refresh is not None else None,
-        account_id,
-        label,
-        json.loads(metadata) if metadata is not None else {},
-    )
+def open_delivery(key: Key, row: ConnectionRow) -> Delivery:
+    """What of a row leaves the vault; the refresh token stays closed. Raises `CannotOpen`."""
+    place = Place.of(row)
+    return _delivery(key, row, place, *_account(key, row, place))
+
+
+def _account(key: Key, row: ConnectionRow, place: Place) -> tuple[str, str]:
+    document = orjson.loads(_open(key, row.account, place.bound("account", None)))
+    return document["id"], document["label"]
+
+
+def _delivery(key: Key, row: ConnectionRow, place: Place, account_id: str, label: str) -> Delivery:
+    access = _open(key, row.access_token, place.bound("access_token", account_id))
+    metadata = {}
+    if row.provider_metadata is not None:
+        metadata = json.loads(_open(key, row.provider_metadata, place.bound("metadata", account_id)))
+    return Delivery(Secret(access.decode()), account_id, label, metadata)
 
 
 def _open(key: Key, blob: bytes | None, bound: bytes) -> bytes:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import RowMapping, Select, func, insert, or_, select, tuple_, update
+from sqlalchemy import RowMapping, Select, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from vaultd.connections import narrowed
 from vaultd.connections.sealing import PURPOSE, Opened, Place, seal_connection
 from vaultd.connections.table import ConnectionRow, connections_table
 from vaultd.keys.data_keys import DataKeys, data_keys_table
@@ -36,38 +37,6 @@ async def get(connection: AsyncConnection, connection_id: UUID) -> ConnectionRow
     """One row without a lock."""
     row = (await connection.execute(select_rows().where(_c.id == connection_id))).mappings().first()
     return ConnectionRow.from_mapping(row) if row else None
-
-
-async def lock_for_release(
-    connection: AsyncConnection, wanted: Collection[tuple[UUID, str]]
-) -> list[tuple[ConnectionRow, int]]:
-    """Rows of these (subject, provider) pairs under a key share lock in id order, each with how many its pair has.
-
-    Storing refreshed tokens does not conflict with this lock, revocation does. A row that is being revoked or renewed
-    is skipped, and the count tells.
-    """
-    twin = connections_table.alias()
-    siblings = (
-        select(func.count())
-        .where(twin.c.subject_id == _c.subject_id, twin.c.provider == _c.provider)
-        .scalar_subquery()
-        .label("siblings")
-    )
-    query = (
-        select_rows()
-        .add_columns(siblings)
-        .where(tuple_(_c.subject_id, _c.provider).in_(list(wanted)))
-        .order_by(_c.id)
-        .with_for_update(read=True, key_share=True, of=connections_table, skip_locked=True)
-    )
-    return [(ConnectionRow.from_mapping(row), row["siblings"]) for row in await _locked(connection, query)]
-
-
-async def exist(connection: AsyncConnection, pairs: Collection[tuple[UUID, str]]) -> set[tuple[UUID, str]]:
-    """Those (subject, provider) pairs that have rows, locked ones too."""
-    columns = (_c.subject_id, _c.provider)
-    query = select(*columns).distinct().where(tuple_(*columns).in_(list(pairs)))
-    return {(row.subject_id, row.provider) for row in await connection.execute(query)}
 
 
 async def _locked(connection: AsyncConnection, query: Select[Any]) -> Sequence[RowMapping]:
@@ -140,6 +109,7 @@ async def connect(
         await connection.execute(insert(connections_table).values(id=connection_id, **identity, **values))
         return connection_id, generation
     await connection.execute(update(connections_table).where(_c.id == connection_id).values(**values))
+    await narrowed.forget(connection, connection_id)
     if previous.data_key_id is not None:
         await data_keys.erase(connection, previous.data_key_id)
     return connection_id, generation
@@ -227,7 +197,10 @@ async def break_connection(connection: AsyncConnection, row: ConnectionRow, *, f
             intent_at=None,
         ).returning(_c.id)
     )
-    return result.first() is not None
+    if result.first() is None:
+        return False
+    await narrowed.forget(connection, row.id)
+    return True
 
 
 async def revoke(connection: AsyncConnection, row: ConnectionRow, *, reason: str) -> None:
@@ -250,15 +223,17 @@ async def revoke(connection: AsyncConnection, row: ConnectionRow, *, reason: str
             intent_at=None,
         )
     )
+    await narrowed.forget(connection, row.id)
 
 
-async def touch(connection: AsyncConnection, connection_id: ConnectionId, today: Any) -> None:
-    """Note the day of the last use; at most one write a day."""
-    await connection.execute(
-        update(connections_table)
-        .where(_c.id == connection_id, or_(_c.last_used_on.is_(None), _c.last_used_on < today))
-        .values(last_used_on=today)
+async def touch(connection: AsyncConnection, connection_ids: Collection[ConnectionId], today: date) -> None:
+    """Note the day of the last use; at most one write a day. A row that is locked just now is left for the next use."""
+    unlocked = (
+        select(_c.id)
+        .where(_c.id.in_(connection_ids), or_(_c.last_used_on.is_(None), _c.last_used_on < today))
+        .with_for_update(key_share=True, skip_locked=True)
     )
+    await connection.execute(update(connections_table).where(_c.id.in_(unlocked)).values(last_used_on=today))
 
 
 async def forget_key(connection: AsyncConnection, row: ConnectionRow) -> None:

@@ -90,7 +90,7 @@ revocations_table = Table(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class ConnectionRow:
     """One connection as it stands in the database."""
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from vaultd.clients.limits import ClientLimits
 from vaultd.clients.registry import Client, Clients
 from vaultd.errors import InvalidRequest, InvalidTarget
-from vaultd.exchange.request import ACCESS_TOKEN, Attempt, ExchangeRequest
-from vaultd.limits import Buckets, Rate
-from vaultd.policy import allowed_scopes, check_may_act, check_presenter
+from vaultd.exchange.request import REQUESTABLE, Attempt, ExchangeRequest
+from vaultd.policy import allowed_scopes, check_may_act, check_presenter, entry_at
 from vaultd.providers.registry import Provider, Providers
 from vaultd.release.decide import Ask
 from vaultd.subjects.store import SubjectStore
@@ -27,7 +27,7 @@ class Admission:
         verifier: SubjectVerifier,
         subjects: SubjectStore,
         providers: Providers,
-        limits: Buckets,
+        limits: ClientLimits,
     ) -> None:
         self._clients = clients
         self._verifier = verifier
@@ -38,17 +38,13 @@ class Admission:
     async def admit(self, attempt: Attempt) -> Ask:
         """What may be asked at the counter. Raises `RequestRefused`."""
         request = attempt.request
-        if request.requested_token_type != ACCESS_TOKEN:
+        if request.requested_token_type not in REQUESTABLE:
             raise InvalidRequest("This requested_token_type is not supported.", reason="unsupported_token_type")
         # 1. the client, unless the subject token is to name it
-        if request.credentials is not None:
-            attempt.client = self._clients.authenticate(request.credentials, ip=request.ip)
+        claimed = self._authenticated(attempt)
         # 2. the subject, and the actor
         verified = await self._verifier.verify(request.subject_token, request.subject_token_type)
-        if attempt.client is None:
-            attempt.client = self._clients.implicit_for(verified.presenter, ip=request.ip)
-        client = attempt.client
-        self._check_limit(client.id, client)
+        client = claimed or self._clients.implicit_for(verified.presenter, ip=request.ip)
         check_presenter(
             presenter=verified.presenter,
             accepted=client.subject_azp,
@@ -56,6 +52,10 @@ class Admission:
             trusted_clients=verified.trusted_clients,
             only_trusted=verified.only_trusted,
         )
+        attempt.client = client
+        self._limits.take_for(client, verified.subject)
+        if client.public:
+            self._limits.take(client)
         attempt.subject = await self._subjects.ensure(verified.subject)
         attempt.actor = await self._actor(request, verified, client)
         # 3. the target
@@ -74,16 +74,29 @@ class Admission:
             refresh_margin=timedelta(seconds=attempt.provider.config.refresh_margin),
             login_hint=request.login_hint,
             event=attempt.draft(),
+            narrows=attempt.provider.config.narrows,
         )
 
-    def _check_limit(self, key: str, client: Client) -> None:
-        limits = client.config.limits
-        if limits is not None:
-            self._limits.take(key, Rate(per_second=limits.per_second, burst=limits.burst))
+    def _authenticated(self, attempt: Attempt) -> Client | None:
+        """The client that the credentials name. It counts as proven, and as asking, only if it has a secret.
+
+        Anyone may name a client without one, with any token: its requests count once its users' tokens are verified,
+        so that no stranger can use up its limit or fill the log in its name (A11).
+        """
+        if attempt.request.credentials is None:
+            return None
+        client = self._clients.authenticate(attempt.request.credentials, ip=attempt.request.ip)
+        if not client.public:
+            attempt.client = client
+            # Before the subject is looked at, so that a flood of bad tokens is held back too.
+            self._limits.take(client)
+        return client
 
     async def _actor(
         self, request: ExchangeRequest, verified: VerifiedSubject, client: Client
     ) -> dict[str, Any] | None:
+        if request.actor_token is None and verified.may_act is None and verified.act is None:
+            return None
         actor = None
         if request.actor_token is not None:
             actor = await self._verifier.verify(request.actor_token, request.actor_token_type or "")
@@ -106,7 +119,7 @@ class Admission:
         found += [self._providers.by_resource(url) for url in request.resource]
         if not found:
             raise InvalidRequest("Name the provider in `audience` or its API in `resource`.", reason="missing_target")
-        # An unknown provider and a forbidden one get the same answer (A8).
-        if len({provider.name for provider in found}) > 1 or found[0].name not in client.config.providers:
-            raise InvalidTarget
+        if len({provider.name for provider in found}) > 1:
+            raise InvalidTarget(reason="several_targets")
+        entry_at(client.config.providers, found[0].name)
         return found[0]

@@ -7,17 +7,16 @@ from datetime import datetime
 from urllib.parse import quote, urlencode
 
 from vaultd.audit.events import Decision, EventType
-from vaultd.audit.log import AuditLog
 from vaultd.audit.refusals import Refusals
-from vaultd.connections.sealing import data_key_of, open_connection
+from vaultd.connections.narrowed import AccessToken
 from vaultd.connections.uses import Uses
 from vaultd.errors import InteractionRequired, RequestRefused, SlowDown, VaultdError
 from vaultd.exchange.admission import Admission
+from vaultd.exchange.ready import release_ready
 from vaultd.exchange.request import Attempt, ExchangeAnswer, ExchangeRequest
-from vaultd.keys.data_keys import DataKeys
 from vaultd.limits import address_prefix
-from vaultd.refresh import Refresher
-from vaultd.release.decide import Allowed, Ask, Refused, Stale, Verdict
+from vaultd.refresh import Narrower, Refresher
+from vaultd.release.decide import Allowed, Refused
 from vaultd.release.queue import Counter
 from vaultd.terms import ClientId, Clock
 
@@ -32,9 +31,8 @@ class Exchange:
         admission: Admission,
         counter: Counter,
         refresher: Refresher,
-        data_keys: DataKeys,
+        narrower: Narrower,
         uses: Uses,
-        log: AuditLog,
         refusals: Refusals,
         clock: Clock,
     ) -> None:
@@ -42,9 +40,8 @@ class Exchange:
         self._admission = admission
         self._counter = counter
         self._refresher = refresher
-        self._data_keys = data_keys
+        self._narrower = narrower
         self._uses = uses
-        self._log = log
         self._refusals = refusals
         self._clock = clock
 
@@ -63,37 +60,29 @@ class Exchange:
             raise
         # 5. release: look at the connection, decide, record
         verdict = await self._counter.release(ask)
-        # 6. refresh what is stale, then release again
-        if isinstance(verdict, Stale):
-            verdict = await self._release_refreshed(ask, verdict)
+        # 6. refresh what is stale, narrow what is too wide, then release again
+        verdict = await release_ready(
+            ask, verdict, counter=self._counter, refresher=self._refresher, narrower=self._narrower
+        )
         if isinstance(verdict, Refused):
             raise self._with_uri(verdict.error, attempt)
-        # 7. open the token  8. answer
-        return await self._answer(verdict, attempt)
+        # 7. the token was opened at the counter  8. answer
+        return self._answer(verdict, attempt)
 
-    async def _release_refreshed(self, ask: Ask, verdict: Stale) -> Allowed | Refused:
-        failure = await self._refresher.refresh(verdict.row)
-        second = await self._counter.release(replace(ask, refresh_failed=failure))
-        if isinstance(second, Stale):
-            # It was refreshed and is stale again: the provider's tokens live shorter than our margin.
-            last = self._refresher.gave_too_little()
-            second = await self._counter.release(replace(ask, refresh_failed=last))
-        return _decided(second)
-
-    async def _answer(self, verdict: Allowed, attempt: Attempt) -> ExchangeAnswer:
+    def _answer(self, verdict: Allowed, attempt: Attempt) -> ExchangeAnswer:
         row = verdict.row
-        opened = open_connection(data_key_of(row, self._data_keys), row)
         now = self._clock()
-        await self._uses.note(row, now)
+        self._uses.note(row, now)
         assumed = attempt.provider.config.assumed_ttl if attempt.provider else 0
+        leaves = verdict.narrowed or AccessToken(verdict.delivery.access_token, row.granted_scopes, row.expires_at)
         return ExchangeAnswer(
-            access_token=opened.access_token,
+            access_token=leaves.token,
             issued_token_type=attempt.request.requested_token_type,
-            expires_in=seconds_left(row.expires_at, now, assumed),
-            scope=row.granted_scopes,
+            expires_in=seconds_left(leaves.expires_at, now, assumed),
+            scope=leaves.scopes,
             connection=row.provider,
-            account=verdict.label,
-            connection_metadata=opened.metadata,
+            account=verdict.delivery.account_label,
+            connection_metadata=verdict.delivery.metadata,
         )
 
     def _with_uri(self, error: VaultdError, attempt: Attempt) -> VaultdError:
@@ -107,7 +96,7 @@ class Exchange:
     async def _record(self, attempt: Attempt, refusal: RequestRefused) -> None:
         draft = replace(attempt.draft(), type=EventType.TOKEN_REFUSED, decision=Decision.REFUSED, reason=refusal.reason)
         if attempt.client is not None and not isinstance(refusal, SlowDown):
-            await self._log.record(draft)
+            await self._counter.record(draft)
             return
         if attempt.request.credentials is not None:
             draft = replace(draft, client_id=ClientId(attempt.request.credentials.client_id[:128]))
@@ -119,9 +108,3 @@ def seconds_left(expires_at: datetime | None, now: datetime, assumed: int) -> in
     if expires_at is None:
         return assumed
     return max(int((expires_at - now).total_seconds()), 0)
-
-
-def _decided(verdict: Verdict) -> Allowed | Refused:
-    if isinstance(verdict, Stale):
-        raise TypeError("a second release must decide")
-    return verdict

@@ -13,9 +13,12 @@ from vaultd.subjects.store import KnownSubject
 from vaultd.terms import Scopes, Secret
 
 ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - the name of a type
+FEDERATED_TOKEN = "http://auth0.com/oauth/token-type/federated-connection-access-token"  # noqa: S105 - the same
+REQUESTABLE = frozenset({ACCESS_TOKEN, FEDERATED_TOKEN})
+"""Two names for what leaves the vault: a provider's access token."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class ExchangeRequest:
     """The parameters of RFC 8693 §2.1, parsed and not yet believed."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import OrderedDict
 from uuid import UUID, uuid4
 
 from sqlalchemy import Column, ForeignKey, LargeBinary, Table, Text, Uuid, delete, insert, select
@@ -23,12 +24,21 @@ data_keys_table = Table(
 )
 
 
+REMEMBERED = 10_000
+"""About 10 MB."""
+
+
 class DataKeys:
-    """Makes, opens and erases data keys. Erasing one makes all that it sealed unreadable."""
+    """Makes, opens and erases data keys. Erasing one makes all that it sealed unreadable.
+
+    Keys that were opened are remembered, `REMEMBERED` of them at most, under the very bytes they were opened from: a
+    key that was erased or wrapped anew is read from the database as something else, and not found here.
+    """
 
     def __init__(self, keyring: Keyring, *, random: Random = os.urandom) -> None:
         self._keyring = keyring
         self._random = random
+        self._opened: OrderedDict[bytes, tuple[UUID, str, Key]] = OrderedDict()
 
     async def create(self, connection: AsyncConnection, purpose: str) -> Key:
         """Make a key and store it wrapped, in the caller's transaction."""
@@ -42,9 +52,16 @@ class DataKeys:
 
     def unwrap(self, key_id: UUID, purpose: str, wrapped: bytes) -> Key:
         """Open a wrapped key that the caller has read already. Raises `CannotOpen`."""
+        known = self._opened.get(wrapped)
+        if known is not None and known[0] == key_id and known[1] == purpose:
+            return known[2]
         sealed = Sealed(wrapped)
         kek = self._keyring.get(sealed.key_id, "kek")
-        return Key(key_id, open_sealed(kek, sealed, bound=_place(key_id, purpose)))
+        key = Key(key_id, open_sealed(kek, sealed, bound=_place(key_id, purpose)))
+        self._opened[wrapped] = (key_id, purpose, key)
+        if len(self._opened) > REMEMBERED:
+            self._opened.popitem(last=False)
+        return key
 
     async def load(self, connection: AsyncConnection, key_id: UUID, purpose: str) -> Key:
         """Read and open one. Raises `CannotOpen`, also when it was erased."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
@@ -24,8 +24,11 @@ VERSION = 1
 ALG_AES_256_GCM = 1
 KEY_BYTES = 32
 NONCE_BYTES = 12
+TAG_BYTES = 16
 _HEADER = struct.Struct(">BB16s")
+_BODY = _HEADER.size + NONCE_BYTES
 _LENGTH = struct.Struct(">I")
+_ABSENT = b"\xff\xff\xff\xff"
 
 Random = Callable[[int], bytes]
 """Gives that many random bytes; `os.urandom` in service, a fixed source for the vectors."""
@@ -37,6 +40,13 @@ class Key:
 
     id: UUID
     material: bytes
+    aead: AESGCM = field(init=False, repr=False, compare=False)
+    header: bytes = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # Made once: setting up the cipher costs more than using it, and a key mostly opens several fields.
+        object.__setattr__(self, "aead", AESGCM(self.material))
+        object.__setattr__(self, "header", _HEADER.pack(VERSION, ALG_AES_256_GCM, self.id.bytes))
 
     def __repr__(self) -> str:
         return f"Key({self.id})"
@@ -60,44 +70,49 @@ class Sealed:
 
 
 def bind(*fields: str | int | bytes | UUID | None) -> bytes:
-    """Length-prefix each field, so that no two lists of fields share their bytes. None and empty differ."""
+    """Length-prefix each field, so that no two lists of fields share their bytes. None and empty differ.
+
+    Two lists bound one after the other are the list of both.
+    """
     parts = []
-    for field in fields:
-        if field is None:
-            parts.append(b"\xff\xff\xff\xff")
+    for one in fields:
+        if isinstance(one, str):
+            raw = one.encode()
+        elif isinstance(one, bytes):
+            raw = one
+        elif isinstance(one, int):
+            raw = b"%d" % one
+        elif one is None:
+            parts.append(_ABSENT)
             continue
-        raw = _as_bytes(field)
-        parts.append(_LENGTH.pack(len(raw)) + raw)
+        else:
+            raw = one.bytes
+        parts.append(_LENGTH.pack(len(raw)))
+        parts.append(raw)
     return b"".join(parts)
-
-
-def _as_bytes(field: str | int | bytes | UUID) -> bytes:
-    if isinstance(field, bytes):
-        return field
-    if isinstance(field, UUID):
-        return field.bytes
-    return str(field).encode()
 
 
 def seal(key: Key, plaintext: bytes, *, bound: bytes, random: Random = os.urandom) -> Sealed:
     """Encrypt under a fresh nonce. `bound` comes from `bind` and must be given again to open."""
-    header = _HEADER.pack(VERSION, ALG_AES_256_GCM, key.id.bytes)
     nonce = random(NONCE_BYTES)
-    return Sealed(header + nonce + AESGCM(key.material).encrypt(nonce, plaintext, header + bound))
+    return Sealed(key.header + nonce + key.aead.encrypt(nonce, plaintext, key.header + bound))
 
 
 def open_sealed(key: Key, sealed: Sealed, *, bound: bytes) -> bytes:
     """Decrypt, or raise `CannotOpen` when version, key, place or content is not what it was."""
     blob = sealed.blob
-    if len(blob) < _HEADER.size + NONCE_BYTES + 16:
-        raise CannotOpen(detail="the blob is too short")
-    version, alg, key_id = _HEADER.unpack_from(blob)
-    if (version, alg) != (VERSION, ALG_AES_256_GCM):
-        raise CannotOpen(detail=f"unknown format {version}.{alg}")
-    if key_id != key.id.bytes:
-        raise CannotOpen(detail="sealed under another key")
-    nonce = blob[_HEADER.size : _HEADER.size + NONCE_BYTES]
+    if len(blob) < _BODY + TAG_BYTES or not blob.startswith(key.header):
+        raise _not_ours(blob)
     try:
-        return AESGCM(key.material).decrypt(nonce, blob[_HEADER.size + NONCE_BYTES :], blob[: _HEADER.size] + bound)
+        return key.aead.decrypt(blob[_HEADER.size : _BODY], blob[_BODY:], key.header + bound)
     except InvalidTag:
         raise CannotOpen(detail="the tag does not match") from None
+
+
+def _not_ours(blob: bytes) -> CannotOpen:
+    if len(blob) < _BODY + TAG_BYTES:
+        return CannotOpen(detail="the blob is too short")
+    version, alg, _ = _HEADER.unpack_from(blob)
+    if (version, alg) != (VERSION, ALG_AES_256_GCM):
+        return CannotOpen(detail=f"unknown format {version}.{alg}")
+    return CannotOpen(detail="sealed under another key")

@@ -70,12 +70,12 @@ def _parse(path: Path, content: bytes) -> Key:
         if document["version"] != FILE_VERSION:
             raise KeyringError(f"The keyring {path} has version {document['version']}, which is not known here.")
         material = base64.b64decode(document["root_key"], validate=True)
-        key = Key(UUID(document["id"]), material)
+        root_id = UUID(document["id"])
     except (ValueError, KeyError, TypeError, AttributeError, binascii.Error):
         raise KeyringError(f"The file {path} is not a vaultd keyring.") from None
     if len(material) != KEY_BYTES:
         raise KeyringError(f"The root key in {path} is not {KEY_BYTES} bytes long.")
-    return key
+    return Key(root_id, material)
 
 
 def generate_keyring_file(path: Path, *, now: datetime, random: Random = os.urandom) -> UUID:

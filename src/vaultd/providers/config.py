@@ -20,6 +20,7 @@ from vaultd.config_types import (
 from vaultd.terms import Secret
 
 TokenEndpointAuth: TypeAlias = Literal["client_secret_basic", "client_secret_post", "json", "none"]
+Narrowing: TypeAlias = Literal["none", "refresh"]
 
 OWN_PARAMS = frozenset(
     {
@@ -45,7 +46,9 @@ class ProviderConfig(ConfigTable):
 
     `issuer`, where set, must be the `iss` of its answers (RFC 9207). `assumed_ttl` is the life in seconds of a token
     that came without one; `refresh_margin` how many seconds before its end a stored token counts as stale.
-    `scopes` are asked for when the caller names none.
+    `scopes` are asked for when the caller names none. `narrowing` is how a token for fewer scopes than the grant's is
+    had: "refresh" by a refresh that names them (RFC 6749 §6), for a provider where earlier access tokens stay good
+    and a rotated refresh token keeps the whole grant.
     """
 
     extends: Text | None = None
@@ -69,7 +72,13 @@ class ProviderConfig(ConfigTable):
     account_label_fields: tuple[Text, ...] = ("email", "preferred_username", "login", "name")
     assumed_ttl: Annotated[Seconds, Field(gt=0)] = 3600
     refresh_margin: Seconds = 60
+    narrowing: Narrowing = "none"
     accounts: Literal["multiple", "single"] = "multiple"
+
+    @property
+    def narrows(self) -> bool:
+        """Whether a token for fewer scopes than the grant's can be had here."""
+        return self.narrowing != "none"
 
     @field_validator("client_secret")
     @classmethod

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from typing import TypeAlias
 
+from vaultd.config_types import split_url
 from vaultd.errors import InvalidTarget
 from vaultd.providers.config import ProviderConfig
 from vaultd.terms import ProviderName
+
+Origin: TypeAlias = tuple[str, str, int | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,26 +60,26 @@ class Providers:
         return tuple(self._by_name.values())
 
 
-def _by_resource(providers: Iterable[Provider]) -> dict[str, list[Provider]]:
-    found: dict[str, list[Provider]] = {}
+def _by_resource(providers: Iterable[Provider]) -> dict[Origin, list[Provider]]:
+    found: dict[Origin, list[Provider]] = {}
     for provider in providers:
         for resource in {_origin(url) for url in provider.config.resources}:
             found.setdefault(resource, []).append(provider)
     return found
 
 
-def _origin(url: str) -> str:
-    """Scheme, host and port of a URL (RFC 6454 §4), in lower case and without a default port.
+def _origin(url: str) -> Origin:
+    """Scheme, host in lower case, and port, a default one left out (RFC 6454 §4).
+
+    Nothing else is made equal: a host with a dot at its end or in another alphabet is another host. An international
+    name is written in ASCII, as in every URI (RFC 3986 §3.2.2).
 
     Raises:
-        InvalidTarget: it is not an absolute URL, or has a fragment (RFC 8707 §2) or a user in it.
+        InvalidTarget: it is not an absolute URI, has a fragment (RFC 8707 §2), or a user in it.
     """
     try:
-        parts = urlsplit(url)
-        port = parts.port
+        parts = split_url(url)
     except ValueError:
         raise InvalidTarget(reason="malformed_resource") from None
-    if not parts.scheme or not parts.hostname or "#" in url or "@" in parts.netloc:
-        raise InvalidTarget(reason="malformed_resource")
     default = {"https": 443, "http": 80}.get(parts.scheme)
-    return f"{parts.scheme}://{parts.hostname}" + (f":{port}" if port not in (None, default) else "")
+    return parts.scheme, parts.hostname or "", None if parts.port == default else parts.port

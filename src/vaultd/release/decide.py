@@ -9,17 +9,20 @@ from typing import Literal
 
 from vaultd.audit.events import Decision, Draft, EventType
 from vaultd.audit.subject_key import SubjectKey
+from vaultd.connections.narrowed import AccessToken
+from vaultd.connections.sealing import Delivery
 from vaultd.connections.table import ConnectionRow
 from vaultd.errors import CannotOpen, InteractionRequired, RequestRefused, TemporarilyUnavailable
-from vaultd.policy import check_delivery
+from vaultd.policy import scopes_to_narrow_to
 from vaultd.terms import ProviderName, Scopes, SubjectId
 
 MatchAccount = Callable[[ConnectionRow, str], bool]
 """Does this row's account carry this id, login or e-mail?"""
 Label = Callable[[ConnectionRow], str]
+Deliver = Callable[[ConnectionRow], Delivery]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Ask:
     """One exchange, admitted: who, for whom, where, and what of it the client may hold."""
 
@@ -35,15 +38,20 @@ class Ask:
     event: Draft
     refresh_failed: RequestRefused | None = None
     """Set on the second try, when refreshing did not succeed: a still valid token is then good enough (C4)."""
+    narrows: bool = False
+    """Whether the provider gives tokens for fewer scopes than the grant's."""
+    narrowing_failed: RequestRefused | None = None
+    """The same for narrowing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """The token in this row may leave, and the event that says so is committed."""
+    """A token may leave, and the event that says so is committed: the one in this row, or the narrowed one."""
 
     row: ConnectionRow
-    label: str
+    delivery: Delivery
     draft: Draft
+    narrowed: AccessToken | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,39 +69,50 @@ class Stale:
     row: ConnectionRow
 
 
-Verdict = Allowed | Refused | Stale
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """An event that was decided elsewhere is committed."""
+
+    draft: Draft
+
+
+@dataclass(frozen=True, slots=True)
+class Narrow:
+    """Not decided yet: a token with these scopes is needed first."""
+
+    row: ConnectionRow
+    scopes: Scopes
+
+
+Verdict = Allowed | Refused | Stale | Narrow
 
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """Decides. Labels are sealed, so looking at them is handed in."""
+    """Decides. Accounts and tokens are sealed, so looking at them is handed in."""
 
     label_of: Label
     matches: MatchAccount
+    deliver: Deliver
 
     def decide(self, ask: Ask, rows: Sequence[ConnectionRow], now: datetime) -> Verdict:
         """The verdict on one exchange over the rows of its subject and provider."""
         try:
             row = self._choose(ask, rows)
-            _check_scopes(ask, row)
-            if _stale(ask, row, now):
+            narrower = _scopes_to_narrow_to(ask, row)
+            if narrower is not None:
+                # `narrowed` goes on from here, with the token of these scopes if there is one.
+                return Narrow(row, narrower)
+            if stale(ask, row.expires_at, now):
                 if ask.refresh_failed is None:
                     return Stale(row)
                 if row.expires_at is not None and row.expires_at <= now:
                     raise ask.refresh_failed
-            label = self.label_of(row)
+            # Opened before the event says that it leaves, so that an altered row is refused and not recorded as given.
+            delivery = self.deliver(row)
         except (RequestRefused, CannotOpen) as error:
-            # A row that does not open was moved or altered: nothing leaves, and the log says so.
-            return Refused(error, replace(ask.event, decision=Decision.REFUSED, type=REFUSED, reason=error.reason))
-        draft = replace(
-            ask.event,
-            scopes=row.granted_scopes,
-            generation=row.generation,
-            revision=row.revision,
-            connection_id=row.id,
-            account=label,
-        )
-        return Allowed(row, label, draft)
+            return refused(ask, error)
+        return Allowed(row, delivery, left(ask, row, delivery.account_label, row.granted_scopes))
 
     def _choose(self, ask: Ask, rows: Sequence[ConnectionRow]) -> ConnectionRow:
         live = [row for row in rows if row.status == "connected"]
@@ -104,21 +123,47 @@ class Judge:
         if live:
             labels = tuple(sorted(self.label_of(row) for row in live))
             raise _interaction(ask, "account_ambiguous", labels)
-        raise _interaction(ask, "reconnect_required" if rows else "not_connected")
+        # Accounts that a hint does not mean are no reason to reconnect one; ended ones may be the one it means.
+        ended = any(row.status != "connected" for row in rows)
+        raise _interaction(ask, "reconnect_required" if ended else "not_connected")
 
 
 REFUSED = EventType.TOKEN_REFUSED
 
 
-def _check_scopes(ask: Ask, row: ConnectionRow) -> None:
+def refused(ask: Ask, error: RequestRefused | CannotOpen) -> Refused:
+    """The verdict that nothing leaves. A row that does not open was moved or altered, and the log says so."""
+    return Refused(error, replace(ask.event, decision=Decision.REFUSED, type=REFUSED, reason=error.reason))
+
+
+def left(ask: Ask, row: ConnectionRow, label: str, scopes: Scopes) -> Draft:
+    """The event that a token with these scopes leaves."""
+    return replace(
+        ask.event,
+        scopes=scopes,
+        generation=row.generation,
+        revision=row.revision,
+        connection_id=row.id,
+        account=label,
+    )
+
+
+def stale(ask: Ask, expires_at: datetime | None, now: datetime) -> bool:
+    """Whether a token is so near its end that another is fetched first."""
+    return expires_at is not None and expires_at - ask.refresh_margin <= now
+
+
+def _scopes_to_narrow_to(ask: Ask, row: ConnectionRow) -> Scopes | None:
     if ask.requested is not None and not ask.requested <= row.granted_scopes:
         raise _interaction(ask, "scope_missing")
-    # A7: where the provider cannot narrow, the whole token leaves or none does.
-    check_delivery(granted=row.granted_scopes, allowed=ask.allowed, on_wider_grant=ask.on_wider_grant)
-
-
-def _stale(ask: Ask, row: ConnectionRow, now: datetime) -> bool:
-    return row.expires_at is not None and row.expires_at - ask.refresh_margin <= now
+    return scopes_to_narrow_to(
+        granted=row.granted_scopes,
+        allowed=ask.allowed,
+        requested=ask.requested,
+        on_wider_grant=ask.on_wider_grant,
+        # Without a refresh token there is nothing to narrow with.
+        can_narrow=ask.narrows and row.refresh_token is not None,
+    )
 
 
 def _interaction(ask: Ask, reason: str, accounts: tuple[str, ...] = ()) -> InteractionRequired:

@@ -11,10 +11,13 @@ import asyncio
 from collections import deque
 from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
+from typing import Any
 
+from vaultd.audit.events import Draft
+from vaultd.db import STATEMENT_REFUSED, unavailable
 from vaultd.errors import TemporarilyUnavailable
 from vaultd.release.decide import Ask, Verdict
-from vaultd.release.statement import Statement
+from vaultd.release.statement import Entry, Statement
 
 MAX_WAITING = 5_000
 MAX_BATCH = 256
@@ -26,8 +29,8 @@ PATIENCE = 10.0
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    ask: Ask
-    verdict: asyncio.Future[Verdict]
+    entry: Entry
+    verdict: asyncio.Future[Any]
     until: float
 
 
@@ -57,11 +60,19 @@ class Counter:
             TemporarilyUnavailable: too many are waiting, the connection's row stayed locked, or the event could not
                 be made durable.
         """
+        verdict: Verdict = await self._wait(ask)
+        return verdict
+
+    async def record(self, draft: Draft) -> None:
+        """Make an event durable that is decided already, together with whoever waits. Raises as `release` does."""
+        await self._wait(draft)
+
+    async def _wait(self, entry: Entry) -> Any:
         if len(self._waiting) + self._skipped >= self._max_waiting:
             raise TemporarilyUnavailable(retry_after=1, reason="queue_full")
         loop = asyncio.get_running_loop()
-        verdict: asyncio.Future[Verdict] = loop.create_future()
-        self._enqueue([_Waiting(ask, verdict, loop.time() + self._patience)])
+        verdict = loop.create_future()
+        self._enqueue([_Waiting(entry, verdict, loop.time() + self._patience)])
         return await verdict
 
     async def drain(self) -> None:
@@ -94,7 +105,7 @@ class Counter:
 
     async def _serve(self, batch: list[_Waiting]) -> None:
         try:
-            verdicts = await self._statement.run([waiting.ask for waiting in batch])
+            verdicts = await self._statement.run([waiting.entry for waiting in batch])
         except TemporarilyUnavailable as error:
             for waiting in batch:
                 _fail(waiting, error)
@@ -113,7 +124,7 @@ class Counter:
     async def _serve_alone(self, batch: list[_Waiting], error: Exception) -> None:
         """A poisoned ask must not fail its neighbours."""
         if len(batch) == 1:
-            _fail(batch[0], error)
+            _fail(batch[0], unavailable(error) if isinstance(error, STATEMENT_REFUSED) else error)
             return
         for waiting in batch:
             await self._serve([waiting])

@@ -2,47 +2,47 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
-from uuid import UUID
 
+from vaultd.audit.events import Draft
 from vaultd.audit.log import AuditLog
-from vaultd.connections.store import exist, lock_for_release
-from vaultd.connections.table import ConnectionRow
-from vaultd.release.decide import Ask, Judge, Stale, Verdict
+from vaultd.connections.locked import lock_for_release
+from vaultd.connections.narrowed import Narrowed
+from vaultd.release.decide import Allowed, Ask, Judge, Recorded, Refused, Verdict
+from vaultd.release.narrowed import settle_narrowed
 from vaultd.terms import Clock
+
+Entry = Ask | Draft
+"""An exchange to decide on, or an event that is decided already."""
 
 
 class Statement:
     """Carries out one batch. A verdict is given only after its event is committed."""
 
-    def __init__(self, *, log: AuditLog, judge: Judge, clock: Clock) -> None:
+    def __init__(self, *, log: AuditLog, judge: Judge, narrowed: Narrowed, clock: Clock) -> None:
         self._log = log
         self._judge = judge
+        self._narrowed = narrowed
         self._clock = clock
 
-    async def run(self, asks: Sequence[Ask]) -> list[Verdict | None]:
-        """A verdict for each ask, in order; None where a row is locked by another.
+    async def run(self, entries: Sequence[Entry]) -> list[Verdict | Recorded | None]:
+        """A verdict for each entry, in order; None where a row is locked by another.
 
         Raises:
             TemporarilyUnavailable: nothing was committed, or it is not known; nobody gets a token.
         """
-        async with self._log.transaction() as transaction:
-            wanted = {(ask.subject_id, ask.provider) for ask in asks}
-            found: dict[tuple[UUID, str], list[ConnectionRow]] = defaultdict(list)
-            expected: dict[tuple[UUID, str], int] = {}
-            for row, siblings in await lock_for_release(transaction.connection, wanted):
-                found[row.subject_id, row.provider].append(row)
-                expected[row.subject_id, row.provider] = siblings
-            unseen = wanted - expected.keys()
-            hidden = await exist(transaction.connection, unseen) if unseen else set()
+        async with self._log.batch() as batch:
+            wanted = {(entry.subject_id, entry.provider) for entry in entries if isinstance(entry, Ask)}
+            locked = await lock_for_release(batch.driver, wanted) if wanted else None
             # Taken while the rows are held, so that no exchange is dated behind a revocation it preceded.
             now = self._clock()
-            verdicts: list[Verdict | None] = []
-            for ask in asks:
-                pair = (ask.subject_id, ask.provider)
-                complete = pair not in hidden and len(found[pair]) == expected.get(pair, 0)
-                verdicts.append(self._judge.decide(ask, found[pair], now) if complete else None)
-            drafts = [verdict.draft for verdict in verdicts if verdict is not None and not isinstance(verdict, Stale)]
-            await transaction.append(*drafts)
+            verdicts: list[Verdict | Recorded | None] = []
+            for entry in entries:
+                if isinstance(entry, Draft):
+                    verdicts.append(Recorded(entry))
+                    continue
+                rows = locked.rows_of((entry.subject_id, entry.provider)) if locked else []
+                verdicts.append(None if rows is None else self._judge.decide(entry, rows, now))
+            await settle_narrowed(batch.driver, self._narrowed, entries, verdicts, now=now)
+            await batch.append([one.draft for one in verdicts if isinstance(one, Allowed | Refused | Recorded)])
         return verdicts

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from starlette.requests import Request
 from starlette.responses import Response
 
-from vaultd.sandbox.faults import Faults, answer
+from vaultd.sandbox.faults import ANSWERING, WORKING, Faults, answer
 from vaultd.sandbox.oauth import OAuthRefused, SentBack
 from vaultd.sandbox.pages import Pages, see_other
 
@@ -36,13 +36,13 @@ class Endpoints:
     async def attempt(self, endpoint: str, handler: Handler, request: Request) -> Response:
         """Do the work or whatever the switch of `endpoint` says instead, uncounted."""
         fault = getattr(self._faults, endpoint)
-        if fault is not None and fault != "drop_after":
+        if fault not in WORKING:
             return answer(fault)
         try:
             response = await handler(request)
         except OAuthRefused as refusal:
             response = refusal.answer()
-        return response if fault is None else answer(fault)
+        return response if fault in ANSWERING else answer(fault)
 
     def page(self, handler: Handler) -> Handler:
         """Tell the app what is wrong, where the app is known, else the person."""

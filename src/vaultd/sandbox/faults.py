@@ -22,14 +22,21 @@ Fault = Literal[
     "error_in_200",
     "drop",
     "drop_after",
+    "widen",
 ]
-"""What an endpoint does instead of its work:
+"""What an endpoint does instead of its work, or beside it:
 
 `down` 503 · `hang` no answer until the caller gives up · `nonsense` 200 with JSON that means nothing · `html` 200 with
 a page · `empty` 200 with no body · `truncated` JSON cut off · `gzip_bomb` 8 MiB packed small · `slow_down` 429 with
 `Retry-After: 7` · `error_in_200` an OAuth error under status 200 · `drop` the connection closed without an answer ·
-`drop_after` the work done (a refresh token rotated), then the connection closed without an answer.
+`drop_after` the work done (a refresh token rotated), then the connection closed without an answer ·
+`widen` the work done, but a token endpoint that is asked for fewer scopes (RFC 6749 §6) gives all that were granted.
 """
+
+WORKING: frozenset[Fault | None] = frozenset({None, "drop_after", "widen"})
+"""Those with which the work is done all the same."""
+ANSWERING: frozenset[Fault | None] = frozenset({None, "widen"})
+"""Those with which its answer is given as well."""
 
 DROP_EXTENSION = "vaultd.sandbox.drop"
 """The ASGI extension by which our own loopback server lets an app close the connection without an answer."""

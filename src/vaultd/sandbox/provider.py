@@ -182,7 +182,8 @@ class SandboxProvider:
                 code = form.get("code", "")
                 issued = self.grants.redeem(client_id, code=code, redirect_uri=redirect_uri, verifier=verifier)
             case "refresh":
-                wanted = Scopes.parse(form.get("scope", ""))
+                widened = self.faults.token == "widen"  # noqa: S105 - the name of a switch
+                wanted = Scopes() if widened else Scopes.parse(form.get("scope", ""))
                 issued = self.grants.refresh(client_id, refresh_token=form.get("refresh_token", ""), wanted=wanted)
             case _:
                 raise OAuthRefused("unsupported_grant_type")

@@ -44,7 +44,9 @@ def _granted(
         place = ("clients", client, "providers", name)
         if name in providers:
             continue
-        if name in catalogue:
+        if name == "*":
+            yield Mistake(place, "is no provider, and there are no wildcards; write one line for each provider")
+        elif name in catalogue:
             yield Mistake(place, f"is in the catalogue only; write [providers.{name}] with your app's client_id")
         else:
             yield Mistake(place, f"names no table [providers.{name}]; {meant(name, providers)}")

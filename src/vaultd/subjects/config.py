@@ -48,6 +48,11 @@ class IssuerConfig(ConfigTable):
     id_token_client_ids: tuple[Text, ...] = ()
     audience: tuple[Text, ...] = ()
 
+    @property
+    def names_no_audience(self) -> bool:
+        """Whether its tokens never say that they are meant for us, so that only `trusted_clients` present them."""
+        return not self.audience and not self.id_token_client_ids
+
     @field_validator("hs256_secret")
     @classmethod
     def _long_enough(cls, secret: Secret | None) -> Secret | None:

@@ -57,7 +57,7 @@ def check_type(jwt: VerifiedJwt, kind: TokenKind) -> None:
 
 def check_audience(jwt: VerifiedJwt, kind: TokenKind, config: IssuerConfig) -> Audience:
     """The token must have been meant for us (RFC 7519 §4.1.3; OpenID Connect Core §3.1.3.7). Raises `JwtRefused`."""
-    if not config.audience and not config.id_token_client_ids:
+    if config.names_no_audience:
         # Nothing in the token can say that it is for us: then other claims must, and a trusted client vouches.
         if not config.required_claims:
             raise JwtRefused("wrong_audience", "the issuer has no audience, id_token_client_ids or required_claims")

@@ -7,25 +7,28 @@ from dataclasses import dataclass
 from fastapi import Request
 
 from vaultd.clients.registry import Client, Clients
-from vaultd.errors import InsufficientScope, InvalidToken, SubjectTokenRefused
+from vaultd.errors import InsufficientScope, InvalidToken, SubjectTokenRefused, TokenMissing
 from vaultd.operator_tokens import OperatorTokens
 from vaultd.subjects.store import KnownSubject, SubjectStore
 from vaultd.subjects.verify import SubjectVerifier
 from vaultd.terms import ClientId, Secret
-from vaultd.web.wire import MISSING_TOKEN
 
 _ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - the name of a type
 
 
 def bearer(request: Request) -> Secret:
-    """The bearer token of a request. Raises `InvalidToken`."""
-    credentials = request.headers.get("authorization")
-    if credentials is None:
-        raise InvalidToken(reason=MISSING_TOKEN)
-    scheme, _, token = credentials.partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
-        raise InvalidToken
-    return Secret(token.strip())
+    """The bearer token of a request, from its header alone (RFC 6750 §2.1). Raises `InvalidToken`."""
+    headers = request.headers.getlist("authorization")
+    if not any(_scheme(header) == "bearer" for header in headers):
+        raise TokenMissing
+    token = headers[0].partition(" ")[2].strip()
+    if len(headers) > 1 or not token:
+        raise InvalidToken(detail="not one header with one token")
+    return Secret(token)
+
+
+def _scheme(header: str) -> str:
+    return header.partition(" ")[0].lower()
 
 
 @dataclass(frozen=True, slots=True)

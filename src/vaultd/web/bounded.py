@@ -7,15 +7,13 @@ from http import HTTPStatus
 from fastapi.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from vaultd.web.wire import TOKEN_ENDPOINT
-
 MAX_BODY = 64 * 1024
 
 
 class BoundedBodies:
     """413 for a body above 64 KiB, once so much of it is read; what no route reads is not counted.
 
-    The token endpoint counts for itself: its refusals have another shape, and are audited.
+    The token endpoint counts for itself, since its refusals are audited.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -23,7 +21,7 @@ class BoundedBodies:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
-        if scope["type"] != "http" or scope["path"] == TOKEN_ENDPOINT:
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         taken = 0

@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 
 from vaultd.jose import SigningKey
-from vaultd.web.token.grants import CLIENT_CREDENTIALS, TOKEN_EXCHANGE
+from vaultd.web.token.grants import GRANT_TYPES
 from vaultd.web.wire import READ
 
 
@@ -20,7 +20,7 @@ def router(*, public_url: str, keys: Sequence[SigningKey]) -> APIRouter:
         "issuer": public_url,
         "token_endpoint": f"{public_url}/oauth/token",
         "jwks_uri": f"{public_url}/.well-known/jwks.json",
-        "grant_types_supported": [TOKEN_EXCHANGE, CLIENT_CREDENTIALS],
+        "grant_types_supported": list(GRANT_TYPES),
         "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
         "response_types_supported": [],
         "scopes_supported": ["audit:read", "connections:read", "connections:revoke", "keys:read"],

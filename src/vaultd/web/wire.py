@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Awaitable, Callable
-from http import HTTPStatus
+from secrets import token_hex
 from typing import Any
-from uuid import uuid4
 
 import structlog
 from fastapi import FastAPI, Request
@@ -17,6 +17,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vaultd.errors import (
+    BodyTooLarge,
     ConsentRefused,
     InsufficientScope,
     InteractionRequired,
@@ -29,6 +30,7 @@ from vaultd.errors import (
     RequestRefused,
     SlowDown,
     TemporarilyUnavailable,
+    TokenMissing,
     VaultdError,
 )
 
@@ -37,6 +39,7 @@ READ = ["GET", "HEAD"]
 NO_STORE = {"cache-control": "no-store", "pragma": "no-cache"}
 STATUS: dict[type[VaultdError], int] = {
     RequestRefused: 400,
+    BodyTooLarge: 413,
     InvalidClient: 401,
     SlowDown: 429,
     TemporarilyUnavailable: 503,
@@ -46,12 +49,14 @@ STATUS: dict[type[VaultdError], int] = {
     NotFound: 404,
 }
 _FOREIGN = 403
+_BUG = 500
+# RFC 6749 §5.2: what stands in error_description is printable ASCII without the quotation mark and the backslash.
+_NOT_DESCRIBABLE = re.compile(r"[^\x20-\x21\x23-\x5b\x5d-\x7e]")
+_STAND_INS = str.maketrans({'"': "'", "\\": "/"})
 TITLES = {405: "Method not allowed", 413: "Content too large", 415: "Unsupported media type"}
 """What the framework refuses by itself, in words that do not change with Python's version."""
-TOKEN_ENDPOINT = "/oauth/token"  # noqa: S105 - a path
 BROWSER = ("/auth/", "/connections")
 """Where a person reads the answer."""
-MISSING_TOKEN = "missing_token"  # noqa: S105 - a word of the audit log
 _SHOWN_NAME = 64
 """Characters of a name that an answer repeats."""
 
@@ -63,7 +68,26 @@ def status_of(error: VaultdError) -> int:
     for kind in type(error).__mro__:
         if kind in STATUS:
             return STATUS[kind]
-    return 500
+    return _BUG
+
+
+def description_of(error: VaultdError) -> str:
+    """The sentence of an error in the characters that OAuth allows.
+
+    A provider whose name does not survive that is called by the name of its connection, which always does.
+    """
+    text = error.description
+    if isinstance(error, InteractionRequired) and _NOT_DESCRIBABLE.search(_plain(error.display_name)):
+        text = error.sentence(error.reason, error.connection)
+    return _NOT_DESCRIBABLE.sub("?", _plain(text))
+
+
+def _plain(text: str) -> str:
+    """Letters without their accents, apostrophes for quotation marks, slashes for backslashes."""
+    if text.isascii():
+        return text.translate(_STAND_INS)
+    decomposed = unicodedata.normalize("NFKD", text.translate(_STAND_INS))
+    return "".join(letter for letter in decomposed if not unicodedata.combining(letter))
 
 
 def error_headers(error: VaultdError) -> dict[str, str]:
@@ -76,17 +100,12 @@ def error_headers(error: VaultdError) -> dict[str, str]:
     return headers
 
 
-def is_bug(error: VaultdError) -> bool:
-    """Whether the answer must say nothing but that something is wrong on our side."""
-    return status_of(error) >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(error, TemporarilyUnavailable)
-
-
 def oauth_error(error: VaultdError, *, with_challenge: bool = False) -> JSONResponse:
     """An error of the token endpoint (RFC 6749 §5.2) or of a bearer route (RFC 6750 §3)."""
     status = status_of(error)
-    if is_bug(error):
-        return JSONResponse({"error": "server_error"}, 500, dict(NO_STORE))
-    body: dict[str, Any] = {"error": error.code, "error_description": error.description}
+    if status == _BUG:
+        return server_error()
+    body: dict[str, Any] = {"error": error.code, "error_description": description_of(error)}
     headers = error_headers(error)
     if isinstance(error, InteractionRequired):
         body |= {"reason": error.reason, "connection": error.connection, "connect_uri": error.connect_uri}
@@ -97,12 +116,17 @@ def oauth_error(error: VaultdError, *, with_challenge: bool = False) -> JSONResp
     return JSONResponse(body, status, headers)
 
 
+def server_error() -> JSONResponse:
+    """A fault of ours: nothing but that; the request id in its header leads to the log."""
+    return JSONResponse({"error": "server_error"}, _BUG, dict(NO_STORE))
+
+
 def bearer_challenge(error: VaultdError) -> str:
     """The `WWW-Authenticate` of a refused bearer token (RFC 6750 §3)."""
-    if error.reason == MISSING_TOKEN:
-        # RFC 6750 §3.1: a request without any credentials is told no error
+    if isinstance(error, TokenMissing):
+        # RFC 6750 §3.1: who sent nothing is told of no error.
         return 'Bearer realm="vaultd"'
-    parts = [f'error="{error.code}"', f'error_description="{error.description}"']
+    parts = [f'error="{error.code}"', f'error_description="{description_of(error)}"']
     if isinstance(error, InsufficientScope):
         parts.append(f'scope="{error.scope}"')
     return f'Bearer realm="vaultd", {", ".join(parts)}'
@@ -111,7 +135,7 @@ def bearer_challenge(error: VaultdError) -> str:
 def problem(error: VaultdError) -> JSONResponse:
     """An error of the JSON APIs: `{type, title, status, detail, validation_errors?}`."""
     status = status_of(error)
-    known = not is_bug(error)
+    known = status != _BUG
     body: dict[str, Any] = {
         "type": f"urn:vaultd:error:{error.code if known else 'server_error'}",
         "title": error.code.replace("_", " ").capitalize() if known else "Server error",
@@ -135,19 +159,28 @@ def _validation_error(mistake: Mistake) -> dict[str, str]:
 
 
 class ErrorAnswers:
-    """Gives an error the shape that its route's callers read: OAuth's, a page, or a problem object."""
+    """Gives an error the shape that its route's callers read: a page, or a problem object.
+
+    The token endpoint, whose callers read OAuth's, answers for itself.
+    """
 
     def __init__(self, *, page: Callable[[Request, VaultdError], Response]) -> None:
         self._page = page
 
     def __call__(self, request: Request, error: VaultdError) -> Response:
         """The answer."""
-        path = request.url.path
-        if path == TOKEN_ENDPOINT:
-            return oauth_error(error, with_challenge="authorization" in request.headers)
-        if path.startswith(BROWSER):
+        if request.url.path.startswith(BROWSER):
             return self._page(request, error)
         return problem(error)
+
+
+def note(error: Exception, path: str) -> None:
+    """Tell the log what the answer does not: why something is refused, or what should not have happened."""
+    log = structlog.stdlib.get_logger("vaultd.web")
+    if isinstance(error, VaultdError) and status_of(error) != _BUG:
+        log.info("refused", path=path, error=error.code, reason=error.reason, detail=error.detail)
+    else:
+        log.error("bug", path=path, kind=type(error).__name__, exc_info=error)
 
 
 _Handler = Callable[[Request, Exception], Awaitable[Response]]
@@ -155,12 +188,11 @@ _Handler = Callable[[Request, Exception], Awaitable[Response]]
 
 def install(app: FastAPI, *, answers: ErrorAnswers) -> None:
     """Map every error that is not a bug to an answer; `EveryAnswer` answers for the bugs."""
-    log = structlog.stdlib.get_logger("vaultd.web")
 
     async def domain(request: Request, error: Exception) -> Response:
-        if not isinstance(error, VaultdError) or is_bug(error):
+        if not isinstance(error, VaultdError) or status_of(error) == _BUG:
             raise error
-        log.info("refused", path=request.url.path, error=error.code, reason=error.reason, detail=error.detail)
+        note(error, request.url.path)
         return answers(request, error)
 
     async def validation(request: Request, error: Exception) -> Response:
@@ -170,7 +202,7 @@ def install(app: FastAPI, *, answers: ErrorAnswers) -> None:
     async def http(request: Request, error: Exception) -> Response:
         if not isinstance(error, HTTPException):
             raise error
-        if error.status_code == HTTPStatus.NOT_FOUND:
+        if error.status_code == STATUS[NotFound]:
             return answers(request, NotFound())
         title = TITLES.get(error.status_code, "Refused")
         body = {"type": "about:blank", "title": title, "status": error.status_code, "detail": error.detail}
@@ -191,30 +223,38 @@ CSP = (
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
-class EveryAnswer:
-    """Puts the security headers and a request id on every answer (security B7), on that to a bug as well."""
+Headers = list[tuple[bytes, bytes]]
 
-    def __init__(self, app: ASGIApp, *, https: bool, answers: ErrorAnswers) -> None:
+
+def security_headers(*, https: bool) -> Headers:
+    """What every answer carries (security B7)."""
+    headers = {
+        "content-security-policy": CSP,
+        "x-content-type-options": "nosniff",
+        "referrer-policy": "no-referrer",
+        "x-frame-options": "DENY",
+        "cross-origin-opener-policy": "same-origin",
+    }
+    if https:
+        headers["strict-transport-security"] = "max-age=31536000; includeSubDomains"
+    return [(name.encode(), value.encode()) for name, value in headers.items()]
+
+
+class EveryAnswer:
+    """Puts the security headers and a request id on every answer, also on the one for a bug (security A12, B7)."""
+
+    def __init__(self, app: ASGIApp, *, headers: Headers, answers: ErrorAnswers) -> None:
         self._app = app
         self._answers = answers
-        self._log = structlog.stdlib.get_logger("vaultd.web")
-        headers = {
-            "content-security-policy": CSP,
-            "x-content-type-options": "nosniff",
-            "referrer-policy": "no-referrer",
-            "x-frame-options": "DENY",
-            "cross-origin-opener-policy": "same-origin",
-        }
-        if https:
-            headers["strict-transport-security"] = "max-age=31536000; includeSubDomains"
-        self._headers = [(name.encode(), value.encode()) for name, value in headers.items()]
+        # What does not say that it may be kept may not.
+        self._headers = [*headers, (b"cache-control", NO_STORE["cache-control"].encode())]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = _request_id(scope)
+        request_id = request_id_of(scope)
         scope.setdefault("state", {})["request_id"] = request_id
         started = False
 
@@ -234,18 +274,18 @@ class EveryAnswer:
             try:
                 await self._app(scope, receive, send_with_headers)
             except ClientDisconnect:
-                # It went away in the middle of its own body: nobody is there to be answered, and nothing was done.
-                self._log.info("client gone", path=scope["path"])
+                return
             except Exception as error:
-                self._log.error("bug", path=scope["path"], kind=type(error).__name__, exc_info=error)
+                note(error, scope["path"])
                 if started:
-                    # Half an answer is out: the server cuts the connection, so that nobody takes it for a whole one.
+                    # Half an answer cannot be taken back: the server closes the connection.
                     raise
                 await self._answers(Request(scope), VaultdError())(scope, receive, send_with_headers)
 
 
-def _request_id(scope: Scope) -> str:
+def request_id_of(scope: Scope) -> str:
+    """The caller's own id for a request where it is fit to be kept, or a new one."""
     for name, value in scope["headers"]:
         if name == b"x-request-id" and _REQUEST_ID.fullmatch(value.decode("latin-1")):
             return str(value.decode("latin-1"))
-    return uuid4().hex
+    return token_hex(16)

@@ -8,6 +8,9 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+import rfc8785
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.support import vectors
 from vaultd.audit.events import Decision, Draft, EventType, decode, encode, rfc3339
@@ -39,7 +42,7 @@ def test_vectors(case: dict[str, Any]) -> None:
         )
     chain_key = Key(UUID(case["chain_key_id"]), bytes.fromhex(case["chain_key"]))
     event = draft_of(case["draft"], subject).canonical(
-        event_id=UUID(case["id"]), at=datetime.fromisoformat(case["at"]), chain_key=chain_key.id
+        event_id=UUID(case["id"]), at=rfc3339(datetime.fromisoformat(case["at"])), chain_key=str(chain_key.id)
     )
     assert event.decode() == case["bytes"]
     assert link(chain_key, bytes.fromhex(case["previous_mac"]), event).hex() == case["mac"]
@@ -50,7 +53,7 @@ def subject_key(material: bytes = b"d" * 32) -> SubjectKey:
 
 
 def canonical(draft: Draft, event_id: UUID = FIRST) -> dict[str, Any]:
-    members: dict[str, Any] = json.loads(draft.canonical(event_id=event_id, at=AT, chain_key=CHAIN_KEY))
+    members: dict[str, Any] = json.loads(draft.canonical(event_id=event_id, at=rfc3339(AT), chain_key=str(CHAIN_KEY)))
     return members
 
 
@@ -66,10 +69,8 @@ def test_no_scopes_and_unknown_scopes_differ() -> None:
 def test_time_is_utc_with_microseconds() -> None:
     assert rfc3339(AT) == "2030-05-17T08:00:00.000120Z"
     assert rfc3339(AT.astimezone(timezone(timedelta(hours=9)))) == "2030-05-17T08:00:00.000120Z"
-    assert (
-        columns_of(Draft(type=EventType.KEY_ROTATED).canonical(event_id=uuid4(), at=AT, chain_key=CHAIN_KEY))["at"]
-        == AT
-    )
+    event = Draft(type=EventType.KEY_ROTATED).canonical(event_id=uuid4(), at=rfc3339(AT), chain_key=str(CHAIN_KEY))
+    assert columns_of(event)["at"] == AT
 
 
 def test_private_members_are_nowhere_in_the_clear() -> None:
@@ -119,3 +120,26 @@ def test_base64url() -> None:
 
 def test_a_subject_key_shows_nothing() -> None:
     assert repr(subject_key()) == "SubjectKey(…)"
+
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]))
+MEMBERS = st.fixed_dictionaries(
+    {"type": st.sampled_from(EventType), "decision": st.sampled_from(Decision)},
+    optional={
+        **dict.fromkeys(("reason", "client_id", "connection", "subject_presence", "request_id", "window"), TEXT),
+        **dict.fromkeys(("generation", "revision", "count"), st.integers(0, 2**53 - 1)),
+        **dict.fromkeys(("scopes", "requested_scopes"), st.frozensets(TEXT).map(Scopes)),
+    },
+)
+
+
+@given(MEMBERS)
+def test_events_are_written_as_rfc_8785_says(members: dict[str, Any]) -> None:
+    event = Draft(**members).canonical(event_id=FIRST, at=rfc3339(AT), chain_key=str(CHAIN_KEY))
+    assert event == rfc8785.dumps(json.loads(event))
+
+
+def test_what_has_no_canonical_form_is_no_event() -> None:
+    for members in ({"count": 2**53}, {"reason": "\ud800"}):
+        with pytest.raises(TypeError):
+            canonical(Draft(type=EventType.KEY_ROTATED, **members))

@@ -12,7 +12,7 @@ import pytest
 from tests.support.house import House
 from vaultd.connections import store
 from vaultd.connections.labels import Labels
-from vaultd.connections.sealing import data_key_of, open_account, open_connection
+from vaultd.connections.sealing import Delivery, data_key_of, open_account, open_connection
 from vaultd.connections.table import ConnectionRow
 from vaultd.errors import CannotOpen
 from vaultd.keys.data_keys import DataKeys
@@ -42,15 +42,17 @@ async def test_round_trip(house: House) -> None:
     assert opened.metadata == {"team": "night shift"}
 
 
-async def test_a_row_with_an_altered_token_has_no_label(house: House) -> None:
+async def test_a_row_with_an_altered_token_is_not_delivered(house: House) -> None:
     """What the counter asks before it writes that a token leaves."""
     row = await connected(house)
     labels = Labels(data_keys=house.data_keys)
-    assert labels.of(row) == "octocat@example.com"
+    assert labels.deliver(row) == Delivery(
+        Secret("access token of octocat"), "octocat", "octocat@example.com", {"team": "night shift"}
+    )
     assert row.access_token is not None
     altered = replace(row, access_token=row.access_token[:-1] + bytes([row.access_token[-1] ^ 1]))
     with pytest.raises(CannotOpen):
-        labels.of(altered)
+        labels.deliver(altered)
 
 
 async def test_nothing_secret_is_stored_in_the_clear(house: House) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
+import httpx
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from vaultd.errors import InvalidTarget
 from vaultd.providers.config import ProviderConfig
@@ -84,6 +88,28 @@ def test_by_resource(url: str, name: str, providers: Providers) -> None:
         "https://api.github.com@evil.example",
         "https://api.github.com:99999/",
         "https://[",
+        # Another host in DNS's eyes or in a browser's, or no absolute URI at all (RFC 3986 §4.3).
+        "https://api.github.com./user",
+        "https://api%2Egithub.com/user",
+        "https://api\u3002github.com/user",
+        "https://\uff41\uff50\uff49.github.com/user",
+        "https://api.g\u0131thub.com/user",
+        "https://api.git\thub.com/user",
+        " https://api.github.com/user",
+        "https://api.github.com/user\n",
+        "https://api.github.com\\@evil.example",
+        "https://api.github.com/a b",
+        "https://api.github.com/é",
+        "https:api.github.com/user",
+        "https:///api.github.com/user",
+        "//api.github.com/user",
+        "https://api.github.com:0/user",
+        "https://:443/user",
+        "https://@api.github.com/user",
+        "https://api.github.com/#",
+        "wss://api.github.com/user",
+        "https+unix://api.github.com/user",
+        "urn:api.github.com",
     ],
 )
 def test_unknown_resource(url: str, providers: Providers) -> None:
@@ -104,3 +130,50 @@ def test_a_resource_of_two_unrelated_providers_means_none() -> None:
     with pytest.raises(InvalidTarget) as refused:
         providers.by_resource("https://api.acme.example")
     assert refused.value.reason == "ambiguous_resource"
+
+
+def test_an_international_name_is_written_in_ascii() -> None:
+    providers = Providers(configs={"books": table(resources=["https://xn--bcher-kva.example"])})
+    assert providers.by_resource("https://XN--Bcher-KVA.example/shelf").name == "books"
+    with pytest.raises(InvalidTarget):
+        providers.by_resource("https://bücher.example/shelf")
+
+
+def test_an_address_is_not_taken_apart_at_its_last_colon() -> None:
+    providers = Providers(configs={"six": table(resources=["https://[2001:db8::1]:8443"])})
+    assert providers.by_resource("https://[2001:DB8::1]:8443/x").name == "six"
+    for other in ("https://[2001:db8::1:8443]/x", "https://[2001:db8::1]/x"):
+        with pytest.raises(InvalidTarget):
+            providers.by_resource(other)
+
+
+ONLY_GITHUB = Providers(configs={"github": table(resources=["https://api.github.com"])})
+SAID_OTHERWISE = st.tuples(
+    st.sampled_from(["https", "HTTPS", "hTTps"]),
+    st.lists(st.booleans(), min_size=14, max_size=14),
+    st.sampled_from(["", ":", ":443", ":0443"]),
+    st.from_regex(r"(/[A-Za-z0-9._~%-]{0,8}){0,3}(\?[a-z=&/?@:]{0,8})?", fullmatch=True),
+)
+
+
+@given(SAID_OTHERWISE)
+@settings(deadline=None)
+def test_the_same_origin_said_otherwise_is_the_same_target(said: tuple[str, list[bool], str, str]) -> None:
+    """RFC 8707 §2 with RFC 6454 §5: case, a default port, path and query make no difference."""
+    scheme, upper, port, rest = said
+    host = "".join(c.upper() if up else c for c, up in zip("api.github.com", upper, strict=True))
+    assert ONLY_GITHUB.by_resource(f"{scheme}://{host}{port}{rest}").name == "github"
+
+
+NEAR = st.text(st.sampled_from([*"htps:/.apigubcom@#?[]\\%2443 ", "\uff41", "\u3002", "\t", "\u200d"]), max_size=40)
+
+
+@given(st.one_of(NEAR, st.builds("https://api.github.com{}".format, NEAR), st.text(max_size=60)))
+@example("https://api.github.com:443")
+@settings(deadline=None, max_examples=500)
+def test_what_resolves_has_that_origin_for_another_parser_too(url: str) -> None:
+    """Whatever is sent, the answer is `invalid_target`, or the origin that an HTTP client would call."""
+    with suppress(InvalidTarget):
+        assert ONLY_GITHUB.by_resource(url).name == "github"
+        called = httpx.URL(url)
+        assert (called.scheme, called.host, called.port or 443) == ("https", "api.github.com", 443)

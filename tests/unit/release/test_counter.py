@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, insert, select, text
 
 from tests.support.house import House
-from vaultd.audit.events import Draft, EventType
+from vaultd.audit.events import Decision, Draft, EventType
 from vaultd.audit.lane import events_table
 from vaultd.connections import store
-from vaultd.connections.sealing import data_key_of, open_account
+from vaultd.connections.narrowed import Narrowed
+from vaultd.connections.sealing import Delivery, data_key_of, open_account
 from vaultd.connections.table import ConnectionRow
 from vaultd.errors import TemporarilyUnavailable
 from vaultd.release.decide import Allowed, Ask, Judge, Refused, Verdict
 from vaultd.release.queue import Counter
 from vaultd.release.statement import Statement
 from vaultd.subjects.store import KnownSubject
-from vaultd.terms import ProviderName, Scopes
+from vaultd.terms import ProviderName, Scopes, Secret
 
 
 class Room:
@@ -30,14 +32,19 @@ class Room:
     def __init__(self, house: House, *, patience: float = 10.0) -> None:
         self.house = house
         self.poisoned: set[UUID] = set()
-        judge = Judge(self._label, lambda row, hint: self._label(row) == hint)
-        self.statement = Statement(log=house.log, judge=judge, clock=house.clock)
+        judge = Judge(self._label, lambda row, hint: self._label(row) == hint, self._deliver)
+        self.statement = Statement(
+            log=house.log, judge=judge, narrowed=Narrowed(data_keys=house.data_keys), clock=house.clock
+        )
         self.counter = Counter(statement=self.statement, patience=patience)
 
     def _label(self, row: ConnectionRow) -> str:
         if row.id in self.poisoned:
             raise ZeroDivisionError
         return open_account(data_key_of(row, self.house.data_keys), row)[1]
+
+    def _deliver(self, row: ConnectionRow) -> Delivery:
+        return Delivery(Secret("token"), "id", self._label(row), {})
 
     def ask(self, known: KnownSubject, provider: str = "github") -> Ask:
         return Ask(
@@ -139,7 +146,11 @@ async def test_a_connection_that_is_being_renewed(room: Room) -> None:
         assert not waiting.done()
     verdict = await soon(waiting)
     assert isinstance(verdict, Allowed)
-    assert (verdict.row.id, verdict.row.generation, verdict.label) == (connection_id, 2, "octocat@example.com")
+    assert (verdict.row.id, verdict.row.generation, verdict.delivery.account_label) == (
+        connection_id,
+        2,
+        "octocat@example.com",
+    )
 
 
 async def test_a_lock_waited_for_gives_the_new_data_key(room: Room) -> None:
@@ -172,7 +183,7 @@ async def test_a_lock_waited_for_gives_the_new_data_key(room: Room) -> None:
 async def test_storing_refreshed_tokens_does_not_make_it_wait(room: Room) -> None:
     ((one, connection_id),) = await people(room.house, 1)
     async with room.house.database.transaction() as refreshing:
-        await store.touch(refreshing, (await room.house.row(connection_id)).id, room.house.clock().date())
+        await store.touch(refreshing, [(await room.house.row(connection_id)).id], room.house.clock().date())
         assert isinstance(await soon(room.release(one)), Allowed)
 
 
@@ -241,3 +252,55 @@ async def test_draining_answers_everybody(room: Room) -> None:
     await room.counter.drain()
     verdicts = [await asyncio.wait_for(task, 0.5) for task in tasks]
     assert all(isinstance(verdict, Allowed) for verdict in verdicts)
+
+
+async def test_an_ask_that_the_database_refuses_fails_alone(room: Room) -> None:
+    """PostgreSQL has no NUL in text: the whole batch fails, and then each is tried by itself."""
+    known = await people(room.house, 3)
+    asks = [room.ask(one) for one, _ in known]
+    asks[1] = replace(asks[1], event=replace(asks[1].event, client_id="a\x00b"))
+    tasks = [asyncio.create_task(room.counter.release(ask)) for ask in asks]
+    results = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 5)
+    assert [type(result) for result in results] == [Allowed, TemporarilyUnavailable, Allowed]
+    assert await room.written(EventType.TOKEN_EXCHANGED) == 2
+    assert (await room.house.verify()).findings == []
+
+
+async def test_events_that_are_decided_already_share_the_transaction(room: Room) -> None:
+    ((one, _),) = await people(room.house, 1)
+    refused = Draft(type=EventType.TOKEN_REFUSED, decision=Decision.REFUSED, reason="wrong_audience")
+    records = [asyncio.create_task(room.counter.record(refused)) for _ in range(20)]
+    assert isinstance(await soon(room.release(one)), Allowed)
+    await asyncio.wait_for(asyncio.gather(*records), 5)
+    assert await room.written(EventType.TOKEN_REFUSED) == 20
+    assert await room.written(EventType.TOKEN_EXCHANGED) == 1
+    assert (await room.house.verify()).findings == []
+
+
+async def test_a_number_that_is_taken_ends_the_lane_and_no_answer(room: Room) -> None:
+    """Somebody else writes into our lane: nobody gets a token on an unsure number, and the next has a new lane."""
+    ((one, _),) = await people(room.house, 1)
+    assert isinstance(await soon(room.release(one)), Allowed)
+    async with room.house.database.transaction() as intruding:
+        newest = select(events_table).where(events_table.c.type == str(EventType.TOKEN_EXCHANGED))
+        row = dict((await intruding.execute(newest)).mappings().one())
+        await intruding.execute(insert(events_table).values(row | {"seq": row["seq"] + 1}))
+    with pytest.raises(TemporarilyUnavailable):
+        await soon(room.release(one))
+    assert isinstance(await soon(room.release(one)), Allowed)
+    assert await room.written(EventType.TOKEN_EXCHANGED) == 3
+
+
+async def test_a_connection_that_died_while_idle_is_not_used_again(room: Room) -> None:
+    ((one, _),) = await people(room.house, 1)
+    assert isinstance(await soon(room.release(one)), Allowed)
+    async with room.house.database.transaction() as killing:
+        await killing.execute(
+            text(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid() AND usename = current_user"
+            )
+        )
+    await asyncio.sleep(0.1)
+    assert isinstance(await soon(room.release(one)), Allowed)
+    assert (await room.house.verify()).findings == []

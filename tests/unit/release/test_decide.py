@@ -11,16 +11,27 @@ import pytest
 
 from vaultd.audit.events import Decision, Draft, EventType
 from vaultd.audit.subject_key import SubjectKey
+from vaultd.connections.sealing import Delivery
 from vaultd.connections.table import ConnectionRow
 from vaultd.errors import CannotOpen, InteractionRequired
 from vaultd.keys.envelope import Key
 from vaultd.release.decide import Allowed, Ask, Judge, Refused, Stale, Verdict, provider_down
-from vaultd.terms import ConnectionId, ProviderName, Scopes, Subject, SubjectId
+from vaultd.terms import ConnectionId, ProviderName, Scopes, Secret, Subject, SubjectId
 
 NOW = datetime(2030, 5, 17, 8, 0, tzinfo=UTC)
 MARGIN = timedelta(seconds=60)
 SUBJECT = SubjectKey(Subject("https://login.example.com", "alice"), Key(UUID(int=3), b"k" * 32))
-JUDGE = Judge(lambda row: f"account {row.id.int}", lambda row, hint: hint == f"account {row.id.int}")
+
+
+def _label(row: ConnectionRow) -> str:
+    return f"account {row.id.int}"
+
+
+JUDGE = Judge(
+    _label,
+    lambda row, hint: hint == _label(row),
+    lambda row: Delivery(Secret(f"token {row.id.int}"), str(row.id.int), _label(row), {}),
+)
 DOWN = provider_down(None, "no answer")
 
 
@@ -100,7 +111,7 @@ def test_allowed(rows: list[ConnectionRow], changes: dict[str, Any], number: int
     verdict = decide(rows, **changes)
     assert isinstance(verdict, Allowed)
     assert verdict.row.id.int == number
-    assert verdict.label == f"account {number}"
+    assert verdict.delivery == Delivery(Secret(f"token {number}"), str(number), f"account {number}", {})
 
 
 @pytest.mark.parametrize(
@@ -110,6 +121,8 @@ def test_allowed(rows: list[ConnectionRow], changes: dict[str, Any], number: int
         ([], {"login_hint": "account 1"}, "interaction_required", "not_connected"),
         ([revoked()], {}, "interaction_required", "reconnect_required"),
         ([row(status="reconnect_required")], {}, "interaction_required", "reconnect_required"),
+        ([row(1), row(2)], {"login_hint": "account 3"}, "interaction_required", "not_connected"),
+        ([row(1), revoked(2)], {"login_hint": "account 2"}, "interaction_required", "reconnect_required"),
         ([row(1), row(2)], {}, "interaction_required", "account_ambiguous"),
         ([row()], {"requested": Scopes.parse("repo gist")}, "interaction_required", "scope_missing"),
         ([row(granted_scopes=Scopes.parse("repo user admin"))], {}, "invalid_scope", "wider_grant"),
@@ -154,9 +167,9 @@ def test_ambiguous_accounts_are_named_in_order() -> None:
 
 
 def test_a_row_that_does_not_open_is_refused_with_an_event() -> None:
-    def sealed(_: ConnectionRow) -> str:
+    def sealed(_: ConnectionRow) -> Delivery:
         raise CannotOpen
 
-    verdict = Judge(sealed, JUDGE.matches).decide(ask(), [row()], NOW)
+    verdict = Judge(JUDGE.label_of, JUDGE.matches, sealed).decide(ask(), [row()], NOW)
     assert isinstance(verdict, Refused)
     assert (verdict.error.reason, verdict.draft.type) == ("cannot_open", EventType.TOKEN_REFUSED)

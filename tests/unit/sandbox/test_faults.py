@@ -63,6 +63,18 @@ async def test_drop_after_rotates_and_says_nothing(servers: LoopbackServers) -> 
     assert provider.calls["refresh"] == 3
 
 
+async def test_widen_gives_all_that_was_granted_to_who_asks_for_less(
+    provider: SandboxProvider, client: ProviderClient
+) -> None:
+    granted = provider.issue(user="alice", client_id=CLIENT, scopes=["repo", "read:user"])
+    provider.faults.token = "widen"
+    wide = (await client.refresh(granted["refresh_token"], scope="read:user")).json()
+    assert wide["scope"] == "read:user repo"
+    assert (await client.call("/search/issues?q=is:pr", wide["access_token"])).status_code == 200
+    provider.faults.clear()
+    assert (await client.refresh(wide["refresh_token"], scope="read:user")).json()["scope"] == "read:user"
+
+
 async def test_drop_in_process_raises(provider: SandboxProvider, client: ProviderClient) -> None:
     provider.faults.userinfo = "drop"
     with pytest.raises(ConnectionResetError):

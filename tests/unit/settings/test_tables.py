@@ -86,6 +86,11 @@ class TestClients:
         text = f'{MINIMAL}{ACME}{CLIENT}providers = {{acme = ["a", "b"]}}'
         assert load_text(file, text).clients["agent"].providers["acme"] == ProviderGrant(scopes=("a", "b"))
 
+    def test_a_scope_with_an_asterisk_in_it_is_one_like_any_other(self, file: Path) -> None:
+        """RFC 6749 §3.3."""
+        text = f'{MINIMAL}{ACME}{CLIENT}providers = {{acme = ["files:*", "**"]}}'
+        assert load_text(file, text).clients["agent"].providers["acme"].scopes == ("files:*", "**")
+
     @pytest.mark.parametrize("secret", ["env:HASH", "sha256:" + "aB" * 32])
     def test_the_hash_of_a_secret(self, file: Path, secret: str) -> None:
         settings = load_text(file, MINIMAL + CLIENT.replace("env:SECRET", secret), HASH="sha256:" + "aB" * 32)
@@ -101,6 +106,8 @@ class TestClients:
             ("limits = {per_second = 1, burst = 1.5}", "limits.burst: is not a whole number"),
             ("limits = {per_second = 1}", "limits.burst: is missing; write burst = 100"),
             ("limits = {per_second = 1, burst = 1, per_minute = 1}", "limits.per_minute: is not a key of this table"),
+            ("subject_limits = {per_second = -1, burst = 1}", "subject_limits.per_second: is too small"),
+            ("subject_limits = {per_second = 1}", "subject_limits.burst: is missing; write burst = 100"),
             ("limits = {per_second = 1, burst = 100000000}", "limits.burst: is too large; write at most 10000000"),
             (
                 'ip_allowlist = ["everyone"]',
@@ -114,6 +121,12 @@ class TestClients:
             ("providers = {acme = {scope = []}}", "providers.acme.scopes: is missing"),
             ("providers = {acme = 1}", "providers.acme: is not a table"),
             ('providers = {acme = {scopes = [], on_wider_grant = "x"}}', "providers.acme.on_wider_grant: has a value"),
+            (
+                'providers = {acme = ["a", "*"]}',
+                'providers.acme: has "*", but there are no wildcards; write the name of each scope',
+            ),
+            ('providers = {acme = {scopes = ["*"]}}', 'providers.acme.scopes: has "*", but there are no wildcards'),
+            ('providers = {"*" = ["a"]}', 'providers."*": is no provider, and there are no wildcards; write one line'),
             ("providers = {acmee = []}", 'providers.acmee: names no table [providers.acmee]; did you mean "acme"?'),
         ],
     )
@@ -151,6 +164,7 @@ class TestProviders:
             ("assumed_ttl = 0", "assumed_ttl: is too small; write more than 0"),
             ('assumed_ttl = "3600"', "assumed_ttl: is not a whole number"),
             ("refresh_margin = 3600", "refresh_margin: is not below assumed_ttl"),
+            ('narrowing = "github"', "narrowing: has a value that is not known; write 'none' or 'refresh'"),
             ("refresh_margin = -1", "refresh_margin: is too small; write at least 0"),
             ('authorization_params = {state = "x"}', "authorization_params: names state, which vaultd sets itself"),
             ('allowed_authorization_params = ["redirect_uri"]', "allowed_authorization_params: names redirect_uri"),

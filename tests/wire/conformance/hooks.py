@@ -117,6 +117,8 @@ class Known:
             return
         for name in ("actor_token", "actor_token_type", "resource", "login_hint"):
             body.pop(name, None)
+        if "connection" in body:
+            body["connection"] = "github"
         body |= {"subject_token": self._deployment.subject_token, "scope": SCOPES[0]}
         body["subject_token_type"] = "urn:ietf:params:oauth:token-type:access_token"
         body["audience"] = ["github"] if case.media_type == "application/x-www-form-urlencoded" else "github"

@@ -81,7 +81,7 @@ async def test_the_names_of_operations_stay(document: dict[str, Any]) -> None:
 
 
 async def test_every_route_is_in_it(document: dict[str, Any], vault: Vault) -> None:
-    app = create_app(vault.world.settings)
+    app = create_app(vault.world.settings).framework
     async with app.router.lifespan_context(app):
         served = set(routes(app.routes))
     described = {(method, path) for method, path, _ in operations(document)}

@@ -71,7 +71,9 @@ _TOKEN_ANSWERS: dict[str, Json] = {
 
 def oauth_error(*codes: str) -> Json:
     """An error of the token endpoint (RFC 6749 §5.2)."""
-    return _object({"error": {"enum": list(codes)}, "error_description": _TEXT})
+    # RFC 6749 §5.2
+    described: Json = {"type": "string", "pattern": r"^[\x20-\x21\x23-\x5b\x5d-\x7e]*$"}
+    return _object({"error": {"enum": list(codes)}, "error_description": described})
 
 
 _PROBLEMS: dict[str, Json] = {

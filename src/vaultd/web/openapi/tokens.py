@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from vaultd.exchange import ACCESS_TOKEN, FEDERATED_TOKEN
 from vaultd.web.openapi.answers import NO_STORE, carrying, failing
 from vaultd.web.openapi.parts import JSON, Json, schema
-from vaultd.web.token.grants import CLIENT_CREDENTIALS, TOKEN_EXCHANGE
+from vaultd.web.token.grants import CLIENT_CREDENTIALS, FEDERATED_CONNECTION, TOKEN_EXCHANGE
 from vaultd.web.token.parameters import FORM
 
 _TYPE = "urn:ietf:params:oauth:token-type:"
-_REQUIRED_TEXT: Json = {"type": "string", "minLength": 1}
-_TEXT: Json = {"type": "string"}
+# Control characters are refused in every value.
+_TEXT: Json = {"type": "string", "pattern": r"^[^\x00-\x1f\x7f]*$"}
+_REQUIRED_TEXT = _TEXT | {"minLength": 1}
 
 _DESCRIPTION = """\
 Exchanges a user's session token for a provider's access token (RFC 8693), or gives an operators' program a token of
@@ -37,18 +39,29 @@ _SCOPE = _TEXT | {"description": "Space-separated; absent for all that this clie
 
 def _exchange(several: Json) -> Json:
     """A token exchange; `several` is how this encoding says one or more targets."""
+    return _asking("Token exchange", TOKEN_EXCHANGE, ACCESS_TOKEN, several, {})
+
+
+def _federated(several: Json) -> Json:
+    """The same in the words of Auth0's SDKs."""
+    target = _REQUIRED_TEXT | {"description": "The provider's name here, such as `github`."}
+    return _asking("Federated connection", FEDERATED_CONNECTION, FEDERATED_TOKEN, several, {"connection": target})
+
+
+def _asking(title: str, grant: str, issued: str, several: Json, required: dict[str, Json]) -> Json:
     return {
-        "title": "Token exchange",
+        "title": title,
         "type": "object",
-        "required": ["grant_type", "subject_token", "subject_token_type"],
+        "required": ["grant_type", "subject_token", "subject_token_type", *required],
         "properties": {
-            "grant_type": {"const": TOKEN_EXCHANGE},
+            "grant_type": {"const": grant},
             "subject_token": _REQUIRED_TEXT | {"maxLength": 16_384, "description": "The user's session token."},
             "subject_token_type": {
                 "enum": [_TYPE + kind for kind in ("access_token", "id_token", "jwt", "refresh_token")],
                 "description": "`refresh_token` only for an issuer that is asked by introspection (RFC 7662).",
             },
-            "requested_token_type": {"enum": ["", f"{_TYPE}access_token"], "default": f"{_TYPE}access_token"},
+            **required,
+            "requested_token_type": {"enum": ["", ACCESS_TOKEN, FEDERATED_TOKEN], "default": issued},
             "audience": several | {"description": "The provider's name here, such as `github`."},
             "resource": several | {"description": "Or the URL of the API to be called, resolved to its provider."},
             "scope": _SCOPE,
@@ -69,23 +82,26 @@ _CLIENT_CREDENTIALS: Json = {
     "additionalProperties": _TEXT,
 }
 
+_SEVERAL_IN_A_FORM: Json = {"type": "array", "items": _TEXT}
 SCHEMAS: dict[str, Json] = {
-    "TokenExchangeForm": _exchange({"type": "array", "items": _TEXT}),
+    "TokenExchangeForm": _exchange(_SEVERAL_IN_A_FORM),
     "TokenExchangeJson": _exchange(_TEXT),
+    "FederatedConnectionForm": _federated(_SEVERAL_IN_A_FORM),
+    "FederatedConnectionJson": _federated(_TEXT),
     "ClientCredentials": _CLIENT_CREDENTIALS,
 }
 
 
-def _one_of(exchange: str) -> Json:
+def _one_of(encoding: str) -> Json:
+    grants = {
+        TOKEN_EXCHANGE: schema(f"TokenExchange{encoding}"),
+        FEDERATED_CONNECTION: schema(f"FederatedConnection{encoding}"),
+        CLIENT_CREDENTIALS: schema("ClientCredentials"),
+    }
+    mapping = {grant: reference["$ref"] for grant, reference in grants.items()}
     return {
-        "oneOf": [schema(exchange), schema("ClientCredentials")],
-        "discriminator": {
-            "propertyName": "grant_type",
-            "mapping": {
-                TOKEN_EXCHANGE: schema(exchange)["$ref"],
-                CLIENT_CREDENTIALS: schema("ClientCredentials")["$ref"],
-            },
-        },
+        "oneOf": list(grants.values()),
+        "discriminator": {"propertyName": "grant_type", "mapping": mapping},
     }
 
 
@@ -102,10 +118,10 @@ PATHS: dict[str, Json] = {
                 "required": True,
                 "content": {
                     FORM: {
-                        "schema": _one_of("TokenExchangeForm"),
+                        "schema": _one_of("Form"),
                         "encoding": {name: {"style": "form", "explode": True} for name in ("audience", "resource")},
                     },
-                    JSON: {"schema": _one_of("TokenExchangeJson")},
+                    JSON: {"schema": _one_of("Json")},
                 },
             },
             "responses": {

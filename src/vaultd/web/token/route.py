@@ -1,79 +1,100 @@
-"""The route: parse strictly, call the recipe, render."""
+"""The endpoint: parse strictly, call the recipe, render.
+
+It is plain ASGI, and stands in front of the framework: of all that vaultd answers, this is asked a thousand times more
+often than the rest, and the framework's layers would cost more than the exchange itself.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, Response
+import orjson
+import structlog
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
 
 from vaultd.audit.events import Decision, Draft, EventType
 from vaultd.audit.refusals import Refusals
-from vaultd.errors import InvalidRequest, RequestRefused
+from vaultd.errors import BodyTooLarge, RequestRefused, VaultdError
 from vaultd.exchange import Exchange, ExchangeAnswer, ExchangeRequest
 from vaultd.limits import address_prefix
-from vaultd.operator_tokens import OperatorTokens
-from vaultd.web.peer import client_ip
+from vaultd.operator_tokens import Issued, OperatorTokens
+from vaultd.web.token.arrival import Arrival, read_body
 from vaultd.web.token.grants import ClientCredentialsRequest, read_request
-from vaultd.web.wire import NO_STORE
+from vaultd.web.wire import NO_STORE, Headers, note, oauth_error, request_id_of, server_error
 
-MAX_BODY = 64 * 1024
+PATH = "/oauth/token"
 
 
-def router(*, exchange: Exchange, operator_tokens: OperatorTokens, refusals: Refusals) -> APIRouter:
-    """The token endpoint's route."""
-    routes = APIRouter()
+class TokenEndpoint:
+    """POST /oauth/token. `headers` are those that every answer carries."""
 
-    @routes.post("/oauth/token", response_model=None)
-    async def token(request: Request) -> Response:
-        body = await _body(request)
+    def __init__(
+        self, *, exchange: Exchange, operator_tokens: OperatorTokens, refusals: Refusals, headers: Headers
+    ) -> None:
+        self._exchange = exchange
+        self._operator_tokens = operator_tokens
+        self._refusals = refusals
+        named = {"content-type": "application/json", **NO_STORE}
+        self._headers = [*((name.encode(), value.encode()) for name, value in named.items()), *headers]
+        self._every_answer = headers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        request_id = request_id_of(scope)
+        # Each request runs in a task, and so in a context, of its own.
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        arrival = Arrival.of(scope, request_id)
+        about = (b"x-request-id", request_id.encode())
         try:
-            asked = _read(request, body)
+            body = orjson.dumps(await self._answer(arrival, await read_body(receive)))
+        except ClientDisconnect:
+            return
+        except VaultdError as error:
+            note(error, PATH)
+            response = oauth_error(error, with_challenge=b"authorization" in arrival.headers)
+        except Exception as error:  # noqa: BLE001 - a bug is told to the log, and nobody else
+            note(error, PATH)
+            response = server_error()
+        else:
+            headers = [*self._headers, (b"content-length", str(len(body)).encode()), about]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await send({"type": "http.response.body", "body": body})
+            return
+        response.raw_headers += [*self._every_answer, about]
+        await response(scope, receive, send)
+
+    async def _answer(self, arrival: Arrival, body: bytes | None) -> dict[str, Any]:
+        try:
+            asked = _read(arrival, body)
         except RequestRefused as refusal:
-            # Nobody is authenticated yet, so refusals of one kind are counted together (A11).
-            draft = Draft(
-                type=EventType.TOKEN_REFUSED,
-                decision=Decision.REFUSED,
-                reason=refusal.reason,
-                request_id=request.state.request_id,
-            )
-            await refusals.record(draft, address_prefix=address_prefix(client_ip(request)))
-            if body is None:
-                return JSONResponse({"error": refusal.code, "error_description": refusal.description}, 413, NO_STORE)
+            await self._record(arrival, refusal)
             raise
         if isinstance(asked, ExchangeRequest):
-            return _rendered(await exchange(asked))
-        issued = await operator_tokens.issue(
-            asked.credentials, asked.scope, ip=client_ip(request), request_id=request.state.request_id
+            return _exchanged(await self._exchange(asked))
+        issued = await self._operator_tokens.issue(
+            asked.credentials, asked.scope, ip=arrival.ip, request_id=arrival.request_id
         )
-        answer = {
-            "access_token": issued.token.reveal(),
-            "token_type": "Bearer",
-            "expires_in": issued.expires_in,
-            "scope": str(issued.scopes),
-        }
-        return JSONResponse(answer, 200, NO_STORE)
+        return _issued(issued)
 
-    return routes
+    async def _record(self, arrival: Arrival, refusal: RequestRefused) -> None:
+        # Nobody is authenticated yet, so refusals of one kind are counted together (A11).
+        draft = Draft(
+            type=EventType.TOKEN_REFUSED,
+            decision=Decision.REFUSED,
+            reason=refusal.reason,
+            request_id=arrival.request_id,
+        )
+        await self._refusals.record(draft, address_prefix=address_prefix(arrival.ip))
 
 
-def _read(request: Request, body: bytes | None) -> ExchangeRequest | ClientCredentialsRequest:
+def _read(arrival: Arrival, body: bytes | None) -> ExchangeRequest | ClientCredentialsRequest:
     if body is None:
-        raise InvalidRequest("The body is too large.", reason="body_too_large")
-    return read_request(request, body)
+        raise BodyTooLarge
+    return read_request(arrival, body)
 
 
-async def _body(request: Request) -> bytes | None:
-    """The body, or None when it is larger than allowed; a larger one is not read to its end."""
-    read = bytearray()
-    async for chunk in request.stream():
-        read += chunk
-        if len(read) > MAX_BODY:
-            return None
-    return bytes(read)
-
-
-def _rendered(answer: ExchangeAnswer) -> Response:
+def _exchanged(answer: ExchangeAnswer) -> dict[str, Any]:
     body: dict[str, Any] = {
         "access_token": answer.access_token.reveal(),
         "issued_token_type": answer.issued_token_type,
@@ -85,4 +106,13 @@ def _rendered(answer: ExchangeAnswer) -> Response:
     }
     if answer.connection_metadata:
         body["connection_metadata"] = answer.connection_metadata
-    return JSONResponse(body, 200, NO_STORE)
+    return body
+
+
+def _issued(issued: Issued) -> dict[str, Any]:
+    return {
+        "access_token": issued.token.reveal(),
+        "token_type": "Bearer",
+        "expires_in": issued.expires_in,
+        "scope": str(issued.scopes),
+    }

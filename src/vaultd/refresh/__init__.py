@@ -1,0 +1,20 @@
+"""Refreshing one connection, once, whoever asks (security C3 to C6).
+
+Within a process, callers share one task. Between processes, a lease in PostgreSQL with an owner, an end and a fencing
+number decides. The intent is written with the lease, before the provider is called: whoever finds an ended lease with
+an intent knows that the provider may have rotated the refresh token and that nobody stored the new one. Trying the
+old one again is then right in every case: a provider with a grace answers with tokens, a strict one with
+`invalid_grant`, and that ends the connection in the open.
+
+`whole` renews the stored token, `narrow` gets one for fewer scopes beside it (security A7); both use the refresh token,
+so both go by the one lease. `leased` is what they share: the call, and what follows where it brought nothing to store.
+Every call that brought something is a new revision of the row, so that who waits can tell it from one that failed.
+"""
+
+from __future__ import annotations
+
+from vaultd.refresh.leased import LEASE, Leased, expiry
+from vaultd.refresh.narrow import Narrower
+from vaultd.refresh.whole import Refresher
+
+__all__ = ["LEASE", "Leased", "Narrower", "Refresher", "expiry"]

@@ -1,0 +1,108 @@
+"""A token for fewer scopes than the grant has, by a refresh that names them (RFC 6749 §6, security A7).
+
+The stored token stays what it is. A rotated refresh token is in the row before the narrowed token can be used, since
+both are written in one transaction, and only then is it released.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from vaultd.audit.events import EventType
+from vaultd.audit.log import AuditLog
+from vaultd.connections import narrowed, store
+from vaultd.connections.table import ConnectionRow
+from vaultd.db import Database
+from vaultd.errors import RequestRefused, TemporarilyUnavailable
+from vaultd.refresh.leased import PATIENCE, POLL, Fresh, Leased, expiry
+from vaultd.terms import Clock, Scopes
+
+NARROWED = "narrowed"
+"""The reason in the event of a refresh that left the stored token as it was."""
+
+
+class Narrower:
+    """Single-flight narrowing, by connection and scopes.
+
+    Answers None when the counter is worth asking again, or the refusal that applies.
+    """
+
+    def __init__(self, *, database: Database, log: AuditLog, leased: Leased, clock: Clock) -> None:
+        self._database = database
+        self._log = log
+        self._leased = leased
+        self._clock = clock
+        self._flights: dict[tuple[UUID, Scopes], asyncio.Task[RequestRefused | None]] = {}
+
+    async def narrow(self, row: ConnectionRow, scopes: Scopes, *, margin: timedelta) -> RequestRefused | None:
+        """Get and keep a token with these scopes that does not end within `margin`, or wait for whoever does."""
+        place = (row.id, scopes)
+        flight = self._flights.get(place)
+        if flight is None:
+            flight = asyncio.create_task(self._fly(row, scopes, margin))
+            self._flights[place] = flight
+            flight.add_done_callback(lambda _: self._flights.pop(place, None))
+        # A caller who goes away must not end the narrowing for the others.
+        return await asyncio.shield(flight)
+
+    async def drain(self) -> None:
+        """Let what is under way come to its end."""
+        while self._flights:
+            await asyncio.gather(*self._flights.values(), return_exceptions=True)
+
+    async def _fly(self, asked: ConnectionRow, scopes: Scopes, margin: timedelta) -> RequestRefused | None:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + PATIENCE
+        while loop.time() < deadline:
+            async with self._database.transaction() as connection:
+                # Read anew each time: whoever held the lease may have stored another refresh token.
+                row = await store.get(connection, asked.id)
+                if row is None or (row.generation, row.status) != (asked.generation, asked.status):
+                    return None
+                if await narrowed.find(connection, [(row.id, scopes)], after=self._clock() + margin):
+                    return None
+                # Fails if the row has moved since it was read, so that nobody narrows what was narrowed just now.
+                fence = await self._leased.take(connection, row)
+            if fence is not None:
+                return await self._narrow_under_lease(row, fence, scopes)
+            await asyncio.sleep(POLL)
+        return TemporarilyUnavailable(retry_after=5, reason="refresh_busy")
+
+    async def _narrow_under_lease(self, row: ConnectionRow, fence: int, scopes: Scopes) -> RequestRefused | None:
+        fresh = await self._leased.call(row, fence, scopes=scopes)
+        if not isinstance(fresh, Fresh):
+            return fresh
+        await self._store(row, fence, scopes, fresh)
+        return None
+
+    async def _store(self, row: ConnectionRow, fence: int, scopes: Scopes, fresh: Fresh) -> None:
+        grant, opened, now = fresh.grant, fresh.opened, self._clock()
+        # RFC 6749 §5.1: silence means that the token has what was asked for.
+        carries = scopes if grant.scopes is None else grant.scopes
+        draft = await self._leased.draft(row, EventType.TOKEN_REFRESHED)
+        draft = replace(draft, reason=NARROWED, scopes=carries, revision=row.revision + 1)
+        place = narrowed.Place.of(row, opened.account_id, scopes, _end(fresh, now))
+        async with self._log.transaction() as transaction:
+            stored = await store.store_refreshed(
+                transaction.connection,
+                row,
+                fresh.key,
+                fence=fence,
+                granted_scopes=row.granted_scopes,
+                expires_at=row.expires_at,
+                # RFC 6749 §6: without a new refresh token the old one stays.
+                opened=replace(opened, refresh_token=grant.refresh_token or opened.refresh_token),
+            )
+            if stored:
+                await narrowed.keep(transaction.connection, fresh.key, place, grant.access_token, carries, now=now)
+                await transaction.append(draft)
+            else:
+                await self._leased.give_away(transaction.connection, row, grant)
+
+
+def _end(fresh: Fresh, now: datetime) -> datetime:
+    """When the token ends; where the provider does not say, what its table assumes, as another can be had then."""
+    return expiry(fresh.grant, now) or now + timedelta(seconds=fresh.provider.config.assumed_ttl)

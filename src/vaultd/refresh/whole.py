@@ -1,0 +1,105 @@
+"""Renewing the stored token of one connection."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from uuid import UUID
+
+from vaultd.audit.events import EventType
+from vaultd.audit.log import AuditLog
+from vaultd.connections import store
+from vaultd.connections.table import ConnectionRow
+from vaultd.db import Database
+from vaultd.errors import RequestRefused, TemporarilyUnavailable
+from vaultd.refresh.leased import PATIENCE, POLL, Fresh, Leased, expiry
+from vaultd.terms import Clock
+
+
+class Refresher:
+    """Single-flight refresh. Answers None when the row is worth another look, or the refusal that applies."""
+
+    def __init__(self, *, database: Database, log: AuditLog, leased: Leased, clock: Clock) -> None:
+        self._database = database
+        self._log = log
+        self._leased = leased
+        self._clock = clock
+        self._flights: dict[UUID, asyncio.Task[RequestRefused | None]] = {}
+
+    async def refresh(self, row: ConnectionRow) -> RequestRefused | None:
+        """Refresh a stale row, or wait for whoever does."""
+        flight = self._flights.get(row.id)
+        if flight is None:
+            flight = asyncio.create_task(self._fly(row))
+            self._flights[row.id] = flight
+            flight.add_done_callback(lambda _: self._flights.pop(row.id, None))
+        # A caller who goes away must not end the refresh for the others.
+        return await asyncio.shield(flight)
+
+    async def drain(self) -> None:
+        """Let the refreshes under way come to their end."""
+        while self._flights:
+            await asyncio.gather(*self._flights.values(), return_exceptions=True)
+
+    async def _fly(self, row: ConnectionRow) -> RequestRefused | None:
+        deadline = _loop_time() + PATIENCE
+        while _loop_time() < deadline:
+            async with self._database.transaction() as connection:
+                fence = await self._leased.take(connection, row)
+            if fence is not None:
+                return await self._refresh_under_lease(row, fence)
+            await asyncio.sleep(POLL)
+            async with self._database.transaction() as connection:
+                current = await store.get(connection, row.id)
+            if current is None or _moved(current, row):
+                return None
+            if current.revision != row.revision:
+                # Somebody has narrowed meanwhile, and the stored token is as stale as it was.
+                row = current
+            elif current.lease_until is None and current.lease_fence != row.lease_fence:
+                # The other process gave its lease back without a new revision: its call failed, and ours would too.
+                return TemporarilyUnavailable(retry_after=5, reason="provider_unavailable")
+        return TemporarilyUnavailable(retry_after=5, reason="refresh_busy")
+
+    async def _refresh_under_lease(self, row: ConnectionRow, fence: int) -> RequestRefused | None:
+        fresh = await self._leased.call(row, fence)
+        if not isinstance(fresh, Fresh):
+            return fresh
+        await self._store(row, fence, fresh)
+        return None
+
+    async def _store(self, row: ConnectionRow, fence: int, fresh: Fresh) -> None:
+        grant, opened = fresh.grant, fresh.opened
+        scopes = row.granted_scopes if grant.scopes is None else grant.scopes
+        refreshed = replace(
+            opened,
+            access_token=grant.access_token,
+            # RFC 6749 §6: without a new one the old one stays.
+            refresh_token=grant.refresh_token or opened.refresh_token,
+            metadata=opened.metadata | grant.metadata,
+        )
+        draft = await self._leased.draft(row, EventType.TOKEN_REFRESHED)
+        draft = replace(draft, scopes=scopes, revision=row.revision + 1)
+        async with self._log.transaction() as transaction:
+            stored = await store.store_refreshed(
+                transaction.connection,
+                row,
+                fresh.key,
+                fence=fence,
+                granted_scopes=scopes,
+                expires_at=expiry(grant, self._clock()),
+                opened=refreshed,
+            )
+            if stored:
+                await transaction.append(draft)
+            else:
+                await self._leased.give_away(transaction.connection, row, grant)
+
+
+def _loop_time() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _moved(current: ConnectionRow, row: ConnectionRow) -> bool:
+    before = (row.generation, row.status, row.expires_at)
+    return (current.generation, current.status, current.expires_at) != before

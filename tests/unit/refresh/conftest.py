@@ -1,0 +1,127 @@
+"""Refreshing over a real database and a provider whose every answer a test decides."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+
+from tests.support.house import House
+from tests.unit.scripted_server import HOST, ScriptedServer, serve_scripted
+from vaultd.audit import read
+from vaultd.connections import narrowed, outbox
+from vaultd.connections.narrowed import AccessToken, Narrowed
+from vaultd.connections.sealing import Opened, data_key_of, open_connection
+from vaultd.connections.table import ConnectionRow
+from vaultd.outbound import Outbound
+from vaultd.providers.config import ProviderConfig
+from vaultd.providers.oauth import OAuthClient
+from vaultd.providers.registry import Providers
+from vaultd.refresh import Leased, Narrower, Refresher
+from vaultd.sandbox.servers import LoopbackServers
+from vaultd.terms import Scopes
+
+MARGIN = timedelta(seconds=60)
+USER = Scopes({"user"})
+
+
+class Process:
+    """What one process refreshes with."""
+
+    def __init__(self, house: House, providers: Providers, outbound: Outbound) -> None:
+        self.leased = Leased(
+            database=house.database,
+            log=house.log,
+            data_keys=house.data_keys,
+            providers=providers,
+            oauth=OAuthClient(outbound=outbound, clock=house.clock),
+            subjects=house.subjects,
+            clock=house.clock,
+        )
+        self.refresher = Refresher(database=house.database, log=house.log, leased=self.leased, clock=house.clock)
+        self.narrower = Narrower(database=house.database, log=house.log, leased=self.leased, clock=house.clock)
+
+
+class Room:
+    """Two processes over one database, one provider, and short ways to look at what became of it."""
+
+    def __init__(self, house: House, server: ScriptedServer, outbound: Outbound) -> None:
+        table = {
+            "client_id": "vaultd",
+            "token_endpoint_auth_method": "none",
+            "authorization_endpoint": f"{server.url}/authorize",
+            "token_endpoint": f"{server.url}/token",
+            "narrowing": "refresh",
+            "assumed_ttl": 900,
+            "allow_private_hosts": [HOST],
+        }
+        providers = Providers(configs={"github": ProviderConfig.model_validate(table)})
+        self.house = house
+        self.server = server
+        self.first, self.second = (Process(house, providers, outbound) for _ in range(2))
+
+    def answers(self, **members: Any) -> None:
+        """The provider answers a token with these members changed; None leaves one out."""
+        plain = {"access_token": "narrow", "token_type": "bearer", "expires_in": 600, "refresh_token": "rotated"}
+        self.server.answers_json({name: value for name, value in (plain | members).items() if value is not None})
+
+    def refuses(self, error: str) -> None:
+        self.server.answers_json({"error": error}, status=400)
+
+    async def connected(self, name: str = "alice") -> ConnectionRow:
+        return await self.house.row(await self.house.connect(await self.house.subject(name)))
+
+    async def narrow(self, row: ConnectionRow, scopes: Scopes = USER) -> Any:
+        return await asyncio.wait_for(self.first.narrower.narrow(row, scopes, margin=MARGIN), 10)
+
+    def opened(self, row: ConnectionRow) -> Opened:
+        return open_connection(data_key_of(row, self.house.data_keys), row)
+
+    async def kept(self, row: ConnectionRow, scopes: Scopes = USER) -> AccessToken | None:
+        """The narrowed token that the counter would find."""
+        async with self.house.database.transaction() as connection:
+            found = await narrowed.find(connection, [(row.id, scopes)], after=self.house.clock())
+        opener = Narrowed(data_keys=self.house.data_keys)
+        return opener.open(await self.house.row(row.id), found.get((row.id, scopes)))[1]
+
+    async def rows_kept(self, row: ConnectionRow) -> int:
+        """How many narrowed tokens of a connection the table has, good or not."""
+        count = select(func.count()).where(narrowed.narrowed_table.c.connection_id == row.id)
+        async with self.house.database.transaction() as connection:
+            return (await connection.execute(count)).scalar_one()
+
+    async def asked(self) -> None:
+        """Return when the provider has been asked."""
+        async with asyncio.timeout(5):
+            while not self.server.seen:
+                await asyncio.sleep(0.01)
+
+    async def to_be_revoked(self) -> list[tuple[str, str | None]]:
+        """Access and refresh tokens in the outbox."""
+        async with self.house.database.transaction() as connection:
+            due = await outbox.claim(
+                connection, self.house.data_keys, now=self.house.clock(), busy_for=timedelta(seconds=1)
+            )
+        return [(one.access_token.reveal(), one.refresh_token.reveal() if one.refresh_token else None) for one in due]
+
+    async def events(self, kind: str) -> list[dict[str, Any]]:
+        async with self.house.database.transaction() as connection:
+            rows, _ = await read.page(connection, read.Query(type=kind, limit=100))
+        return [read.render(row, None) for row in rows]
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[LoopbackServers]:
+    with LoopbackServers() as running:
+        yield running
+
+
+@pytest.fixture
+async def room(house: House, servers: LoopbackServers) -> AsyncIterator[Room]:
+    outbound = Outbound()
+    yield Room(house, serve_scripted(servers), outbound)
+    await outbound.aclose()

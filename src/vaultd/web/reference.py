@@ -13,10 +13,9 @@ from jinja2 import Environment
 from markupsafe import Markup, escape
 
 from vaultd.web.openapi.outline import Outline
-from vaultd.web.wire import READ
+from vaultd.web.wire import NO_STORE, READ
 
 _STYLE = Path(__file__).parent / "static" / "docs.css"
-_CACHED = {"cache-control": "public, max-age=300"}
 
 
 def router(*, document: dict[str, Any], environment: Environment) -> APIRouter:
@@ -33,15 +32,15 @@ def router(*, document: dict[str, Any], environment: Environment) -> APIRouter:
 
     @routes.api_route("/openapi.json", methods=READ, response_model=None)
     async def openapi() -> Response:
-        return Response(encoded, 200, _CACHED, "application/json")
+        return Response(encoded, 200, NO_STORE, "application/json")
 
     @routes.api_route("/docs", methods=READ, response_model=None)
     async def docs() -> Response:
-        return HTMLResponse(page, 200, _CACHED)
+        return HTMLResponse(page, 200, NO_STORE)
 
     @routes.api_route("/docs/style.css", methods=READ, response_model=None)
     async def style() -> Response:
-        return FileResponse(_STYLE, 200, _CACHED, "text/css")
+        return FileResponse(_STYLE, 200, NO_STORE, "text/css")
 
     return routes
 

@@ -21,7 +21,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
 EXAMPLES = 2_000
 """Requests that one run makes, at least."""
-FOR_EACH_OPERATION = 75
+FOR_EACH_OPERATION = 65
 """How many of them schemathesis draws for an operation, beside those that cover its document's bounds."""
 
 

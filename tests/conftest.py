@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -50,6 +51,20 @@ async def template(postgres: RunningPostgres) -> str:
 
 @pytest.fixture
 def database_urls(postgres: RunningPostgres, template: str) -> Iterator[DatabaseUrls]:
+    with own_database(postgres, template) as urls:
+        yield urls
+
+
+@pytest.fixture(scope="module")
+def module_database(postgres: RunningPostgres, template: str) -> Iterator[DatabaseUrls]:
+    """One for all tests of a file."""
+    with own_database(postgres, template) as urls:
+        yield urls
+
+
+@contextmanager
+def own_database(postgres: RunningPostgres, template: str) -> Iterator[DatabaseUrls]:
+    """A migrated database that nobody else uses."""
     name = f"vaultd_test_{next(_numbers)}"
     postgres.run(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY wal_log")
     yield DatabaseUrls(postgres.url(name), postgres.url(name, SERVICE))

@@ -24,6 +24,8 @@ _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[?[0-9A-Fa-f:.]+\
 _NATIVE = re.compile(r"[a-z][a-z0-9+-]*(\.[a-z0-9+-]+)+:/[!-~]*")  # RFC 8252 §7.1
 
 HASH_PREFIX = "sha256:"
+ASYMMETRIC = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519")
+"""Signatures that are verified with a public key (RFC 7518 §3.1); the last two are one, before and since RFC 9864."""
 
 
 class ConfigTable(BaseModel):

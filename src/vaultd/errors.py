@@ -22,7 +22,8 @@ VaultdError
 ├── Replayed                      a single-use value was used before
 ├── BearerRefused
 │   ├── InvalidToken              RFC 6750 §3.1
-│   │   └── TokenMissing          none was presented at all
+│   │   ├── TokenMissing          none was presented at all
+│   │   └── InvalidDpopProof      RFC 9449 §7.1
 │   └── InsufficientScope         RFC 6750 §3.1
 ├── ConsentRefused                a step of the consent flow that must not go on
 ├── NotFound
@@ -220,6 +221,13 @@ class InvalidToken(BearerRefused):
 
 class TokenMissing(InvalidToken):
     """The request says nothing about who sends it, so it is told how to, and of no error (RFC 6750 §3.1)."""
+
+
+class InvalidDpopProof(InvalidToken):
+    """The token may be good, but the proof that its sender holds its key is not."""
+
+    code = "invalid_dpop_proof"
+    description = "The DPoP proof is missing, used before or not for this request."
 
 
 class InsufficientScope(BearerRefused):

@@ -73,7 +73,7 @@ class OperatorTokens:
             if credentials is None:
                 raise InvalidClient(reason="no_credentials")
             draft = replace(draft, client_id=ClientId(credentials.client_id[:128]))
-            client = self._clients.authenticate(credentials, ip=ip)
+            client = await self._clients.authenticate(credentials, ip=ip)
             if not client.public:
                 self._limits.take(client)
             scopes = _granted(Scopes(client.config.operator_scopes), requested)

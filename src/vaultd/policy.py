@@ -42,6 +42,17 @@ def check_presenter(
     raise SubjectTokenRefused(reason="wrong_presenter", detail=f"the token {named}; {remedy}")
 
 
+def check_actor(*, client_id: str, trusted_clients: Collection[str], only_trusted: bool) -> None:
+    """An actor token that nothing says is for us is believed only from a client that its issuer's settings trust (A6).
+
+    Raises:
+        SubjectTokenRefused: `wrong_presenter`.
+    """
+    if only_trusted and client_id not in trusted_clients:
+        remedy = f"trusted_clients of the actor token's issuer would have to list {client_id!r}"
+        raise SubjectTokenRefused(reason="wrong_presenter", detail=f"the actor token names no audience; {remedy}")
+
+
 def check_may_act(
     *,
     may_act: Mapping[str, Any] | None,

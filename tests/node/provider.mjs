@@ -2,8 +2,10 @@
 //
 // node provider.mjs '{"redirectUris": ["http://127.0.0.1:8080/auth/callback/acme"], "accessTokenTtl": 60}'
 //
-// Prints one line of JSON with `issuer`, `clientId` and `clientSecret` when it listens; discovery tells the rest. Ends when
-// its standard input does, so that it cannot outlive the test that started it. Any name with any password signs in.
+// Prints one line of JSON with `issuer`, `clientId`, `clientSecret` and `introspector` when it listens; discovery tells
+// the rest. Ends when its standard input does, so that it cannot outlive the test that started it. Any name with any
+// password signs in. With `resource`, access tokens are for that API (RFC 8707), opaque all the same. `introspector` is
+// a client that may ask about every token and do nothing else.
 
 import { createHash, generateKeyPairSync, randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
@@ -20,8 +22,10 @@ const options = {
   scopes: ['openid', 'offline_access', 'email', 'profile', 'api:read', 'api:write'],
   accessTokenTtl: 600,
   refreshTokenTtl: 24 * 3600,
+  resource: undefined,
   ...given,
 };
+const introspector = { clientId: 'introspector', clientSecret: randomBytes(32).toString('base64url') };
 
 function signingKeys() {
   const pairs = {
@@ -46,6 +50,14 @@ const configuration = {
       response_types: ['code'],
       token_endpoint_auth_method: options.clientAuth,
     },
+    {
+      client_id: introspector.clientId,
+      client_secret: introspector.clientSecret,
+      redirect_uris: [],
+      grant_types: [],
+      response_types: [],
+      token_endpoint_auth_method: 'client_secret_basic',
+    },
   ],
   scopes: options.scopes,
   claims: { openid: ['sub'], email: ['email', 'email_verified'], profile: ['name', 'preferred_username'] },
@@ -69,6 +81,16 @@ const configuration = {
   features: {
     devInteractions: { enabled: true },
     introspection: { enabled: true },
+    resourceIndicators: {
+      enabled: options.resource !== undefined,
+      defaultResource: async () => options.resource,
+      useGrantedResource: async () => true,
+      getResourceServerInfo: async () => ({
+        scope: options.scopes.join(' '),
+        accessTokenFormat: 'opaque',
+        accessTokenTTL: options.accessTokenTtl,
+      }),
+    },
     revocation: { enabled: true },
     userinfo: { enabled: true },
   },
@@ -93,7 +115,7 @@ server.listen(0, '127.0.0.1', async () => {
   const { clientId, clientSecret } = options;
   // Read once here, so that a client it does not accept is an error of the start and not of a later request.
   await provider.Client.find(clientId);
-  console.log(JSON.stringify({ issuer, clientId, clientSecret }));
+  console.log(JSON.stringify({ issuer, clientId, clientSecret, introspector }));
 });
 
 process.stdin.resume();

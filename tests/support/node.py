@@ -31,7 +31,7 @@ class NodeError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class OidcProvider:
-    """A running npm `oidc-provider` and the one client it knows.
+    """A running npm `oidc-provider`, the app that it knows, and a client that may introspect.
 
     `endpoints` is its discovery document. `pid` is its process.
     """
@@ -39,6 +39,7 @@ class OidcProvider:
     issuer: str
     client_id: str
     client_secret: Secret
+    introspector: tuple[str, Secret]
     endpoints: Mapping[str, Any]
     pid: int
 
@@ -61,8 +62,12 @@ async def oidc_provider(
     access_token_ttl: int = 600,
     client_auth: str = "client_secret_basic",
     scopes: Collection[str] | None = None,
+    client_id: str = "vaultd",
+    resource: str | None = None,
 ) -> AsyncIterator[OidcProvider]:
     """Start the server on a free port of 127.0.0.1 and stop it at the end of the block. Times are in seconds.
+
+    With `resource`, access tokens are for the API of that URL.
 
     It asks for PKCE, rotates refresh tokens, revokes a whole grant when an old one is used again, and shows its own
     pages for sign-in (fields `login` and `password`, anything goes) and consent.
@@ -74,7 +79,10 @@ async def oidc_provider(
         "redirectUris": list(redirect_uris),
         "accessTokenTtl": access_token_ttl,
         "clientAuth": client_auth,
+        "clientId": client_id,
     }
+    if resource is not None:
+        options["resource"] = resource
     if scopes is not None:
         options["scopes"] = list(scopes)
     with tempfile.TemporaryFile() as log:
@@ -87,24 +95,26 @@ async def oidc_provider(
             await _stop(process)
 
 
-async def exchange(request: Mapping[str, Any]) -> dict[str, Any]:
+async def exchange(request: Mapping[str, Any], program: str = "exchange.mjs") -> dict[str, Any]:
     """Make one exchange with `oauth4webapi`; `exchange.mjs` says what `request` holds and what comes back.
+
+    `program` may be `openid-client.mjs`, which does the same with the package of that name.
 
     Raises:
         NodeError: the program failed, as opposed to the exchange.
     """
     process = await asyncio.create_subprocess_exec(
-        find_node(), "exchange.mjs", cwd=FOLDER, stdin=PIPE, stdout=PIPE, stderr=PIPE
+        find_node(), program, cwd=FOLDER, stdin=PIPE, stdout=PIPE, stderr=PIPE
     )
     try:
         async with asyncio.timeout(START_TIMEOUT):
             output, errors = await process.communicate(json.dumps(request).encode())
     except TimeoutError:
-        raise NodeError(f"exchange.mjs was not done within {START_TIMEOUT:.0f} s") from None
+        raise NodeError(f"{program} was not done within {START_TIMEOUT:.0f} s") from None
     finally:
         await _stop(process)
     if process.returncode != 0:
-        raise NodeError(f"exchange.mjs failed: {errors.decode(errors='replace').strip()}")
+        raise NodeError(f"{program} failed: {errors.decode(errors='replace').strip()}")
     outcome: dict[str, Any] = json.loads(output)
     return outcome
 
@@ -127,6 +137,7 @@ async def _started(process: Process, log: IO[bytes]) -> OidcProvider:
         issuer=said["issuer"],
         client_id=said["clientId"],
         client_secret=Secret(said["clientSecret"]),
+        introspector=(said["introspector"]["clientId"], Secret(said["introspector"]["clientSecret"])),
         endpoints=answer.raise_for_status().json(),
         pid=process.pid,
     )

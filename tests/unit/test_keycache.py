@@ -13,7 +13,8 @@ from joserfc.jwk import ECKey, RSAKey
 
 from tests.unit.loopback_issuer import DISCOVERY, HOST, JWKS, LoopbackIssuer, SetClock
 from vaultd.errors import TemporarilyUnavailable
-from vaultd.jose import JwtRefused, KeyCache
+from vaultd.jose import FixedKeys, JwtRefused, KeyCache
+from vaultd.jose.jwks import read_keys
 from vaultd.outbound import Outbound
 
 
@@ -42,7 +43,7 @@ async def cache(issuer: LoopbackIssuer, outbound: Outbound, clock: SetClock) -> 
     await built.aclose()
 
 
-async def _refused(cache: KeyCache, kid: str | None, alg: str = "ES256") -> str:
+async def _refused(cache: KeyCache | FixedKeys, kid: str | None, alg: str = "ES256") -> str:
     with pytest.raises(JwtRefused) as caught:
         await cache.find(kid, alg)
     return caught.value.reason
@@ -240,3 +241,21 @@ async def test_closing_stops_a_fetch_in_the_background(
     await cache.aclose()
     issuer.open.set()
     assert cache.version == 1
+
+
+async def test_keys_of_the_configuration_are_found_by_the_same_rules() -> None:
+    one, two = (ECKey.generate_key("P-256", parameters={"kid": kid}) for kid in ("one", "two"))
+    keys = FixedKeys(read_keys({"keys": [one.as_dict(private=False), two.as_dict(private=False)]}))
+    assert (await keys.find("two", "ES256")).thumbprint() == two.thumbprint()
+    assert await _refused(keys, "three") == "unknown_key"
+    assert await _refused(keys, None) == "unknown_key"
+    assert await _refused(keys, "one", "RS256") == "bad_algorithm"
+    assert await _refused(FixedKeys(()), None) == "unknown_key"
+    await keys.aclose()
+
+
+async def test_without_an_issuer_nothing_is_discovered(outbound: Outbound, clock: SetClock) -> None:
+    cache = KeyCache(outbound=outbound, clock=clock)
+    with pytest.raises(TemporarilyUnavailable) as caught:
+        await cache.find("first", "ES256")
+    assert "no issuer" in caught.value.detail

@@ -9,6 +9,7 @@ import pytest
 from vaultd.errors import InvalidScope, InvalidTarget, SubjectTokenRefused
 from vaultd.policy import (
     allowed_scopes,
+    check_actor,
     check_delivery,
     check_may_act,
     check_presenter,
@@ -61,6 +62,16 @@ def test_any_other_presenter_is_refused_with_the_setting_that_would_allow_it(
     assert caught.value.reason == "wrong_presenter"
     assert {name for name in ("subject_azp", "trusted_clients") if name in caught.value.detail} == settings
     assert caught.value.description == SubjectTokenRefused.description
+
+
+def test_an_actor_token_for_nobody_needs_a_trusted_client() -> None:
+    """A6: as for subject tokens; one that names an audience of ours may come from any client."""
+    check_actor(client_id="agent", trusted_clients=(), only_trusted=False)
+    check_actor(client_id="agent", trusted_clients=("agent",), only_trusted=True)
+    with pytest.raises(SubjectTokenRefused) as caught:
+        check_actor(client_id="agent", trusted_clients=("other",), only_trusted=True)
+    assert caught.value.reason == "wrong_presenter"
+    assert "trusted_clients" in caught.value.detail
 
 
 def _acts(may_act: dict[str, Any] | None, actor: Subject | None) -> None:

@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import pytest_asyncio
 
+from tests.conftest import DatabaseUrls
+from tests.wire.issuers import Issuers, issuers_of_every_kind
 from tests.wire.vault import App, Vault
 from vaultd.sandbox.world import World, start_world
 
@@ -33,4 +35,20 @@ async def app(world: World) -> AsyncIterator[App]:
 async def other_app(world: World) -> AsyncIterator[App]:
     """The same app of another user."""
     async with App(world) as speaking:
+        yield speaking
+
+
+@pytest.fixture(scope="module")
+def issuers(world: World, module_database: DatabaseUrls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Issuers]:
+    """A vault that believes issuers of every kind, for all tests of a file."""
+    folder = tmp_path_factory.mktemp("issuers")
+    with issuers_of_every_kind(world, database_url=module_database.service, folder=folder) as running:
+        yield running
+
+
+@pytest_asyncio.fixture
+async def believer(issuers: Issuers) -> AsyncIterator[Vault]:
+    """That vault, as a client speaks to it."""
+    issuers.asked.reset()
+    async with Vault(issuers.world) as speaking:
         yield speaking

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -10,17 +9,13 @@ import pytest
 from authlib.integrations.base_client import OAuthError
 
 from tests.support import node
+from tests.support.authlib_client import AsyncOAuth2Client
 from tests.support.exchanging import make_healthy
 from vaultd.sandbox.agent import ACCESS_TOKEN, TOKEN_EXCHANGE
 from vaultd.sandbox.dev_config import BRIEFING_AGENT, SAMPLE_AGENT
 from vaultd.sandbox.people import PEOPLE
 from vaultd.sandbox.person import AppUser
 from vaultd.sandbox.world import World, start_world
-
-with warnings.catch_warnings():
-    # authlib is about to leave httpx for its successor, and says so while it is imported.
-    warnings.simplefilter("ignore")
-    from authlib.integrations.httpx_client import AsyncOAuth2Client
 
 
 @pytest.fixture(scope="module")

@@ -44,6 +44,7 @@ ROUTES = (
     (POST, b"/auth/logout"),
     (GET, b"/connections"),
     (POST, b"/connections/{}/disconnect"),
+    (POST, b"/connections/away"),
     (GET, b"/.well-known/{}"),
     (GET, b"/health/{}"),
     (GET, b"/docs"),

@@ -10,7 +10,7 @@ from vaultd.connections.grants import GrantStore
 from vaultd.revoke import Revoke
 from vaultd.sessions.signin import LoginIssuer, SignIn
 from vaultd.sessions.store import Sessions
-from vaultd.web import accounts, bearer, consent, page, signin
+from vaultd.web import accounts, away, bearer, consent, page, signin
 from vaultd.web.cookies import Cookies
 
 
@@ -44,7 +44,7 @@ def make_connect(ground: Ground, revoke: Revoke) -> Connect:
     )
 
 
-def add_doors(app: FastAPI, ground: Ground, connect: Connect, revoke: Revoke) -> None:
+def add_doors(app: FastAPI, ground: Ground, connect: Connect, revoke: Revoke, agents: away.AgentsWhileAway) -> None:
     """Add the routes."""
     settings = ground.settings
     public_url, default_client = settings.public_url, settings.default_client
@@ -52,7 +52,12 @@ def add_doors(app: FastAPI, ground: Ground, connect: Connect, revoke: Revoke) ->
     sessions = Sessions(database=ground.database, clock=ground.clock)
     rendered = accounts.Accounts(database=ground.database, data_keys=ground.data_keys)
     users = bearer.Users(
-        verifier=ground.verifier, subjects=ground.subjects, clients=ground.clients, default_client=default_client
+        public_url=public_url,
+        verifier=ground.verifier,
+        possession=ground.possession,
+        subjects=ground.subjects,
+        clients=ground.clients,
+        default_client=default_client,
     )
     app.include_router(
         accounts.router(
@@ -93,10 +98,20 @@ def add_doors(app: FastAPI, ground: Ground, connect: Connect, revoke: Revoke) ->
             sessions=sessions,
             subjects=ground.subjects,
             accounts=rendered,
+            agents=agents,
             revoke=revoke,
             providers=ground.providers,
             clients=ground.clients,
             default_client=default_client,
+            cookies=cookies,
+        )
+    )
+    app.include_router(
+        away.router(
+            public_url=public_url,
+            agents=agents,
+            sessions=sessions,
+            subjects=ground.subjects,
             cookies=cookies,
         )
     )

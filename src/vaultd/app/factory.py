@@ -18,11 +18,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 import vaultd
 from vaultd.app.doors import add_doors, make_connect, make_revoke
 from vaultd.app.ground import lay_ground
-from vaultd.app.tokens import make_exchange, make_operator_tokens, signing_keys
+from vaultd.app.tokens import make_assertions, make_away, make_exchange, make_operator_tokens, signing_keys
 from vaultd.errors import VaultdError
 from vaultd.settings import Settings, load
 from vaultd.terms import Clock, system_clock
 from vaultd.web import accounts, audit, bearer, health, metadata, page, reference, wire
+from vaultd.web.away import AgentsWhileAway
 from vaultd.web.bounded import BoundedBodies
 from vaultd.web.openapi import document
 from vaultd.web.token.route import PATH, TokenEndpoint
@@ -97,7 +98,7 @@ class _CorsForAccounts:
             app,
             allow_origins=origins,
             allow_methods=["GET", "POST", "DELETE"],
-            allow_headers=["authorization", "content-type", "if-none-match"],
+            allow_headers=["authorization", "content-type", "dpop", "if-none-match"],
             expose_headers=["etag"],
         )
 
@@ -113,7 +114,9 @@ async def _wire(app: FastAPI, settings: Settings, clock: Clock, stack: AsyncExit
     connect = make_connect(ground, revoke)
     keys = signing_keys(ground.keyring)
     operator_tokens = make_operator_tokens(ground, keys)
-    exchange = make_exchange(ground, stack)
+    away = make_away(ground)
+    assertions = make_assertions(ground, away)
+    exchange = make_exchange(ground, assertions, stack)
     token_endpoint = TokenEndpoint(
         exchange=exchange,
         operator_tokens=operator_tokens,
@@ -132,7 +135,7 @@ async def _wire(app: FastAPI, settings: Settings, clock: Clock, stack: AsyncExit
     )
     app.include_router(metadata.router(public_url=settings.public_url, keys=keys))
     app.include_router(health.router(database=ground.database))
-    add_doors(app, ground, connect, revoke)
+    add_doors(app, ground, connect, revoke, AgentsWhileAway(assertions=assertions, away=away))
     for work in (revoke.run, connect.sweep, ground.refusals.run, ground.replay.run):
         stack.push_async_callback(_stop, asyncio.create_task(work()))
     return token_endpoint

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from vaultd import schema
 from vaultd.audit.log import AuditLog
 from vaultd.audit.refusals import Refusals
+from vaultd.clients.assertion import ClientAssertions
 from vaultd.clients.limits import ClientLimits
 from vaultd.clients.registry import Clients
+from vaultd.clients.signed import SignedByClients
 from vaultd.db import Database
 from vaultd.errors import TemporarilyUnavailable
 from vaultd.keys.data_keys import DataKeys
@@ -22,6 +24,7 @@ from vaultd.providers.oauth import OAuthClient
 from vaultd.providers.registry import Providers
 from vaultd.replay import ReplayMemory
 from vaultd.settings import Settings
+from vaultd.subjects.possession import Possession
 from vaultd.subjects.store import SubjectStore
 from vaultd.subjects.verify import SubjectVerifier
 from vaultd.terms import Clock
@@ -41,8 +44,10 @@ class Ground:
     log: AuditLog
     refusals: Refusals
     verifier: SubjectVerifier
+    possession: Possession
     clients: Clients
     limits: ClientLimits
+    signed: SignedByClients
     providers: Providers
     oauth: OAuthClient
     subjects: SubjectStore
@@ -65,6 +70,9 @@ async def lay_ground(settings: Settings, clock: Clock, stack: AsyncExitStack) ->
     stack.push_async_callback(_quietly, log.close)
     refusals = Refusals(log=log, clock=clock)
     stack.push_async_callback(_quietly, refusals.flush_everything)
+    replay = ReplayMemory(database=database, clock=clock)
+    signed = SignedByClients(configs=settings.clients, outbound=outbound, replay=replay, clock=clock)
+    stack.push_async_callback(signed.aclose)
     verifier = SubjectVerifier(issuers=settings.issuers, outbound=outbound, clock=clock)
     stack.push_async_callback(verifier.aclose)
     return Ground(
@@ -74,12 +82,18 @@ async def lay_ground(settings: Settings, clock: Clock, stack: AsyncExitStack) ->
         keyring=keyring,
         data_keys=data_keys,
         outbound=outbound,
-        replay=ReplayMemory(database=database, clock=clock),
+        replay=replay,
         log=log,
         refusals=refusals,
         verifier=verifier,
-        clients=Clients(configs=settings.clients, throttle=FailureThrottle(clock=clock)),
+        possession=Possession(replay=replay, clock=clock),
+        clients=Clients(
+            configs=settings.clients,
+            assertions=ClientAssertions(public_url=settings.public_url, signed=signed),
+            throttle=FailureThrottle(clock=clock),
+        ),
         limits=ClientLimits(clock=clock),
+        signed=signed,
         providers=Providers(configs=settings.providers),
         oauth=OAuthClient(outbound=outbound, clock=clock),
         subjects=SubjectStore(database=database, keyring=keyring, data_keys=data_keys, clock=clock),

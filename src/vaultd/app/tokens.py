@@ -11,6 +11,8 @@ from vaultd.connections.narrowed import Narrowed
 from vaultd.connections.uses import Uses
 from vaultd.exchange import Exchange
 from vaultd.exchange.admission import Admission
+from vaultd.exchange.assertion import Assertions
+from vaultd.exchange.parties import Parties
 from vaultd.jose import SigningKey
 from vaultd.keys.keyring import Keyring
 from vaultd.operator_tokens import OperatorTokens
@@ -18,9 +20,26 @@ from vaultd.refresh import Leased, Narrower, Refresher
 from vaultd.release.decide import Judge
 from vaultd.release.queue import Counter
 from vaultd.release.statement import Statement
+from vaultd.subjects.away import AwaySwitch
 
 
-def make_exchange(ground: Ground, stack: AsyncExitStack) -> Exchange:
+def make_away(ground: Ground) -> AwaySwitch:
+    """The users' switch for agents that act while they are away."""
+    return AwaySwitch(database=ground.database, log=ground.log, clock=ground.clock)
+
+
+def make_assertions(ground: Ground, away: AwaySwitch) -> Assertions:
+    """Subjects that clients assert; the page asks it too, whom it is about."""
+    return Assertions(
+        public_url=ground.settings.public_url,
+        configs=ground.settings.clients,
+        issuers=ground.settings.issuers,
+        signed=ground.signed,
+        away=away,
+    )
+
+
+def make_exchange(ground: Ground, assertions: Assertions, stack: AsyncExitStack) -> Exchange:
     """The exchange, with the release counter and the refresher it works with."""
     labels = Labels(data_keys=ground.data_keys)
     judge = Judge(labels.of, labels.matches, labels.deliver)
@@ -42,16 +61,18 @@ def make_exchange(ground: Ground, stack: AsyncExitStack) -> Exchange:
     stack.push_async_callback(narrower.drain)
     uses = Uses(database=ground.database)
     stack.push_async_callback(uses.drain)
-    admission = Admission(
+    parties = Parties(
         clients=ground.clients,
         verifier=ground.verifier,
+        possession=ground.possession,
+        assertions=assertions,
         subjects=ground.subjects,
-        providers=ground.providers,
         limits=ground.limits,
+        token_endpoint=f"{ground.settings.public_url}/oauth/token",
     )
     return Exchange(
         public_url=ground.settings.public_url,
-        admission=admission,
+        admission=Admission(parties=parties, providers=ground.providers),
         counter=counter,
         refresher=refresher,
         narrower=narrower,

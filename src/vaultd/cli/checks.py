@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Awaitable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from vaultd import schema
 from vaultd.cli.database import transaction
-from vaultd.errors import NoKeysYet, OutboundError, VaultdError
+from vaultd.clients.config import ClientConfig
+from vaultd.errors import NoKeysYet, OutboundError, TemporarilyUnavailable, VaultdError
+from vaultd.jose.jwks import read_keys
+from vaultd.jose.source import JwksSource, KeySourceFailed
 from vaultd.keys.keyring import open_keyring
 from vaultd.keys.local import open_keyring_file
 from vaultd.outbound import Outbound
 from vaultd.settings import Settings
+from vaultd.subjects.config import IntrospectionConfig, IssuerConfig
+from vaultd.subjects.endpoint import IntrospectionEndpoint
+from vaultd.terms import Secret, system_clock
 
 SERVER_FAULT = 500
 
@@ -39,14 +46,23 @@ async def check_all(settings: Settings) -> list[Finding]:
     try:
         for what, url, private in _endpoints(settings):
             findings.append(await _tried(what, _reached(outbound, url, private)))
+        for name, issuer in settings.issuers.items():
+            if issuer.introspection is not None:
+                asked = _introspected(outbound, name, issuer, issuer.introspection)
+                findings.append(await _tried(f"issuer {name}", asked))
+        for name, client in settings.clients.items():
+            if client.jwks_uri is not None or client.jwks_file is not None:
+                findings.append(await _tried(f"client {name}", _published_keys(outbound, client)))
     finally:
         await outbound.aclose()
     return findings
 
 
 def _warnings(settings: Settings) -> Iterator[Finding]:
+    # Any issuer's token may name such a client. Bound to a key, a stolen one is of no use (api.md §1.1).
+    all_bound = settings.issuers and all(issuer.dpop == "required" for issuer in settings.issuers.values())
     for name, client in settings.clients.items():
-        if client.implicit and not client.ip_allowlist:
+        if client.implicit and not client.ip_allowlist and not all_bound:
             text = "implicit without ip_allowlist: whoever has a user's session token gets provider tokens"
             yield Finding(f"client {name}", "warning", text)
 
@@ -54,7 +70,7 @@ def _warnings(settings: Settings) -> Iterator[Finding]:
 async def _tried(what: str, doing: Awaitable[str]) -> Finding:
     try:
         return Finding(what, "ok", await doing)
-    except OutboundError as error:
+    except (OutboundError, TemporarilyUnavailable) as error:
         return Finding(what, "failed", f"{error.description} {error.detail}".strip())
     except VaultdError as error:
         return Finding(what, "failed", error.description)
@@ -91,7 +107,7 @@ def _endpoints(settings: Settings) -> Iterator[tuple[str, str, tuple[str, ...]]]
     for name, issuer in settings.issuers.items():
         if issuer.jwks_uri is not None:
             yield f"issuer {name}", issuer.jwks_uri, issuer.allow_private_hosts
-        elif issuer.jwks_file is None and issuer.hs256_secret is None:
+        elif issuer.jwks_file is None and issuer.hs256_secret is None and issuer.introspection is None:
             discovery = f"{issuer.issuer.rstrip('/')}/.well-known/openid-configuration"
             yield f"issuer {name}", discovery, issuer.allow_private_hosts
     for name, provider in settings.providers.items():
@@ -104,3 +120,38 @@ async def _reached(outbound: Outbound, url: str, private: tuple[str, ...]) -> st
     if reply.status >= SERVER_FAULT:
         raise VaultdError(f"{url} answers with status {reply.status}.")
     return f"{url} answers"
+
+
+async def _introspected(outbound: Outbound, name: str, issuer: IssuerConfig, config: IntrospectionConfig) -> str:
+    # A question about a token that nobody issued: its answer shows that the address and our credentials are right.
+    endpoint = IntrospectionEndpoint(
+        name=name,
+        issuer=issuer.issuer,
+        config=config,
+        allow_private=issuer.allow_private_hosts,
+        outbound=outbound,
+        clock=system_clock,
+    )
+    answer = await endpoint.ask(Secret(secrets.token_urlsafe()), "access_token")
+    if answer["active"]:
+        raise VaultdError("It calls a token active that nobody issued.")
+    return "introspection answers"
+
+
+async def _published_keys(outbound: Outbound, client: ClientConfig) -> str:
+    # Read, not only reached: a page that is no JWK Set refuses the client at every request.
+    place = client.jwks_uri or client.jwks_file
+    source = JwksSource(
+        outbound=outbound,
+        issuer=None,
+        jwks_uri=client.jwks_uri,
+        jwks_file=client.jwks_file,
+        allow_private=client.allow_private_hosts,
+    )
+    try:
+        usable = read_keys(await source.read())
+    except (KeySourceFailed, OSError, ValueError, RecursionError) as error:
+        raise VaultdError(f"{place} gives no JWK Set: {error}.") from error
+    if not usable:
+        raise VaultdError(f"{place} holds no key that a signature can be checked with.")
+    return f"{len(usable)} keys at {place}"

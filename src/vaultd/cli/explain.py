@@ -11,15 +11,15 @@ from typing import Any
 
 import typer
 
-from vaultd.clients.config import ProviderGrant
-from vaultd.clients.registry import Client, Clients
+from vaultd.clients.config import LimitsConfig, ProviderGrant
+from vaultd.clients.registry import Client
 from vaultd.errors import InvalidScope, InvalidTarget, RequestRefused, SubjectTokenRefused
 from vaultd.policy import allowed_scopes, check_presenter, entry_at, scopes_to_narrow_to
 from vaultd.providers.registry import Provider, Providers
 from vaultd.settings import Settings
 from vaultd.settings.mistakes import meant
 from vaultd.subjects.config import IssuerConfig
-from vaultd.terms import Scopes
+from vaultd.terms import ClientId, Scopes
 
 _BEYOND = "…"
 """Stands for what the user granted beyond the client's list; not ASCII, so no scope (RFC 6749 §3.3)."""
@@ -48,13 +48,17 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """The decision, and everything that it rests on. `refusal` is the one that no grant of the user's could avert."""
+    """The decision, and everything that it rests on. `refusal` is the one that no grant of the user's could avert.
+
+    `asserts`: the client may also name a user who is away.
+    """
 
     client: Client
     provider: Provider
     requested: Scopes | None
     entry: ProviderGrant | None
     subject_tokens: tuple[Presentable, ...]
+    asserts: bool
     deliveries: tuple[Delivery, ...]
     refusal: RequestRefused | None
 
@@ -70,12 +74,12 @@ def find(settings: Settings, client: str, provider: str) -> tuple[Client, Provid
     Raises:
         BadParameter: there is none of that name; it says which is most like it.
     """
-    found = Clients(configs=settings.clients).get(client)
-    if found is None:
+    config = settings.clients.get(client)
+    if config is None:
         text = f"No client {client} is configured; {meant(client, settings.clients)}"
         raise typer.BadParameter(text, param_hint="CLIENT")
     try:
-        return found, Providers(configs=settings.providers).get(provider)
+        return Client(ClientId(client), config), Providers(configs=settings.providers).get(provider)
     except InvalidTarget:
         text = f"No provider {provider} is configured; {meant(provider, settings.providers)}"
         raise typer.BadParameter(text, param_hint="PROVIDER") from None
@@ -93,7 +97,8 @@ def explain(settings: Settings, client: Client, provider: Provider, requested: S
         deliveries = tuple(_deliveries(entry, provider, asked, requested))
     except (InvalidTarget, InvalidScope) as error:
         refusal = error
-    if refusal is None and not any(one.issued_to or one.any_client for one in tokens):
+    asserts = client.config.may_assert_subjects and provider.name in client.config.assert_providers
+    if refusal is None and not asserts and not any(one.issued_to or one.any_client for one in tokens):
         refusal = SubjectTokenRefused(reason="wrong_presenter")
     return Explanation(
         client=client,
@@ -101,6 +106,7 @@ def explain(settings: Settings, client: Client, provider: Provider, requested: S
         requested=requested,
         entry=entry,
         subject_tokens=tokens,
+        asserts=asserts,
         deliveries=deliveries,
         refusal=refusal,
     )
@@ -184,7 +190,9 @@ def as_json(told: Explanation) -> dict[str, Any]:
             {"issuer": one.issuer, "issued_to": one.issued_to, "any_client": one.any_client}
             for one in told.subject_tokens
         ],
+        "may_assert_subjects": told.asserts,
         "limits": client.limits.model_dump() if client.limits else None,
+        "subject_limits": client.subject_limits.model_dump() if client.subject_limits else None,
     }
 
 
@@ -195,8 +203,10 @@ def as_text(told: Explanation) -> Iterator[str]:
     yield ""
     rows = [("authenticates by", _authentication(told.client))]
     rows += [(f"tokens of {one.issuer}", _presents(one)) for one in told.subject_tokens]
-    limits = client.limits
-    rows += [("limits", f"{limits.per_second:g} a second, {limits.burst} at once" if limits else "none of its own")]
+    rows += [
+        ("users who are away", "it may name them, unless they switched that off" if told.asserts else "not theirs")
+    ]
+    rows += [("limits", _limits(client.limits)), ("limits for one user", _limits(client.subject_limits))]
     if entry is not None:
         rows += [("its list", str(Scopes(entry.scopes)) or "empty")]
         rows += [("requested", str(told.requested) if told.requested else "nothing, so what list and grant share")]
@@ -220,6 +230,10 @@ def verdict(told: Explanation) -> str:
     else:
         why = "it may present no issuer's tokens; see subject_azp of the client and trusted_clients of the issuer"
     return f"{asks}: refused with {told.refusal.code}, whatever the user granted: {why}."
+
+
+def _limits(limits: LimitsConfig | None) -> str:
+    return f"{limits.per_second:g} a second, {limits.burst} at once" if limits else "none of its own"
 
 
 def _authentication(client: Client) -> str:

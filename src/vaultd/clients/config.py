@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
-from vaultd.config_types import HASH_PREFIX, ConfigTable, Flag, Network, RedirectTarget, ScopeName, Text
-from vaultd.terms import Secret
+from vaultd.clients.config_credentials import SIGNED, CredentialsConfig
+from vaultd.config_types import ConfigTable, Flag, Network, RedirectTarget, ScopeName, Text
 
-AuthMethod: TypeAlias = Literal["client_secret_basic", "client_secret_post", "none"]
 OperatorScope: TypeAlias = Literal["audit:read", "connections:read", "connections:revoke", "keys:read"]
 
-MIN_SECRET_LENGTH = 32
-_HASH = re.compile(r"[0-9a-fA-F]{64}")
+
+def _bare_text(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+OneOrMore: TypeAlias = Annotated[tuple[Text, ...], BeforeValidator(_bare_text)]
+"""A list of texts; in the file, one text alone will do."""
+
+_NEEDED_TO_ASSERT = {
+    "assert_providers": "those of its providers that it may use while the user is away",
+    "assert_issuer": "the name of the [issuers.…] table whose users it may act for",
+}
 
 
 class LimitsConfig(ConfigTable):
@@ -48,16 +56,15 @@ class ProviderGrant(ConfigTable):
         return {"scopes": value} if isinstance(value, list | tuple) else value
 
 
-class ClientConfig(ConfigTable):
+class ClientConfig(CredentialsConfig):
     """One client. With `operator_scopes` it is an operators' client and may use the client credentials grant.
 
-    `secret` is the secret or `sha256:` and the hash of it. `subject_azp` are the names by which subject tokens mean
-    this client; None stands for its own name. `limits` are for all its requests, `subject_limits` for those about one
-    user.
+    `subject_azp` are the names by which subject tokens mean this client; None stands for its own name. `limits` are for
+    all its requests, `subject_limits` for those about one user. With `may_assert_subjects` it may name a user who is
+    away, of one of `assert_issuer` (the names of `[issuers.X]` tables or their URLs), at the providers in
+    `assert_providers`.
     """
 
-    auth: AuthMethod
-    secret: Secret | None = None
     subject_azp: tuple[Text, ...] | None = None
     redirect_uris: tuple[RedirectTarget, ...] = ()
     implicit: Flag = False
@@ -66,19 +73,9 @@ class ClientConfig(ConfigTable):
     limits: LimitsConfig | None = None
     subject_limits: LimitsConfig | None = None
     providers: dict[str, ProviderGrant] = Field(default_factory=dict)
-
-    @field_validator("secret")
-    @classmethod
-    def _fits_the_method(cls, secret: Secret | None, info: ValidationInfo) -> Secret | None:
-        auth = info.data.get("auth")
-        if secret is None:
-            if auth in {"client_secret_basic", "client_secret_post"}:
-                raise ValueError(f'is missing; auth = "{auth}" needs it: write env:NAME, file:path or sha256:<hash>')
-            return None
-        if auth == "none":
-            raise ValueError('stands beside auth = "none"; leave it out, or write auth = "client_secret_basic"')
-        _check_strength(secret.reveal())
-        return secret
+    may_assert_subjects: Flag = False
+    assert_providers: tuple[Text, ...] = ()
+    assert_issuer: OneOrMore = ()
 
     @field_validator("implicit")
     @classmethod
@@ -95,12 +92,19 @@ class ClientConfig(ConfigTable):
             raise ValueError('stands beside auth = "none", so that anyone had them; write another auth and a secret')
         return scopes
 
+    @field_validator("may_assert_subjects")
+    @classmethod
+    def _only_with_keys(cls, may: bool, info: ValidationInfo) -> bool:  # noqa: FBT001 - pydantic calls it
+        if may and info.data.get("auth", SIGNED) != SIGNED:
+            raise ValueError(f'is only for auth = "{SIGNED}"; write that, or leave the key out')
+        return may
 
-def _check_strength(value: str) -> None:
-    if value.startswith(HASH_PREFIX):
-        if not _HASH.fullmatch(value.removeprefix(HASH_PREFIX)):
-            raise ValueError("is no hash; write sha256: and 64 hexadecimal digits")
-    elif len(value) < MIN_SECRET_LENGTH:
-        raise ValueError(
-            f"is shorter than {MIN_SECRET_LENGTH} characters; make one with `vaultd clients new-secret NAME`"
-        )
+    @field_validator("assert_providers", "assert_issuer")
+    @classmethod
+    def _only_to_assert(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        may = info.data.get("may_assert_subjects")
+        if may and not names:
+            raise ValueError(f"is missing; write {_NEEDED_TO_ASSERT[info.field_name or '']}")
+        if names and may is False:
+            raise ValueError("is only for may_assert_subjects = true; write that, or leave the key out")
+        return names

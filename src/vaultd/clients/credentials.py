@@ -10,27 +10,31 @@ from typing import Literal, TypeAlias
 from urllib.parse import unquote_plus
 
 from vaultd.errors import InvalidClient, InvalidRequest
+from vaultd.jose import JwtRefused, UnverifiedJwt, parse_jwt
 from vaultd.terms import Secret
 
-Method: TypeAlias = Literal["client_secret_basic", "client_secret_post", "none"]
+Method: TypeAlias = Literal["client_secret_basic", "client_secret_post", "private_key_jwt", "none"]
+
+ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 _CLIENT_ID = re.compile(r"[\x20-\x7e]{1,255}")  # RFC 6749 appendix A.1: visible ASCII
 
 
 @dataclass(frozen=True, slots=True)
 class PresentedCredentials:
-    """A claimed client id, and the secret that came with it by this method; nothing is checked yet."""
+    """A claimed client id, and the secret or the assertion that came with it by this method; nothing is checked yet."""
 
     method: Method
     client_id: str
-    secret: Secret | None
+    secret: Secret | None = None
+    unverified_assertion: UnverifiedJwt | None = None
 
 
 def from_request(authorization: str | None, params: Mapping[str, str]) -> PresentedCredentials | None:
     """Read the client's credentials from a token request; None when it names no client.
 
     Raises:
-        InvalidRequest: two methods at once, a `client_id` that differs, or a secret without a client.
+        InvalidRequest: two methods at once, a `client_id` that differs, or one half of what comes in pairs.
         InvalidClient: credentials that cannot be read, or a method that is not offered.
     """
     client_id = params.get("client_id") or None
@@ -40,7 +44,7 @@ def from_request(authorization: str | None, params: Mapping[str, str]) -> Presen
         # RFC 6749 §2.3
         raise InvalidRequest("Use one method of client authentication.", reason="two_authentication_methods")
     if assertion:
-        raise InvalidClient(reason="unsupported_method", detail="client_assertion")
+        return _from_assertion(params.get("client_assertion"), params.get("client_assertion_type"), client_id)
     if authorization:
         return _from_header(authorization, client_id)
     if client_id is None:
@@ -49,7 +53,7 @@ def from_request(authorization: str | None, params: Mapping[str, str]) -> Presen
         return None
     if secret:
         return PresentedCredentials("client_secret_post", _checked_id(client_id), Secret(secret))
-    return PresentedCredentials("none", _checked_id(client_id), None)
+    return PresentedCredentials("none", _checked_id(client_id))
 
 
 def _from_header(authorization: str, client_id: str | None) -> PresentedCredentials:
@@ -60,6 +64,25 @@ def _from_header(authorization: str, client_id: str | None) -> PresentedCredenti
     if client_id is not None and client_id != name:
         raise InvalidRequest("client_id differs from the one in Authorization.", reason="client_id_mismatch")
     return PresentedCredentials("client_secret_basic", _checked_id(name), Secret(secret))
+
+
+def _from_assertion(assertion: str | None, assertion_type: str | None, client_id: str | None) -> PresentedCredentials:
+    # RFC 7521 §4.2: both are required; `client_id` is not, since the assertion's subject is the client.
+    if not assertion or not assertion_type:
+        raise InvalidRequest("client_assertion and client_assertion_type come together.", reason="missing_parameter")
+    if assertion_type != ASSERTION_TYPE:
+        raise InvalidClient(reason="unsupported_method", detail="client_assertion_type")
+    try:
+        unverified = parse_jwt(Secret(assertion))
+    except JwtRefused as refused:
+        raise InvalidClient(reason=refused.reason, detail=refused.detail) from None
+    unverified_sub = unverified.unverified_claims.get("sub")
+    if not isinstance(unverified_sub, str):
+        # Without a name it is nobody's; with one from outside it is refused as that client's.
+        unverified_sub = client_id or ""
+    if client_id is not None and client_id != unverified_sub:
+        raise InvalidRequest("client_id differs from the one in client_assertion.", reason="client_id_mismatch")
+    return PresentedCredentials("private_key_jwt", _checked_id(unverified_sub), unverified_assertion=unverified)
 
 
 def _basic(encoded: str) -> tuple[str, str]:

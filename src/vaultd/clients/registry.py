@@ -8,6 +8,7 @@ import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from vaultd.clients.assertion import ClientAssertions
 from vaultd.clients.config import ClientConfig
 from vaultd.clients.credentials import PresentedCredentials
 from vaultd.config_types import HASH_PREFIX
@@ -47,7 +48,14 @@ class _Entry:
 class Clients:
     """All clients. Fixed after construction, but for the throttle on failures."""
 
-    def __init__(self, *, configs: Mapping[str, ClientConfig], throttle: FailureThrottle | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        configs: Mapping[str, ClientConfig],
+        assertions: ClientAssertions,
+        throttle: FailureThrottle | None = None,
+    ) -> None:
+        self._assertions = assertions
         self._throttle = throttle or FailureThrottle()
         self._entries = {
             name: _Entry(Client(ClientId(name), config), _digest(name, config)) for name, config in configs.items()
@@ -58,32 +66,42 @@ class Clients:
         entry = self._entries.get(client_id)
         return None if entry is None else entry.client
 
-    def authenticate(self, presented: PresentedCredentials, *, ip: str | None) -> Client:
+    async def authenticate(self, presented: PresentedCredentials, *, ip: str | None) -> Client:
         """Return the client that the credentials prove (security A8, A10).
 
         Raises:
-            InvalidClient: `reason` is `unknown_client`, `wrong_method`, `wrong_secret` or `address_not_allowed`.
+            InvalidClient: `reason` is `unknown_client`, `wrong_method`, `wrong_secret`, `address_not_allowed`, or for
+                an assertion one of `jose.REASONS`.
             SlowDown: this pair of client id and address has failed too often.
+            TemporarilyUnavailable: an assertion cannot be checked at this moment.
         """
         self._throttle.check(presented.client_id, ip)
+        try:
+            client = await self._prove(presented)
+            _check_address(client.config, ip)
+        except InvalidClient:
+            self._throttle.failed(presented.client_id, ip)
+            raise
+        return client
+
+    async def _prove(self, presented: PresentedCredentials) -> Client:
         entry = self._entries.get(presented.client_id)
-        # The same work whether or not the client exists, so that the time taken does not tell.
-        expected = _NOBODY if entry is None else entry.digest
-        secret = "" if presented.secret is None else presented.secret.reveal()
-        given = hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
-        matches = hmac.compare_digest(given, expected)
+        failure = None
+        # First, and the same work whether or not the client exists, so that the time taken does not tell.
+        try:
+            if presented.unverified_assertion is not None:
+                await self._assertions.verify(presented.unverified_assertion, client_id=presented.client_id)
+            elif presented.method != "none":
+                _check_secret(presented.secret, _NOBODY if entry is None else entry.digest)
+        except InvalidClient as refused:
+            failure = refused
         if entry is None:
-            reason = "unknown_client"
-        elif entry.client.config.auth != presented.method:
-            reason = "wrong_method"
-        elif not matches and presented.method != "none":
-            reason = "wrong_secret"
-        elif not _address_allowed(entry.client.config, ip):
-            reason = "address_not_allowed"
-        else:
-            return entry.client
-        self._throttle.failed(presented.client_id, ip)
-        raise InvalidClient(reason=reason)
+            raise InvalidClient(reason="unknown_client")
+        if entry.client.config.auth != presented.method:
+            raise InvalidClient(reason="wrong_method")
+        if failure is not None:
+            raise failure
+        return entry.client
 
     def for_presenter(self, presenter: str | None) -> Client | None:
         """The client that a token issued to `presenter` means: the one of that name, else the first to list it."""
@@ -103,8 +121,7 @@ class Clients:
             raise InvalidClient(reason="no_implicit_client")
         if len(implicit) > 1:
             raise InvalidClient(reason="ambiguous_client", detail=f"{presenter!r} means several implicit clients")
-        if not _address_allowed(implicit[0].config, ip):
-            raise InvalidClient(reason="address_not_allowed")
+        _check_address(implicit[0].config, ip)
         return implicit[0]
 
     def _meant_by(self, presenter: str | None) -> list[Client]:
@@ -134,15 +151,21 @@ def _digest(name: str, config: ClientConfig) -> bytes:
     return digest
 
 
-def _address_allowed(config: ClientConfig, ip: str | None) -> bool:
+def _check_secret(secret: Secret | None, expected: bytes) -> None:
+    value = "" if secret is None else secret.reveal()
+    given = hashlib.sha256(value.encode("utf-8", "surrogatepass")).digest()
+    if not hmac.compare_digest(given, expected):
+        raise InvalidClient(reason="wrong_secret")
+
+
+def _check_address(config: ClientConfig, ip: str | None) -> None:
     if not config.ip_allowlist:
-        return True
-    if ip is None:
-        return False
+        return
     try:
-        address = ipaddress.ip_address(ip)
+        address = ipaddress.ip_address(ip or "")
     except ValueError:
-        return False
+        raise InvalidClient(reason="address_not_allowed") from None
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         address = address.ipv4_mapped
-    return any(address in ipaddress.ip_network(network) for network in config.ip_allowlist)
+    if not any(address in ipaddress.ip_network(network) for network in config.ip_allowlist):
+        raise InvalidClient(reason="address_not_allowed")

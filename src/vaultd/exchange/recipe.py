@@ -57,6 +57,7 @@ class Exchange:
             ask = await self._admission.admit(attempt)
         except RequestRefused as refusal:
             await self._record(attempt, refusal)
+            self._with_uri(refusal, attempt)
             raise
         # 5. release: look at the connection, decide, record
         verdict = await self._counter.release(ask)

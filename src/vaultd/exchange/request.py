@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from vaultd.audit.events import Draft, EventType
 from vaultd.clients.credentials import PresentedCredentials
@@ -20,7 +20,7 @@ REQUESTABLE = frozenset({ACCESS_TOKEN, FEDERATED_TOKEN})
 
 @dataclass(slots=True, kw_only=True)
 class ExchangeRequest:
-    """The parameters of RFC 8693 §2.1, parsed and not yet believed."""
+    """The parameters of RFC 8693 §2.1, parsed and not yet believed. `dpop` are the headers of that name (RFC 9449)."""
 
     credentials: PresentedCredentials | None
     subject_token: Secret
@@ -32,6 +32,7 @@ class ExchangeRequest:
     actor_token: Secret | None = None
     actor_token_type: str | None = None
     login_hint: str | None = None
+    dpop: tuple[Secret, ...] = ()
     ip: str | None = None
     request_id: str | None = None
 
@@ -57,6 +58,7 @@ class Attempt:
     client: Client | None = None
     provider: Provider | None = None
     subject: KnownSubject | None = None
+    presence: Literal["present", "asserted"] | None = None
     actor: dict[str, Any] | None = field(default=None)
 
     def draft(self) -> Draft:
@@ -66,7 +68,7 @@ class Attempt:
             client_id=self.client.id if self.client else None,
             connection=self.provider.name if self.provider else None,
             requested_scopes=self.request.scope,
-            subject_presence="present" if self.subject else None,
+            subject_presence=self.presence,
             request_id=self.request.request_id,
             subject=self.subject.key if self.subject else None,
             actor=self.actor,

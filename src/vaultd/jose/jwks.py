@@ -8,8 +8,11 @@ from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jwk import Key, import_key
 from joserfc.jws import JWSRegistry
 
+from vaultd.jose.refused import JwtRefused
+
 MAX_KEYS = 100
 _PUBLIC_TYPES = ("RSA", "EC", "OKP")
+_PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})  # RFC 7518 §6.2.2, §6.3.2, §6.4.1
 _SIGNING_CURVES = ("Ed25519", "Ed448")
 
 
@@ -18,8 +21,24 @@ def read_keys(document: object) -> tuple[Key, ...]:
     entries = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(entries, list):
         raise ValueError("not a JWK Set")  # noqa: TRY004 - what arrived is a bad value, not a bug of the caller
-    keys = (_read_key(entry) for entry in entries[:MAX_KEYS])
+    keys = (read_key(entry) for entry in entries[:MAX_KEYS])
     return tuple(key for key in keys if key is not None)
+
+
+def read_key(entry: object) -> Key | None:
+    """The public key that a JWK stands for, or None where it stands for none or for more than that."""
+    # A symmetric or a private key that was shown is one that anyone could sign with.
+    if not isinstance(entry, dict) or entry.get("kty") not in _PUBLIC_TYPES or not _PRIVATE.isdisjoint(entry):
+        return None
+    try:
+        with warnings.catch_warnings():
+            # joserfc only warns about an RSA key under 2048 bits (RFC 7518 §3.3 forbids it).
+            warnings.simplefilter("error", SecurityWarning)
+            key = import_key(entry)
+            key.thumbprint()
+    except (JoseError, SecurityWarning, ValueError, TypeError, KeyError):
+        return None
+    return key
 
 
 def fits(key: Key, alg: str) -> bool:
@@ -33,21 +52,25 @@ def fits(key: Key, alg: str) -> bool:
     return key.key_type != "OKP" or key["crv"] in _SIGNING_CURVES
 
 
+def named(keys: tuple[Key, ...], kid: str | None, alg: str) -> list[Key]:
+    """The keys that a token's `kid` means; without a `kid`, those that fit its `alg`."""
+    if kid is None:
+        return [key for key in keys if fits(key, alg)]
+    return [key for key in keys if key.kid == kid]
+
+
+def the_one(keys: list[Key], alg: str) -> Key:
+    """The single one of the named keys that fits. Raises `JwtRefused`: `unknown_key` or `bad_algorithm`."""
+    if not keys:
+        raise JwtRefused("unknown_key")
+    fitting = [key for key in keys if fits(key, alg)]
+    if not fitting:
+        raise JwtRefused("bad_algorithm", "the key with this kid is for another algorithm")
+    if len(fitting) > 1:
+        raise JwtRefused("unknown_key", "several keys fit")
+    return fitting[0]
+
+
 def fingerprint(keys: tuple[Key, ...]) -> frozenset[tuple[str | None, str]]:
     """Equal exactly when two sets hold the same keys under the same names."""
     return frozenset((key.kid, key.thumbprint()) for key in keys)
-
-
-def _read_key(entry: object) -> Key | None:
-    # A symmetric or a private key in a published set is a mistake that anyone could sign with.
-    if not isinstance(entry, dict) or entry.get("kty") not in _PUBLIC_TYPES or "d" in entry:
-        return None
-    try:
-        with warnings.catch_warnings():
-            # joserfc only warns about an RSA key under 2048 bits (RFC 7518 §3.3 forbids it).
-            warnings.simplefilter("error", SecurityWarning)
-            key = import_key(entry)
-            key.thumbprint()
-    except (JoseError, SecurityWarning, ValueError, TypeError, KeyError):
-        return None
-    return key

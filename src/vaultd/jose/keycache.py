@@ -17,7 +17,7 @@ from pathlib import Path
 from joserfc.jwk import Key, OctKey
 
 from vaultd.errors import OutboundError, TemporarilyUnavailable
-from vaultd.jose.jwks import fingerprint, fits, read_keys
+from vaultd.jose.jwks import fingerprint, named, read_keys, the_one
 from vaultd.jose.refused import JwtRefused
 from vaultd.jose.source import JwksSource, KeySourceFailed
 from vaultd.outbound import Outbound
@@ -49,15 +49,31 @@ class SharedSecret:
         """Nothing to let go of; here because a key cache has it."""
 
 
+class FixedKeys:
+    """Public keys that stand in the configuration and change with it only."""
+
+    version = 0
+
+    def __init__(self, keys: tuple[Key, ...]) -> None:
+        self._keys = keys
+
+    async def find(self, kid: str | None, alg: str) -> Key:
+        """The one key for a token's `kid` and `alg`. Raises `JwtRefused`: `unknown_key` or `bad_algorithm`."""
+        return the_one(named(self._keys, kid, alg), alg)
+
+    async def aclose(self) -> None:
+        """Nothing to let go of; here because a key cache has it."""
+
+
 class KeyCache:
-    """The public keys of one issuer, from a file, a JWKS address or discovery."""
+    """The public keys of one issuer, from a file, a JWKS address or, where `issuer` is given, discovery."""
 
     def __init__(
         self,
         *,
         outbound: Outbound,
         clock: Clock,
-        issuer: str,
+        issuer: str | None = None,
         jwks_uri: str | None = None,
         jwks_file: Path | None = None,
         allow_private: Collection[str] = (),
@@ -86,17 +102,12 @@ class KeyCache:
             TemporarilyUnavailable: there are no keys, or only ones too old to be used.
         """
         await self._freshen()
-        named = self._named(kid, alg)
-        if not named and await self._renew_for_unknown():
-            named = self._named(kid, alg)
-        if not named:
-            raise JwtRefused("issuer_unreachable" if self._failure else "unknown_key")
-        fitting = [key for key in named if fits(key, alg)]
-        if not fitting:
-            raise JwtRefused("bad_algorithm", "the key with this kid is for another algorithm")
-        if len(fitting) > 1:
-            raise JwtRefused("unknown_key", "several keys fit")
-        return fitting[0]
+        meant = named(self._keys, kid, alg)
+        if not meant and await self._renew_for_unknown():
+            meant = named(self._keys, kid, alg)
+        if not meant and self._failure:
+            raise JwtRefused("issuer_unreachable")
+        return the_one(meant, alg)
 
     async def aclose(self) -> None:
         """Stop a fetch that runs in the background."""
@@ -105,11 +116,6 @@ class KeyCache:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
-
-    def _named(self, kid: str | None, alg: str) -> list[Key]:
-        if kid is None:
-            return [key for key in self._keys if fits(key, alg)]
-        return [key for key in self._keys if key.kid == kid]
 
     async def _freshen(self) -> None:
         age = self._age()

@@ -1,11 +1,15 @@
-"""Where an issuer's JWK Set is read from: a file, a given address, or the one that discovery names (security A3)."""
+"""Where a JWK Set is read from: a file, a given address, or the one that an issuer's discovery names (security A3).
+
+Discovery is here for every address of an issuer that is called.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from vaultd.config_types import is_loopback
@@ -19,13 +23,13 @@ class KeySourceFailed(Exception):
 
 
 class JwksSource:
-    """Reads one issuer's JWK Set document anew each time it is asked."""
+    """Reads one JWK Set document anew each time it is asked. Without an `issuer` there is no discovery."""
 
     def __init__(
         self,
         *,
         outbound: Outbound,
-        issuer: str,
+        issuer: str | None,
         jwks_uri: str | None,
         jwks_file: Path | None,
         allow_private: Collection[str],
@@ -41,32 +45,49 @@ class JwksSource:
         if self._jwks_file is not None:
             parsed: object = json.loads(await asyncio.to_thread(self._jwks_file.read_bytes))
             return parsed
-        return await self._get(self._jwks_uri or await self._discover())
+        return await _get(self._outbound, self._jwks_uri or await self._discovered(), self._allow_private)
 
-    async def _discover(self) -> str:
-        # OpenID Connect Discovery 1.0 §4: the document lies under the issuer's own path.
-        document = await self._get(self._issuer.rstrip("/") + "/.well-known/openid-configuration")
-        if not isinstance(document, dict) or document.get("issuer") != self._issuer:
-            raise KeySourceFailed("discovery names another issuer")  # §4.3
-        jwks_uri = document.get("jwks_uri")
-        if not isinstance(jwks_uri, str):
-            raise KeySourceFailed("discovery names no jwks_uri")
-        return jwks_uri
+    async def _discovered(self) -> str:
+        if self._issuer is None:
+            raise KeySourceFailed("there is no issuer whose discovery would name the keys")
+        metadata = await discover(self._outbound, self._issuer, allow_private=self._allow_private)
+        return named_address(metadata, "jwks_uri")
 
-    async def _get(self, url: str) -> object:
-        self._check_scheme(url)
-        reply = await self._outbound.request(
-            "GET", url, allow_private=self._allow_private, headers={"accept": "application/json"}
-        )
-        if reply.status != _OK:
-            raise KeySourceFailed(f"status {reply.status}")
-        return reply.json()
 
-    def _check_scheme(self, url: str) -> None:
+async def discover(outbound: Outbound, issuer: str, *, allow_private: Collection[str]) -> Mapping[str, Any]:
+    """What an issuer says of itself. Raises `KeySourceFailed` or `OutboundError`."""
+    # OpenID Connect Discovery 1.0 §4: the document lies under the issuer's own path.
+    document = await _get(outbound, issuer.rstrip("/") + "/.well-known/openid-configuration", allow_private)
+    if not isinstance(document, dict) or document.get("issuer") != issuer:
+        raise KeySourceFailed("discovery names another issuer")  # §4.3
+    return document
+
+
+def named_address(metadata: Mapping[str, Any], name: str) -> str:
+    """An address out of an issuer's metadata. Raises `KeySourceFailed`."""
+    address = metadata.get(name)
+    if not isinstance(address, str):
+        raise KeySourceFailed(f"discovery names no {name}")
+    return address
+
+
+def check_scheme(url: str, allow_private: Collection[str]) -> None:
+    """https, or plain http to a loopback host that the issuer's table names. Raises `KeySourceFailed`."""
+    try:
         parts = urlsplit(url)
         host = parts.hostname or ""
-        if parts.scheme == "https" and host:
-            return
-        if parts.scheme == "http" and host in self._allow_private and is_loopback(host):
-            return
-        raise KeySourceFailed("keys are fetched over https only")
+    except ValueError:
+        raise KeySourceFailed("an address that is no URL") from None
+    if parts.scheme == "https" and host:
+        return
+    if parts.scheme == "http" and host in allow_private and is_loopback(host):
+        return
+    raise KeySourceFailed("issuers are called over https only")
+
+
+async def _get(outbound: Outbound, url: str, allow_private: Collection[str]) -> object:
+    check_scheme(url, allow_private)
+    reply = await outbound.request("GET", url, allow_private=allow_private, headers={"accept": "application/json"})
+    if reply.status != _OK:
+        raise KeySourceFailed(f"status {reply.status}")
+    return reply.json()

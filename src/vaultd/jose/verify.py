@@ -40,6 +40,11 @@ class UnverifiedJwt:
     signing_input: bytes
     signature: bytes
 
+    @property
+    def unverified_typ(self) -> str:
+        """What the header says it is, in the form of `VerifiedJwt.typ`."""
+        return _media_type(self.unverified_header)
+
 
 @dataclass(frozen=True, slots=True)
 class VerifiedJwt:
@@ -52,7 +57,7 @@ class VerifiedJwt:
     @property
     def typ(self) -> str:
         """The media type in its short lower-case form, or an empty string (RFC 7515 §4.1.9)."""
-        return str(self.header.get("typ", "")).lower().removeprefix("application/")
+        return _media_type(self.header)
 
 
 def parse_jwt(token: Secret) -> UnverifiedJwt:
@@ -69,8 +74,8 @@ def parse_jwt(token: Secret) -> UnverifiedJwt:
         raise JwtRefused("malformed", f"{len(segments)} segments")
     header, claims, signature = segments
     return UnverifiedJwt(
-        unverified_header=_json_object(_decode(header)),
-        unverified_claims=_json_object(_decode(claims)),
+        unverified_header=read_json_object(_decode(header)),
+        unverified_claims=read_json_object(_decode(claims)),
         signing_input=header + b"." + claims,
         signature=_decode(signature),
     )
@@ -121,16 +126,22 @@ def check_signature(unverified: UnverifiedJwt, alg: str, key: Key) -> None:
 
 def check_times(claims: Mapping[str, Any], *, now: datetime, leeway: int) -> float:
     """Check `exp` (required), `nbf` and `iat`; return `exp`. Raises `JwtRefused`."""
+    if "exp" not in claims:
+        raise JwtRefused("missing_claim", "exp")
+    check_given_times(claims, now=now, leeway=leeway)
+    return float(claims["exp"])
+
+
+def check_given_times(claims: Mapping[str, Any], *, now: datetime, leeway: int) -> float | None:
+    """Check `exp`, `nbf` and `iat` as far as they are there; return `exp`. Raises `JwtRefused`."""
     if not 0 <= leeway <= MAX_LEEWAY:
         raise ValueError("leeway is between 0 and 60 seconds")
     moment = now.timestamp()
-    expires_at = _time(claims, "exp")
-    if expires_at is None:
-        raise JwtRefused("missing_claim", "exp")
-    if moment >= expires_at + leeway:
+    expires_at = read_time(claims, "exp")
+    if expires_at is not None and moment >= expires_at + leeway:
         raise JwtRefused("expired")  # RFC 7519 §4.1.4
     for name in ("nbf", "iat"):
-        begins = _time(claims, name)
+        begins = read_time(claims, name)
         if begins is not None and begins > moment + leeway:
             raise JwtRefused("not_yet_valid", name)  # RFC 7519 §4.1.5
     return expires_at
@@ -147,25 +158,19 @@ def read_audience(claims: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(names)
 
 
-def _time(claims: Mapping[str, Any], name: str) -> float | None:
-    """A NumericDate (RFC 7519 §2), or None when absent. A JSON true is no number, and nor is a string."""
+def read_time(claims: Mapping[str, Any], name: str) -> float | None:
+    """A NumericDate (RFC 7519 §2), or None when absent. Raises `JwtRefused`."""
     if name not in claims:
         return None
     value = claims[name]
+    # A JSON true is no number, and nor is a string.
     if isinstance(value, bool) or not isinstance(value, int | float) or not -_LAST_TIME <= value <= _LAST_TIME:
         raise JwtRefused("malformed", name)
     return float(value)
 
 
-def _decode(segment: bytes) -> bytes:
-    try:
-        # Strict: no padding, no foreign letters, no spare bits, so that a token has one spelling only.
-        return urlsafe_b64decode(segment)
-    except binascii.Error:
-        raise JwtRefused("malformed", "base64url") from None
-
-
-def _json_object(raw: bytes) -> dict[str, Any]:
+def read_json_object(raw: bytes) -> dict[str, Any]:
+    """A JSON object that no two readers could read differently, and that is text throughout. Raises `JwtRefused`."""
     try:
         text = raw.decode("utf-8")
         value = json.loads(
@@ -179,6 +184,18 @@ def _json_object(raw: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise JwtRefused("malformed", "not a JSON object")
     return value
+
+
+def _media_type(header: Mapping[str, Any]) -> str:
+    return str(header.get("typ", "")).lower().removeprefix("application/")
+
+
+def _decode(segment: bytes) -> bytes:
+    try:
+        # Strict: no padding, no foreign letters, no spare bits, so that a token has one spelling only.
+        return urlsafe_b64decode(segment)
+    except binascii.Error:
+        raise JwtRefused("malformed", "base64url") from None
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

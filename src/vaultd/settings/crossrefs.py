@@ -9,13 +9,16 @@ from vaultd.settings.mistakes import Mistake, meant
 
 
 def check_references(document: Mapping[str, Any], catalogue: Collection[str]) -> Iterator[Mistake]:
-    """Every name in the file that names nothing, and every issuer that is configured twice."""
+    """Every name in the file that names nothing, every issuer that is configured twice, and who takes opaque tokens."""
     yield from _one_name(document, ("default_client",), document.get("default_client"), "clients")
     yield from _one_name(document, ("login", "issuer"), _table(document, "login").get("issuer"), "issuers")
     yield from _issuers(_table(document, "issuers"))
+    yield from _opaque(_table(document, "issuers"))
     for client, table in _table(document, "clients").items():
         if isinstance(table, dict):
             yield from _granted(client, table, _table(document, "providers"), catalogue)
+            yield from _asserted_providers(client, table)
+            yield from _asserted_issuers(client, table, _table(document, "issuers"))
 
 
 def _one_name(document: Mapping[str, Any], place: tuple[str, ...], name: object, section: str) -> Iterator[Mistake]:
@@ -37,6 +40,22 @@ def _issuers(issuers: Mapping[str, Any]) -> Iterator[Mistake]:
         seen.setdefault(url, name)
 
 
+def _opaque(issuers: Mapping[str, Any]) -> Iterator[Mistake]:
+    """An opaque token is shown to one issuer only, and which one it is must not be a matter of chance."""
+    asked = {name: table["introspection"] for name, table in issuers.items() if _table_in(table, "introspection")}
+    takers = [name for name, table in asked.items() if table.get("opaque") is True]
+    for name in takers[1:]:
+        place = ("issuers", name, "introspection", "opaque")
+        yield Mistake(place, f"is true in [issuers.{takers[0]}] too; write true in one of them, as it is asked alone")
+    unsaid = [name for name, table in asked.items() if "opaque" not in table]
+    if unsaid and not takers and len(asked) > 1:
+        yield Mistake(
+            ("issuers", unsaid[0], "introspection", "opaque"),
+            "is missing, and several issuers have introspection; write opaque = true in the one that is to be asked"
+            " about opaque tokens, or opaque = false in all of them",
+        )
+
+
 def _granted(
     client: str, table: Mapping[str, Any], providers: Mapping[str, Any], catalogue: Collection[str]
 ) -> Iterator[Mistake]:
@@ -50,6 +69,31 @@ def _granted(
             yield Mistake(place, f"is in the catalogue only; write [providers.{name}] with your app's client_id")
         else:
             yield Mistake(place, f"names no table [providers.{name}]; {meant(name, providers)}")
+
+
+def _table_in(table: Any, name: str) -> bool:
+    return isinstance(table, dict) and isinstance(table.get(name), dict)
+
+
+def _asserted_providers(client: str, table: Mapping[str, Any]) -> Iterator[Mistake]:
+    granted = _table(table, "providers")
+    names = table.get("assert_providers")
+    for index, name in enumerate(names if isinstance(names, list) else ()):
+        if isinstance(name, str) and name and name not in granted:
+            place = ("clients", client, "assert_providers", index)
+            yield Mistake(place, f"is none of this client's providers; {meant(name, granted)}")
+
+
+def _asserted_issuers(client: str, table: Mapping[str, Any], issuers: Mapping[str, Any]) -> Iterator[Mistake]:
+    given = table.get("assert_issuer")
+    urls = [issuer.get("issuer") for issuer in issuers.values() if isinstance(issuer, dict)]
+    for index, name in enumerate(given if isinstance(given, list) else [given]):
+        if isinstance(name, str) and name and name not in issuers and name not in urls:
+            place = ("clients", client, "assert_issuer", index)
+            yield Mistake(
+                place if isinstance(given, list) else place[:-1],
+                f"names no table [issuers.…] and no issuer in one; {meant(name, issuers)}",
+            )
 
 
 def _table(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -19,7 +19,7 @@ from vaultd.keys.config import KeysConfig
 from vaultd.providers.config import ProviderConfig
 from vaultd.sessions.config import LoginConfig
 from vaultd.settings.model import Settings
-from vaultd.subjects.config import IssuerConfig
+from vaultd.subjects.config import IntrospectionConfig, IssuerConfig
 
 Place: TypeAlias = tuple[str | int, ...]
 """The keys that lead to a value; a whole number counts list items from 0."""
@@ -32,6 +32,7 @@ _EXAMPLES: Mapping[str, str] = MappingProxyType(
         "authorization_endpoint": 'authorization_endpoint = "https://…"',
         "burst": "burst = 100",
         "client_id": 'client_id = "…", as the other side gave it out',
+        "client_secret": 'client_secret = "env:…"',
         "database_url": 'database_url = "env:DATABASE_URL"',
         "issuer": 'issuer = "https://login.example.com/"',
         "keys": 'a table [keys] with path = "/var/lib/vaultd/keyring.json"',
@@ -62,6 +63,7 @@ _TABLES: Mapping[tuple[str, ...], type[ConfigTable]] = MappingProxyType(
         (): Settings,
         ("keys",): KeysConfig,
         ("issuers", "*"): IssuerConfig,
+        ("issuers", "*", "introspection"): IntrospectionConfig,
         ("login",): LoginConfig,
         ("clients", "*"): ClientConfig,
         ("clients", "*", "limits"): LimitsConfig,

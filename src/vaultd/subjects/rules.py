@@ -1,4 +1,7 @@
-"""What a verified JWT must say beside its signature and times to stand for a user here (security A2). Pure."""
+"""What a believed token must say to stand for a user here (security A2). Pure.
+
+The claims are those of a JWT whose signature and times were checked, or an issuer's answer to introspection.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +14,21 @@ import rfc8785
 
 from vaultd.errors import InvalidRequest
 from vaultd.jose import JwtRefused, VerifiedJwt, read_audience
+from vaultd.jose.dpop import is_thumbprint
 from vaultd.subjects.config import IssuerConfig
 from vaultd.terms import Scopes
 
-TokenKind: TypeAlias = Literal["access_token", "id_token", "jwt"]
+TokenKind: TypeAlias = Literal["access_token", "id_token", "jwt", "refresh_token"]
 Party: TypeAlias = Mapping[str, Any]
 
 _PREFIX = "urn:ietf:params:oauth:token-type:"
 _KINDS: Mapping[str, TokenKind] = MappingProxyType(
-    {_PREFIX + "access_token": "access_token", _PREFIX + "id_token": "id_token", _PREFIX + "jwt": "jwt"}
+    {
+        _PREFIX + "access_token": "access_token",
+        _PREFIX + "id_token": "id_token",
+        _PREFIX + "jwt": "jwt",
+        _PREFIX + "refresh_token": "refresh_token",
+    }
 )
 
 # RFC 8725 §3.11: a JWT typed for another purpose (logout+jwt, dpop+jwt, secevent+jwt, ...) is no session token.
@@ -29,8 +38,14 @@ _TYPES: Mapping[TokenKind, frozenset[str]] = MappingProxyType(
         "access_token": frozenset({"", "jwt", "at+jwt"}),  # RFC 9068 §2.1
         "id_token": frozenset({"", "jwt"}),  # RFC 9068 §2.1: at+jwt tells it from an ID token
         "jwt": frozenset({"", "jwt", "at+jwt"}),  # RFC 8693 §3: any JWT, whatever it is used for
+        "refresh_token": frozenset({"", "jwt"}),  # RFC 6749 §1.5: its form is its issuer's own affair
     }
 )
+
+# RFC 7662 §2.2: `token_type` is a type of RFC 6749 §7.1. Some issuers say there, or in `token_use`, what it is for.
+_FOR_ACCESS = frozenset({"bearer", "dpop", "access_token"})
+_REFRESH_ONLY = frozenset({"refresh", "refresh_token"})
+_FOR_REFRESH = frozenset({"bearer", "dpop"}) | _REFRESH_ONLY
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,19 +64,16 @@ def token_kind(token_type: str) -> TokenKind:
     return kind
 
 
-def check_type(jwt: VerifiedJwt, kind: TokenKind) -> None:
+def check_type(typ: str, kind: TokenKind) -> None:
     """The `typ` header must fit the token type that the request names. Raises `JwtRefused`."""
-    if jwt.typ not in _TYPES[kind]:
+    if typ not in _TYPES[kind]:
         raise JwtRefused("wrong_type")
 
 
 def check_audience(jwt: VerifiedJwt, kind: TokenKind, config: IssuerConfig) -> Audience:
     """The token must have been meant for us (RFC 7519 §4.1.3; OpenID Connect Core §3.1.3.7). Raises `JwtRefused`."""
     if config.names_no_audience:
-        # Nothing in the token can say that it is for us: then other claims must, and a trusted client vouches.
-        if not config.required_claims:
-            raise JwtRefused("wrong_audience", "the issuer has no audience, id_token_client_ids or required_claims")
-        return Audience(as_id_token=kind == "id_token", only_trusted=True)
+        return _vouched_for(config, as_id_token=kind == "id_token")
     named = read_audience(jwt.claims)
     # An ID token is for the app that signed the user in. As an access token it passes only where the operator
     # has listed that app under `audience` too.
@@ -71,6 +83,35 @@ def check_audience(jwt: VerifiedJwt, kind: TokenKind, config: IssuerConfig) -> A
     if may_be_id_token and not named.isdisjoint(config.id_token_client_ids):
         return Audience(as_id_token=True, only_trusted=False)
     raise JwtRefused("wrong_audience")
+
+
+def check_introspected_audience(claims: Mapping[str, Any], kind: TokenKind, config: IssuerConfig) -> Audience:
+    """`check_audience` for an issuer's answer about a token (RFC 7662 §2.2). Raises `JwtRefused`."""
+    # A refresh token is for its issuer alone (RFC 6749 §1.5), so it has no `aud` that could name us, and the rule for
+    # tokens without one holds: a trusted client vouches for it, and the required claims are there. An `aud` that is
+    # there all the same must be ours: an access token is not let in by calling it a refresh token.
+    if not config.audience or (kind == "refresh_token" and "aud" not in claims):
+        return _vouched_for(config, as_id_token=False)
+    if read_audience(claims).isdisjoint(config.audience):
+        raise JwtRefused("wrong_audience")
+    return Audience(as_id_token=False, only_trusted=False)
+
+
+def check_introspected_type(claims: Mapping[str, Any], kind: TokenKind, audience: Audience) -> None:
+    """What the answer says of the token's kind must fit the token type that the request names. Raises `JwtRefused`.
+
+    The request's `token_type_hint` decides nothing: a server looks for other kinds too (RFC 7662 §2.1), so it would
+    find a refresh token that was sent as an access token.
+    """
+    said = {_text(claims[name], name).lower() for name in ("token_type", "token_use") if name in claims}
+    if not said <= (_FOR_REFRESH if kind == "refresh_token" else _FOR_ACCESS):
+        raise JwtRefused("wrong_type", f"the answer calls it {' '.join(sorted(said))}")
+    # Where no word decides, the audience does: an access token has one that is ours, a refresh token has none.
+    if kind == "refresh_token":
+        if not audience.only_trusted and said.isdisjoint(_REFRESH_ONLY):
+            raise JwtRefused("wrong_type", "it has an audience, and nothing calls it a refresh token")
+    elif audience.only_trusted and not said:
+        raise JwtRefused("wrong_type", "it has no audience of ours, and nothing calls it an access token")
 
 
 def check_required_claims(claims: Mapping[str, Any], required: Mapping[str, str | int | bool]) -> None:
@@ -99,6 +140,36 @@ def read_presenter(claims: Mapping[str, Any], audience: Audience, client_claim: 
         return _text(claims["azp"], "azp")
     named = read_audience(claims) if "aud" in claims else frozenset[str]()
     return next(iter(named)) if len(named) == 1 else None
+
+
+def read_introspected_presenter(claims: Mapping[str, Any], kind: TokenKind, client_claim: str) -> str | None:
+    """The client that the token was issued to: the configured claim, or `client_id` (RFC 7662 §2.2).
+
+    A refresh token must name it: it is bound to its client (RFC 6749 §6). Raises `JwtRefused`.
+    """
+    name = client_claim if client_claim in claims else "client_id"
+    if name in claims:
+        return _text(claims[name], name)
+    if kind == "refresh_token":
+        raise JwtRefused("missing_claim", "client_id")
+    return None
+
+
+def read_key_binding(claims: Mapping[str, Any], config: IssuerConfig) -> str | None:
+    """The thumbprint of the key that the token is bound to (RFC 9449 §6), or None. Raises `JwtRefused`."""
+    if "cnf" not in claims:
+        # RFC 9449 §6.2: an answer that calls a token DPoP names its key; without one it cannot be checked.
+        if config.dpop == "required" or str(claims.get("token_type", "")).lower() == "dpop":
+            raise JwtRefused("dpop_unbound")
+        return None
+    confirmation = claims["cnf"]
+    # A binding that is not checked here, like that to a certificate (RFC 8705 §3.1), must not count as none.
+    if not isinstance(confirmation, dict) or confirmation.keys() != {"jkt"}:
+        raise JwtRefused("unsupported_cnf")
+    jkt = confirmation["jkt"]
+    if not isinstance(jkt, str) or not is_thumbprint(jkt):
+        raise JwtRefused("malformed", "cnf.jkt")
+    return jkt
 
 
 def read_scopes(claims: Mapping[str, Any], audience: Audience) -> Scopes:
@@ -130,6 +201,13 @@ def read_party(claims: Mapping[str, Any], name: Literal["may_act", "act"]) -> Pa
     if not isinstance(value, dict):
         raise JwtRefused("malformed", name)
     return MappingProxyType(value)
+
+
+def _vouched_for(config: IssuerConfig, *, as_id_token: bool) -> Audience:
+    # Nothing in the token can say that it is for us: then other claims must, and a trusted client vouches.
+    if not config.required_claims:
+        raise JwtRefused("wrong_audience", "it names no audience, and the issuer has no required_claims")
+    return Audience(as_id_token=as_id_token, only_trusted=True)
 
 
 def _text(value: object, name: str) -> str:

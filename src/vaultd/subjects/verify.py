@@ -1,48 +1,31 @@
-"""Turn a session token of a configured issuer into a verified subject, or refuse it with the precise reason."""
+"""Turn a user's token into a verified subject, or refuse it with the precise reason: the pool of all issuers.
+
+A JWT is shown to the issuer that its `iss` names, and to no other. An opaque token names nobody: it is shown to the
+one issuer that is configured for such tokens, or to none.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Literal
+from datetime import timedelta
 
-from vaultd.errors import ConfigurationError, SubjectTokenRefused
-from vaultd.jose import JwtRefused, KeyCache, SharedSecret, UnverifiedJwt, VerifiedJwt, parse_jwt, verify_parsed
+from vaultd.errors import ConfigurationError, InvalidRequest, SubjectTokenRefused
+from vaultd.jose import MAX_TOKEN_BYTES, JwtRefused, UnverifiedJwt, parse_jwt
 from vaultd.outbound import Outbound
 from vaultd.subjects import rules
-from vaultd.subjects.config import IssuerConfig
+from vaultd.subjects.config import IssuerConfig, opaque_taker
+from vaultd.subjects.endpoint import IntrospectionEndpoint
+from vaultd.subjects.introspection import IntrospectionVerifier
+from vaultd.subjects.jwt import JwtVerifier
 from vaultd.subjects.recent import CAPACITY, Recent
-from vaultd.terms import Clock, Scopes, Secret, Subject
+from vaultd.subjects.tokens import IssuerVerifier, PresentedToken, VerifiedSubject
+from vaultd.terms import Clock, Secret
 
-
-@dataclass(frozen=True, slots=True)
-class VerifiedSubject:
-    """A user, proven by a token, with what the token and its issuer's settings say about its use.
-
-    `presenter` is the client the token was issued to. With `only_trusted` nothing in the token says that it is
-    meant for us, so that only `trusted_clients` may present it. `may_act` and `act` are those of RFC 8693 §4.
-    """
-
-    subject: Subject
-    issuer_name: str
-    presenter: str | None
-    scopes: Scopes
-    may_act: rules.Party | None
-    act: rules.Party | None
-    account_scopes: Literal["required", "off"]
-    trusted_clients: tuple[str, ...]
-    only_trusted: bool
-    expires_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class _Issuer:
-    name: str
-    config: IssuerConfig
-    keys: KeyCache | SharedSecret
-    algorithms: frozenset[str]
+_OPAQUE = re.compile(r"[\x20-\x7e]+")  # RFC 6749 appendix A.12 and A.17
+_JSON_SEGMENT = re.compile(r"(?<![A-Za-z0-9_-])(?:ey[AIJ]|ew[0ko])")
+"""How base64url begins when it stands for a brace, then a quote mark or white space."""
 
 
 class SubjectVerifier:
@@ -58,14 +41,16 @@ class SubjectVerifier:
         capacity: int = CAPACITY,
     ) -> None:
         self._clock = clock
-        self._leeway = leeway
         self._recent: Recent[VerifiedSubject] = Recent(capacity=capacity)
-        self._issuers: dict[str, _Issuer] = {}
+        self._issuers: dict[str, IssuerVerifier] = {}
         for name, config in issuers.items():
             if config.issuer in self._issuers:
                 other = self._issuers[config.issuer].name
                 raise ConfigurationError(f"[issuers.{other}] and [issuers.{name}] name the same issuer.")
-            self._issuers[config.issuer] = _issuer(name, config, outbound, clock)
+            self._issuers[config.issuer] = _verifier(name, config, outbound, clock, leeway)
+        taker = opaque_taker(issuers)
+        self._opaque = None if taker is None else self._issuers[issuers[taker].issuer]
+        self._introspects = any(config.introspection is not None for config in issuers.values())
 
     async def verify(self, token: Secret, token_type: str) -> VerifiedSubject:
         """Verify a token presented as `token_type` (RFC 8693 §3).
@@ -73,43 +58,46 @@ class SubjectVerifier:
         Raises:
             SubjectTokenRefused: `reason` is one of `jose.REASONS`.
             InvalidRequest: the token type is not one that is verified here.
-            TemporarilyUnavailable: the issuer's keys cannot be had.
+            TemporarilyUnavailable: the issuer's keys, or its answer, cannot be had.
         """
         kind = rules.token_kind(token_type)
+        if kind == "refresh_token" and not self._introspects:
+            raise InvalidRequest("This token type is not supported.", reason="unsupported_token_type")
         try:
             return await self._verify(token, kind)
         except JwtRefused as refused:
             raise SubjectTokenRefused(reason=refused.reason, detail=refused.detail) from None
 
     async def aclose(self) -> None:
-        """Stop fetching keys."""
+        """Stop fetching keys, and asking."""
         for issuer in self._issuers.values():
-            await issuer.keys.aclose()
+            await issuer.aclose()
 
     async def _verify(self, token: Secret, kind: rules.TokenKind) -> VerifiedSubject:
         place = (hashlib.sha256(token.reveal().encode("utf-8", "surrogatepass")).digest(), kind)
         found = self._recent.get(place, now=self._clock())
         if found is not None:
             known, version = found
-            if version == self._issuers[known.subject.issuer].keys.version:
+            if version == self._issuers[known.subject.issuer].version:
                 return known
             self._recent.drop(place)
-        unverified = parse_jwt(token)
-        issuer = self._issuer_of(unverified)
-        jwt = await verify_parsed(
-            unverified,
-            key_for=issuer.keys.find,
-            algorithms=issuer.algorithms,
-            now=self._clock(),
-            leeway=self._leeway,
-        )
-        verified = _read(jwt, kind, issuer)
-        self._recent.put(
-            place, verified, version=issuer.keys.version, now=self._clock(), expires_at=verified.expires_at
-        )
+        issuer, presented = self._choose(token, kind)
+        verified = await issuer.verify(presented)
+        now = self._clock()
+        until = now + issuer.remembered_for
+        if verified.expires_at is not None:
+            until = min(until, verified.expires_at)
+        self._recent.put(place, verified, version=issuer.version, now=now, expires_at=until)
         return verified
 
-    def _issuer_of(self, unverified: UnverifiedJwt) -> _Issuer:
+    def _choose(self, token: Secret, kind: rules.TokenKind) -> tuple[IssuerVerifier, PresentedToken]:
+        if self._opaque is not None and not _is_jose(token):
+            _check_opaque(token)
+            return self._opaque, PresentedToken(token, kind, None)
+        unverified = parse_jwt(token)
+        return self._issuer_of(unverified), PresentedToken(token, kind, unverified)
+
+    def _issuer_of(self, unverified: UnverifiedJwt) -> IssuerVerifier:
         claims = unverified.unverified_claims
         if "iss" not in claims:
             raise JwtRefused("missing_claim", "iss")
@@ -123,36 +111,40 @@ class SubjectVerifier:
         return issuer
 
 
-def _issuer(name: str, config: IssuerConfig, outbound: Outbound, clock: Clock) -> _Issuer:
-    if config.hs256_secret is not None:
-        return _Issuer(name, config, SharedSecret(config.hs256_secret), frozenset({"HS256"}))
-    keys = KeyCache(
+def _verifier(name: str, config: IssuerConfig, outbound: Outbound, clock: Clock, leeway: int) -> IssuerVerifier:
+    if config.introspection is None:
+        return JwtVerifier(name=name, config=config, outbound=outbound, clock=clock, leeway=leeway)
+    endpoint = IntrospectionEndpoint(
+        name=name,
+        issuer=config.issuer,
+        config=config.introspection,
+        allow_private=config.allow_private_hosts,
         outbound=outbound,
         clock=clock,
-        issuer=config.issuer,
-        jwks_uri=config.jwks_uri,
-        jwks_file=config.jwks_file,
-        allow_private=config.allow_private_hosts,
     )
-    # RFC 8725 §3.1: without a shared secret an HMAC could only be keyed by something public.
-    algorithms = frozenset(alg for alg in config.algorithms if not alg.startswith("HS"))
-    return _Issuer(name, config, keys, algorithms)
+    return IntrospectionVerifier(
+        name=name,
+        config=config,
+        endpoint=endpoint,
+        remembered_for=timedelta(seconds=config.introspection.cache_seconds),
+        clock=clock,
+        leeway=leeway,
+    )
 
 
-def _read(jwt: VerifiedJwt, kind: rules.TokenKind, issuer: _Issuer) -> VerifiedSubject:
-    config = issuer.config
-    rules.check_type(jwt, kind)
-    audience = rules.check_audience(jwt, kind, config)
-    rules.check_required_claims(jwt.claims, config.required_claims)
-    return VerifiedSubject(
-        subject=Subject(config.issuer, rules.read_sub(jwt.claims)),
-        issuer_name=issuer.name,
-        presenter=rules.read_presenter(jwt.claims, audience, config.client_claim),
-        scopes=rules.read_scopes(jwt.claims, audience),
-        may_act=rules.read_party(jwt.claims, "may_act"),
-        act=rules.read_party(jwt.claims, "act"),
-        account_scopes=config.account_scopes,
-        trusted_clients=config.trusted_clients,
-        only_trusted=audience.only_trusted,
-        expires_at=datetime.fromtimestamp(jwt.expires_at, UTC),
-    )
+def _is_jose(token: Secret) -> bool:
+    """Whether this has the form of a JWS or a JWE, however bad a one.
+
+    Such a token is never taken for an opaque one: cut short, or with a quote mark before it, the token of one issuer
+    would be shown to another.
+    """
+    text = token.reveal()[:MAX_TOKEN_BYTES]
+    return "." in text and _JSON_SEGMENT.search(text) is not None
+
+
+def _check_opaque(token: Secret) -> None:
+    text = token.reveal()
+    if len(text) > MAX_TOKEN_BYTES:
+        raise JwtRefused("too_large")
+    if not _OPAQUE.fullmatch(text):
+        raise JwtRefused("malformed", "has characters that no token has")

@@ -1,4 +1,7 @@
-"""Who speaks to the JSON APIs: a user by a session token, an operators' program by a token of ours (RFC 6750)."""
+"""Who speaks to the JSON APIs: a user by a session token, an operators' program by a token of ours (RFC 6750).
+
+A user's token that is bound to a key comes under the scheme DPoP, with a proof (RFC 9449 §7.1).
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,11 @@ from dataclasses import dataclass
 from fastapi import Request
 
 from vaultd.clients.registry import Client, Clients
-from vaultd.errors import InsufficientScope, InvalidToken, SubjectTokenRefused, TokenMissing
+from vaultd.errors import InsufficientScope, InvalidDpopProof, InvalidToken, SubjectTokenRefused, TokenMissing
 from vaultd.operator_tokens import OperatorTokens
+from vaultd.subjects.possession import Possession, PresentedProofs
 from vaultd.subjects.store import KnownSubject, SubjectStore
+from vaultd.subjects.tokens import VerifiedSubject
 from vaultd.subjects.verify import SubjectVerifier
 from vaultd.terms import ClientId, Secret
 
@@ -18,13 +23,18 @@ _ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - 
 
 def bearer(request: Request) -> Secret:
     """The bearer token of a request, from its header alone (RFC 6750 §2.1). Raises `InvalidToken`."""
+    return credentials(request, "bearer")[1]
+
+
+def credentials(request: Request, *schemes: str) -> tuple[str, Secret]:
+    """The scheme, one of `schemes`, and the token of a request. Raises `InvalidToken`."""
     headers = request.headers.getlist("authorization")
-    if not any(_scheme(header) == "bearer" for header in headers):
+    if not any(_scheme(header) in schemes for header in headers):
         raise TokenMissing
     token = headers[0].partition(" ")[2].strip()
     if len(headers) > 1 or not token:
         raise InvalidToken(detail="not one header with one token")
-    return Secret(token)
+    return _scheme(headers[0]), Secret(token)
 
 
 def _scheme(header: str) -> str:
@@ -43,9 +53,18 @@ class Users:
     """Believes users' tokens on the accounts API."""
 
     def __init__(
-        self, *, verifier: SubjectVerifier, subjects: SubjectStore, clients: Clients, default_client: str | None
+        self,
+        *,
+        public_url: str,
+        verifier: SubjectVerifier,
+        possession: Possession,
+        subjects: SubjectStore,
+        clients: Clients,
+        default_client: str | None,
     ) -> None:
+        self._public_url = public_url
         self._verifier = verifier
+        self._possession = possession
         self._subjects = subjects
         self._clients = clients
         self._default_client = default_client
@@ -53,10 +72,7 @@ class Users:
     async def caller(self, request: Request, verb: str) -> Caller:
         """The user of a call that needs `<verb>:me:connected_accounts`. Raises `BearerRefused`."""
         scope = f"{verb}:me:connected_accounts"
-        try:
-            verified = await self._verifier.verify(bearer(request), _ACCESS_TOKEN)
-        except SubjectTokenRefused as error:
-            raise InvalidToken(detail=error.reason) from None
+        verified = await self._verified(request)
         client = self._clients.for_presenter(verified.presenter)
         if client is None and verified.presenter is None and self._default_client is not None:
             client = self._clients.get(self._default_client)
@@ -65,6 +81,27 @@ class Users:
         if verified.account_scopes == "required" and scope not in verified.scopes:
             raise InsufficientScope(scope)
         return Caller(await self._subjects.ensure(verified.subject), client)
+
+    async def _verified(self, request: Request) -> VerifiedSubject:
+        scheme, token = credentials(request, "bearer", "dpop")
+        try:
+            verified = await self._verifier.verify(token, _ACCESS_TOKEN)
+        except SubjectTokenRefused as error:
+            raise InvalidToken(detail=error.reason) from None
+        if (scheme == "dpop") is not (verified.jkt is not None):
+            # RFC 9449 §7.2: a bound token as a bearer token would be bound no longer. One without a binding under
+            # DPoP is not what its sender takes it for.
+            raise InvalidToken(detail="the scheme does not fit the token's binding")
+        try:
+            await self._possession.check(verified, token, self._proofs(request), ath_required=True)
+        except SubjectTokenRefused as error:
+            raise InvalidDpopProof(detail=error.reason) from None
+        return verified
+
+    def _proofs(self, request: Request) -> PresentedProofs:
+        headers = tuple(Secret(proof) for proof in request.headers.getlist("dpop"))
+        path = request.scope["raw_path"].decode("ascii")
+        return PresentedProofs(headers, request.method, self._public_url + path)
 
 
 class Operators:

@@ -8,7 +8,9 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 
+from vaultd.config_types import ASYMMETRIC
 from vaultd.jose import SigningKey
+from vaultd.jose.dpop import PROOF_ALGORITHMS
 from vaultd.web.token.grants import GRANT_TYPES
 from vaultd.web.wire import READ
 
@@ -21,7 +23,14 @@ def router(*, public_url: str, keys: Sequence[SigningKey]) -> APIRouter:
         "token_endpoint": f"{public_url}/oauth/token",
         "jwks_uri": f"{public_url}/.well-known/jwks.json",
         "grant_types_supported": list(GRANT_TYPES),
-        "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
+        "token_endpoint_auth_methods_supported": [
+            "client_secret_basic",
+            "client_secret_post",
+            "private_key_jwt",
+            "none",
+        ],
+        "token_endpoint_auth_signing_alg_values_supported": list(ASYMMETRIC),
+        "dpop_signing_alg_values_supported": list(PROOF_ALGORITHMS),
         "response_types_supported": [],
         "scopes_supported": ["audit:read", "connections:read", "connections:revoke", "keys:read"],
         "service_documentation": f"{public_url}/docs",

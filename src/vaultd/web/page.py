@@ -18,6 +18,7 @@ from vaultd.revoke import Revoke
 from vaultd.sessions.store import Sessions
 from vaultd.subjects.store import SubjectStore
 from vaultd.web.accounts import Accounts
+from vaultd.web.away import AgentsWhileAway
 from vaultd.web.consent import see_other
 from vaultd.web.cookies import Cookies
 from vaultd.web.peer import client_ip
@@ -45,6 +46,7 @@ def router(
     sessions: Sessions,
     subjects: SubjectStore,
     accounts: Accounts,
+    agents: AgentsWhileAway,
     revoke: Revoke,
     providers: Providers,
     clients: Clients,
@@ -59,6 +61,7 @@ def router(
         session = await sessions.find(cookies.session(request))
         if session is None:
             return see_other(f"{public_url}/auth/login")
+        subject = await subjects.get(session.subject_id)
         client = clients.get(default_client) if default_client else None
         connectable = [
             provider for provider in providers.all() if client is not None and provider.name in client.config.providers
@@ -68,6 +71,7 @@ def router(
             accounts=await accounts.of(session.subject_id),
             names=names,
             connectable=connectable,
+            agents=await agents.of(subject) if subject else [],
             csrf=session.csrf_token,
             status=request.query_params.get("status"),
             about=names.get(request.query_params.get("connection", "")),

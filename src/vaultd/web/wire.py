@@ -33,6 +33,7 @@ from vaultd.errors import (
     TokenMissing,
     VaultdError,
 )
+from vaultd.jose.dpop import PROOF_ALGORITHMS
 
 READ = ["GET", "HEAD"]
 """RFC 9110 §9.1: what is safe to read can be asked for its headers alone."""
@@ -53,6 +54,9 @@ _BUG = 500
 # RFC 6749 §5.2: what stands in error_description is printable ASCII without the quotation mark and the backslash.
 _NOT_DESCRIBABLE = re.compile(r"[^\x20-\x21\x23-\x5b\x5d-\x7e]")
 _STAND_INS = str.maketrans({'"': "'", "\\": "/"})
+_TAKES_DPOP = "/me/"
+_REALM = 'realm="vaultd"'
+_PROOFS = f'algs="{" ".join(PROOF_ALGORITHMS)}"'
 TITLES = {405: "Method not allowed", 413: "Content too large", 415: "Unsupported media type"}
 """What the framework refuses by itself, in words that do not change with Python's version."""
 BROWSER = ("/auth/", "/connections")
@@ -93,8 +97,6 @@ def _plain(text: str) -> str:
 def error_headers(error: VaultdError) -> dict[str, str]:
     """The headers that go with an error, whatever the shape of its body."""
     headers = dict(NO_STORE)
-    if isinstance(error, InvalidToken | InsufficientScope):
-        headers["www-authenticate"] = bearer_challenge(error)
     if isinstance(error, SlowDown | TemporarilyUnavailable):
         headers["retry-after"] = str(error.retry_after)
     return headers
@@ -121,18 +123,26 @@ def server_error() -> JSONResponse:
     return JSONResponse({"error": "server_error"}, _BUG, dict(NO_STORE))
 
 
-def bearer_challenge(error: VaultdError) -> str:
-    """The `WWW-Authenticate` of a refused bearer token (RFC 6750 §3)."""
-    if isinstance(error, TokenMissing):
+def challenge(error: VaultdError, request: Request) -> str:
+    """The `WWW-Authenticate` of a refused token (RFC 6750 §3, RFC 9449 §7.1).
+
+    The error stands with the scheme that was used; the accounts API names the other one that it takes, too.
+    """
+    parts = [_REALM]
+    if not isinstance(error, TokenMissing):
         # RFC 6750 §3.1: who sent nothing is told of no error.
-        return 'Bearer realm="vaultd"'
-    parts = [f'error="{error.code}"', f'error_description="{description_of(error)}"']
+        parts += [f'error="{error.code}"', f'error_description="{description_of(error)}"']
     if isinstance(error, InsufficientScope):
         parts.append(f'scope="{error.scope}"')
-    return f'Bearer realm="vaultd", {", ".join(parts)}'
+    with_error = ", ".join(parts)
+    if not request.url.path.startswith(_TAKES_DPOP):
+        return f"Bearer {with_error}"
+    if request.headers.get("authorization", "").lower().startswith("dpop "):
+        return f"DPoP {with_error}, {_PROOFS}, Bearer {_REALM}"
+    return f"Bearer {with_error}, DPoP {_REALM}, {_PROOFS}"
 
 
-def problem(error: VaultdError) -> JSONResponse:
+def problem(error: VaultdError, request: Request) -> JSONResponse:
     """An error of the JSON APIs: `{type, title, status, detail, validation_errors?}`."""
     status = status_of(error)
     known = status != _BUG
@@ -144,7 +154,10 @@ def problem(error: VaultdError) -> JSONResponse:
     }
     if isinstance(error, InvalidInput):
         body["validation_errors"] = [_validation_error(mistake) for mistake in error.mistakes]
-    return JSONResponse(body, status, error_headers(error))
+    headers = error_headers(error)
+    if isinstance(error, InvalidToken | InsufficientScope):
+        headers["www-authenticate"] = challenge(error, request)
+    return JSONResponse(body, status, headers)
 
 
 def _validation_error(mistake: Mistake) -> dict[str, str]:
@@ -171,7 +184,7 @@ class ErrorAnswers:
         """The answer."""
         if request.url.path.startswith(BROWSER):
             return self._page(request, error)
-        return problem(error)
+        return problem(error, request)
 
 
 def note(error: Exception, path: str) -> None:

@@ -6,6 +6,7 @@ import base64
 
 import pytest
 
+from tests.support.signing import ABSENT, ASSERTION_TYPE, Signer
 from vaultd.clients.credentials import PresentedCredentials, from_request
 from vaultd.errors import InvalidClient, InvalidRequest
 from vaultd.terms import Secret
@@ -93,10 +94,58 @@ def test_contradictions_are_malformed_requests(header: str | None, params: dict[
         from_request(header, params)
 
 
-@pytest.mark.parametrize("params", [{"client_assertion": "x"}, {"client_id": "a\0"}, {"client_id": "\ud800"}])
+@pytest.mark.parametrize("params", [{"client_id": "a\0"}, {"client_id": "\ud800"}])
 def test_clients_that_cannot_be(params: dict[str, str]) -> None:
     with pytest.raises(InvalidClient):
         from_request(None, params)
+
+
+SIGNER = Signer("agent", vault="https://vault.example.com")
+
+
+def test_an_assertion_names_its_client() -> None:
+    """RFC 7521 §4.2: `client_id` may come along, and is then the same."""
+    params = SIGNER.credentials()
+    for beside in ({}, {"client_id": ""}, {"client_id": "agent"}):
+        presented = from_request(None, params | beside)
+        assert presented is not None
+        assert (presented.method, presented.client_id, presented.secret) == ("private_key_jwt", "agent", None)
+        assert presented.unverified_assertion is not None
+        assert "eyJ" not in repr(presented)
+
+
+def test_an_assertion_without_a_subject_counts_against_the_client_beside_it() -> None:
+    for sub in (ABSENT, None, 7):
+        presented = from_request(None, SIGNER.credentials(sub=sub) | {"client_id": "agent"})
+        assert presented is not None
+        assert presented.client_id == "agent"
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:saml2-bearer"}, "unsupported_method"),
+        ({"client_assertion_type": ASSERTION_TYPE.upper()}, "unsupported_method"),
+        ({"client_assertion": "x"}, "malformed"),
+        ({"client_assertion": "x" * 16_385}, "too_large"),
+        ({"client_assertion": SIGNER.assertion(sub=ABSENT)}, "malformed_credentials"),
+        ({"client_assertion": SIGNER.assertion(sub="")}, "malformed_credentials"),
+        ({"client_assertion": SIGNER.assertion(sub="a\nb")}, "malformed_credentials"),
+    ],
+)
+def test_assertions_that_authenticate_nobody(changed: dict[str, str], reason: str) -> None:
+    with pytest.raises(InvalidClient) as caught:
+        from_request(None, SIGNER.credentials() | changed)
+    assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"client_assertion": ""}, {"client_assertion_type": ""}, {"client_id": "other"}, {"client_id": "Agent"}],
+)
+def test_half_an_assertion_or_one_of_another_client_is_a_malformed_request(changed: dict[str, str]) -> None:
+    with pytest.raises(InvalidRequest):
+        from_request(None, SIGNER.credentials() | changed)
 
 
 def test_the_secret_does_not_show() -> None:

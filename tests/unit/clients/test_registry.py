@@ -6,12 +6,15 @@ from typing import Any, get_args
 
 import pytest
 
+from tests.support.signing import Signer
+from tests.unit.clients.world import US, clients_of, signed_by
 from tests.unit.loopback_issuer import SetClock
 from vaultd.clients.config import ClientConfig
 from vaultd.clients.credentials import Method, PresentedCredentials
 from vaultd.clients.registry import Clients, hash_secret
+from vaultd.db import Database
 from vaultd.errors import ConfigurationError, InvalidClient, SlowDown
-from vaultd.limits import FailureThrottle
+from vaultd.jose import parse_jwt
 from vaultd.terms import Secret
 
 SECRET = Secret("a secret of more than 32 characters")
@@ -27,47 +30,57 @@ def _public(**fields: Any) -> ClientConfig:
 
 
 def _clients(**configs: ClientConfig) -> Clients:
-    return Clients(configs=configs)
+    return clients_of(configs)
 
 
 def _basic(client_id: str, secret: Secret = SECRET) -> PresentedCredentials:
     return PresentedCredentials("client_secret_basic", client_id, secret)
 
 
-def _refusal(clients: Clients, presented: PresentedCredentials, ip: str | None = IP) -> InvalidClient:
+async def _refusal(clients: Clients, presented: PresentedCredentials, ip: str | None = IP) -> InvalidClient:
     with pytest.raises(InvalidClient) as caught:
-        clients.authenticate(presented, ip=ip)
+        await clients.authenticate(presented, ip=ip)
     return caught.value
 
 
 @pytest.mark.parametrize(
     "configured", [SECRET, Secret(hash_secret(SECRET)), Secret(hash_secret(SECRET).upper().replace("SHA", "sha"))]
 )
-def test_a_secret_or_its_hash(configured: Secret) -> None:
+async def test_a_secret_or_its_hash(configured: Secret) -> None:
     clients = _clients(agent=_config(secret=configured))
-    assert clients.authenticate(_basic("agent"), ip=None).id == "agent"
-    assert _refusal(clients, _basic("agent", Secret(SECRET.reveal()[:-1]))).reason == "wrong_secret"
-    assert _refusal(clients, _basic("agent", Secret(""))).reason == "wrong_secret"
-    assert _refusal(clients, _basic("agent", Secret("\ud800"))).reason == "wrong_secret"
+    assert (await clients.authenticate(_basic("agent"), ip=None)).id == "agent"
+    assert (await _refusal(clients, _basic("agent", Secret(SECRET.reveal()[:-1])))).reason == "wrong_secret"
+    assert (await _refusal(clients, _basic("agent", Secret("")))).reason == "wrong_secret"
+    assert (await _refusal(clients, _basic("agent", Secret("\ud800")))).reason == "wrong_secret"
     # The hash is no password: who reads the configuration does not hold the secret.
-    assert _refusal(clients, _basic("agent", Secret(hash_secret(SECRET)))).reason == "wrong_secret"
+    assert (await _refusal(clients, _basic("agent", Secret(hash_secret(SECRET))))).reason == "wrong_secret"
 
 
 @pytest.mark.parametrize("configured", get_args(Method))
 @pytest.mark.parametrize("presented", get_args(Method))
-def test_the_method_must_be_the_configured_one(configured: Method, presented: Method) -> None:
-    clients = _clients(agent=_public() if configured == "none" else _config(auth=configured))
+async def test_the_method_must_be_the_configured_one(configured: Method, presented: Method, database: Database) -> None:
+    signer = Signer("agent", vault=US)
+    kept: dict[str, dict[str, Any]] = {"none": {"secret": None}, "private_key_jwt": {"secret": None}}
+    kept["private_key_jwt"]["jwks"] = signer.jwks()
+    configs = {"agent": _config(auth=configured, **kept.get(configured, {}))}
+    clients = clients_of(configs, signed=signed_by(configs, database=database))
     credentials = PresentedCredentials(presented, "agent", None if presented == "none" else SECRET)
+    if presented == "private_key_jwt":
+        assertion = parse_jwt(Secret(signer.assertion()))
+        credentials = PresentedCredentials(presented, "agent", unverified_assertion=assertion)
     if configured == presented:
-        clients.authenticate(credentials, ip=IP)
+        await clients.authenticate(credentials, ip=IP)
     else:
-        assert _refusal(clients, credentials).reason == "wrong_method"
+        assert (await _refusal(clients, credentials)).reason == "wrong_method"
 
 
-def test_unknown_clients_and_wrong_secrets_answer_alike() -> None:
+async def test_unknown_clients_and_wrong_secrets_answer_alike() -> None:
     """A8: told apart in the audit event only."""
     clients = _clients(agent=_config())
-    unknown, wrong = _refusal(clients, _basic("nobody")), _refusal(clients, _basic("agent", Secret("wrong")))
+    unknown, wrong = (
+        await _refusal(clients, _basic("nobody")),
+        await _refusal(clients, _basic("agent", Secret("wrong"))),
+    )
     assert (unknown.reason, wrong.reason) == ("unknown_client", "wrong_secret")
     assert (unknown.code, unknown.description, str(unknown)) == (wrong.code, wrong.description, str(wrong))
     assert clients.get("nobody") is None
@@ -86,28 +99,28 @@ def test_unknown_clients_and_wrong_secrets_answer_alike() -> None:
         (None, False),
     ],
 )
-def test_the_address_list(ip: str | None, allowed: bool) -> None:  # noqa: FBT001 - a parameter of the table
+async def test_the_address_list(ip: str | None, allowed: bool) -> None:  # noqa: FBT001 - a parameter of the table
     clients = _clients(agent=_config(ip_allowlist=("192.0.2.0/24", "2001:db8::/32")))
     if allowed:
-        clients.authenticate(_basic("agent"), ip=ip)
+        await clients.authenticate(_basic("agent"), ip=ip)
     else:
-        assert _refusal(clients, _basic("agent"), ip).reason == "address_not_allowed"
+        assert (await _refusal(clients, _basic("agent"), ip)).reason == "address_not_allowed"
 
 
-def test_failures_are_throttled_by_client_and_address() -> None:
+async def test_failures_are_throttled_by_client_and_address() -> None:
     """A10; and known and unknown clients alike (A8)."""
     clock = SetClock()
-    clients = Clients(configs={"agent": _config()}, throttle=FailureThrottle(clock=clock))
+    clients = clients_of({"agent": _config()}, clock=clock)
     for client_id in ("agent", "nobody"):
         for _ in range(10):
-            _refusal(clients, _basic(client_id, Secret("wrong")))
+            await _refusal(clients, _basic(client_id, Secret("wrong")))
         with pytest.raises(SlowDown) as caught:
-            clients.authenticate(_basic(client_id), ip=IP)
+            await clients.authenticate(_basic(client_id), ip=IP)
         assert caught.value.retry_after == 5
-    clients.authenticate(_basic("agent"), ip="192.0.2.8")
+    await clients.authenticate(_basic("agent"), ip="192.0.2.8")
     clock.move(seconds=5)
     for _ in range(50):
-        clients.authenticate(_basic("agent"), ip=IP)
+        await clients.authenticate(_basic("agent"), ip=IP)
 
 
 def test_a_hash_that_is_none_is_refused_at_start() -> None:

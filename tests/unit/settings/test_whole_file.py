@@ -15,7 +15,7 @@ from vaultd.providers.config import ProviderConfig
 from vaultd.sessions.config import LoginConfig
 from vaultd.settings import Settings, load
 from vaultd.settings.loading import OVERRIDES
-from vaultd.subjects.config import IssuerConfig
+from vaultd.subjects.config import IntrospectionConfig, IssuerConfig
 from vaultd.terms import Secret
 
 ROOT = Path(__file__).parents[3]
@@ -81,7 +81,7 @@ TWENTY_LINES = [
     "keys.backend: has a value that is not known; write 'local'",
     (
         "issuers.app.algorithms: 'none' is not accepted; write some of RS256, RS384, RS512, PS256, PS384, PS512, ES256,"
-        " ES384, ES512, EdDSA"
+        " ES384, ES512, EdDSA, Ed25519"
     ),
     "issuers.shared.hs256_secret: is shorter than 32 bytes; set a longer secret at the issuer and here",
     'login.issuer: names no table [issuers.ap]; did you mean "app"?',
@@ -191,6 +191,7 @@ def _every_key_is_explained(text: str) -> bool:
         Settings,
         KeysConfig,
         IssuerConfig,
+        IntrospectionConfig,
         LoginConfig,
         ClientConfig,
         ProviderGrant,

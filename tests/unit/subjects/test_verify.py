@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,7 +14,8 @@ from vaultd.errors import ConfigurationError, InvalidRequest, SubjectTokenRefuse
 from vaultd.jose import JwtRefused
 from vaultd.subjects.config import IssuerConfig
 from vaultd.subjects.recent import Recent
-from vaultd.subjects.verify import SubjectVerifier, VerifiedSubject
+from vaultd.subjects.tokens import VerifiedSubject
+from vaultd.subjects.verify import SubjectVerifier
 from vaultd.terms import Scopes, Secret, Subject
 
 
@@ -27,7 +29,8 @@ async def test_a_true_access_token(world: World) -> None:
     assert verified.may_act == {"sub": "agent"}
     assert verified.act == {"sub": "relay"}
     assert (verified.account_scopes, verified.trusted_clients, verified.only_trusted) == ("off", ("nightly",), False)
-    assert verified.expires_at.timestamp() == world.clock.seconds() + 300
+    assert verified.jkt is None
+    assert verified.expires_at == world.clock() + timedelta(seconds=300)
 
 
 @pytest.mark.parametrize("typ", ["JWT", "jwt", "at+jwt", "application/at+jwt", ABSENT])

@@ -19,6 +19,7 @@ BROWSERS_OWN = {
     ("GET", "/auth/login"),
     ("GET", "/auth/login/callback"),
     ("POST", "/auth/logout"),
+    ("POST", "/connections/away"),
     ("POST", "/connections/{account_id}/disconnect"),
     ("GET", "/connections/style.css"),
 }

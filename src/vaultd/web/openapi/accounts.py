@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from vaultd.web.accounts import PREFIX, AccountsQuery, ActivityQuery, CompleteBody, ConnectBody, PageQuery
 from vaultd.web.openapi.answers import NO_STORE, carrying, failing
-from vaultd.web.openapi.parts import Json, body, query_parameters, schema
+from vaultd.web.openapi.parts import Json, body, header, query_parameters, schema
 
 _TAG = "Connected accounts"
 _READING = {401: "NoToken", 403: "NoScope", 500: "Bug", 503: "Unavailable"}
@@ -14,13 +16,16 @@ _FROM = "How many to leave out; what the page before gave as `next`."
 _CONNECTION = "The provider's name here, such as `github`."
 
 
-def _operation(operation_id: str, verb: str, summary: str, description: str, **more: Json | list[Json]) -> Json:
+def _operation(
+    operation_id: str, verb: str, summary: str, description: str, parameters: Sequence[Json] = (), **more: Json
+) -> Json:
     return {
         "operationId": operation_id,
         "tags": [_TAG],
         "summary": summary,
         "description": description,
-        "security": [{"userToken": [f"{verb}:me:connected_accounts"]}],
+        "security": [{scheme: [f"{verb}:me:connected_accounts"]} for scheme in ("userToken", "boundUserToken")],
+        "parameters": [*parameters, header("DPoP", "With a bound token: the proof of its key (RFC 9449 §7.1).")],
         **more,
     }
 
@@ -76,12 +81,7 @@ _LIST = _operation(
     "Oldest first. Disconnected ones are not in it.",
     parameters=[
         *query_parameters(AccountsQuery, {"from": _FROM, "take": _TAKE, "connection": _CONNECTION}),
-        {
-            "name": "If-None-Match",
-            "in": "header",
-            "description": "The `ETag` of the list that the caller has (RFC 9110 §13.1.2).",
-            "schema": {"type": "string"},
-        },
+        header("If-None-Match", "The `ETag` of the list that the caller has (RFC 9110 §13.1.2)."),
     ],
     responses={
         "200": carrying("The accounts.", schema("AccountsPage"), "Validated", "ETag")

@@ -24,12 +24,13 @@ HEADERS: dict[str, Json] = {
     "ETag": _header("Names this state of the list.", {"type": "string", "pattern": '^"[0-9a-f]{32}"$'}),
     "Retry-After": _header("Seconds to wait.", {"type": "integer", "minimum": 1}),
     "Bearer-Challenge": _header(
-        "RFC 6750 §3: with `error` and `error_description`, unless the request had no credentials at all.",
-        {"type": "string", "pattern": '^Bearer realm="vaultd"'},
+        "RFC 6750 §3, RFC 9449 §7.1: with `error` and `error_description`, unless the request had no token at all. The "
+        "accounts API names both schemes that it takes.",
+        {"type": "string", "pattern": '^(Bearer|DPoP) realm="vaultd"'},
     ),
     "Scope-Challenge": _header(
         "When it is the scope that is missing.",
-        {"type": "string", "pattern": '^Bearer realm="vaultd", error="insufficient_scope"'},
+        {"type": "string", "pattern": '^(Bearer|DPoP) realm="vaultd", error="insufficient_scope"'},
         required=False,
     ),
     "Basic-Challenge": _header(
@@ -82,7 +83,10 @@ def _oauth(description: str, body: Json, *described: str) -> Json:
 
 RESPONSES: dict[str, Json] = {
     "Malformed": _problem("The body or the query is not what is described here; `validation_errors` say where."),
-    "NoToken": _problem("The access token is missing, expired or not accepted here.", "Bearer-Challenge"),
+    "NoToken": _problem(
+        "The access token is missing, expired or not accepted here, or the proof of its key is not good.",
+        "Bearer-Challenge",
+    ),
     "NoScope": _problem("The access token lacks the scope for this call.", "Bearer-Challenge"),
     "Foreign": _problem(
         "The access token lacks the scope for this call, or somebody else began: what the provider granted is then "

@@ -70,6 +70,11 @@ def _security_schemes(public_url: str) -> Json:
             "bearerFormat": "JWT",
             "description": "The user's own token, of an issuer that this vault believes, with the scope of the call.",
         },
+        "boundUserToken": {
+            "type": "http",
+            "scheme": "DPoP",
+            "description": "The same, bound to a key (`cnf.jkt`): with a proof of it in the `DPoP` header (RFC 9449).",
+        },
         "operatorClient": {
             "type": "oauth2",
             "description": "How an operators' program gets its token.",

@@ -31,6 +31,11 @@ def answer(description: str, body: Json | None = None, *, media_type: str = JSON
     return described
 
 
+def header(name: str, description: str) -> Json:
+    """A header that a request may carry."""
+    return {"name": name, "in": "header", "description": description, "schema": {"type": "string"}}
+
+
 def query_parameters(model: type[BaseModel], describing: Mapping[str, str]) -> list[Json]:
     """The parameters that a model reads from a query; each of them is described."""
     whole = model.model_json_schema()

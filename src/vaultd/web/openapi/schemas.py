@@ -28,7 +28,7 @@ def _said(member: Json, description: str) -> Json:
 
 
 _NEXT = {"next": _said(_TEXT, "There is more: what to send as `from` for the page behind this one.")}
-_SCOPES = _list_of(_TEXT)
+_TEXTS = _list_of(_TEXT)
 
 _TOKEN_ANSWERS: dict[str, Json] = {
     "ExchangedToken": _object(
@@ -63,7 +63,7 @@ _TOKEN_ANSWERS: dict[str, Json] = {
             "connection": _TEXT,
             "connect_uri": _said(_URI, "Where the user goes to act."),
         },
-        {"accounts": _said(_SCOPES, "With `account_ambiguous`: the labels to choose from, for `login_hint`.")},
+        {"accounts": _said(_TEXTS, "With `account_ambiguous`: the labels to choose from, for `login_hint`.")},
         "The user must act before this token can be given.",
     ),
 }
@@ -99,7 +99,7 @@ _CONNECTED: dict[str, Json] = {
     "id": _ID,
     "connection": _said(_TEXT, "The provider's name here."),
     "access_type": {"const": "offline"},
-    "scopes": _said(_SCOPES, "What the user granted."),
+    "scopes": _said(_TEXTS, "What the user granted."),
     "created_at": _MOMENT,
 }
 _EXPIRES = {"expires_at": _said(_MOMENT, "When the provider's present token ends; it is refreshed before.")}
@@ -124,7 +124,7 @@ _ACCOUNTS: dict[str, Json] = {
     ),
     "AccountsPage": _object({"accounts": _list_of(schema("Account"))}, _NEXT),
     "Connection": _object(
-        {"name": _TEXT, "strategy": _TEXT, "scopes": _said(_SCOPES, "What this app may ask the user for.")}
+        {"name": _TEXT, "strategy": _TEXT, "scopes": _said(_TEXTS, "What this app may ask the user for.")}
     ),
     "ConnectionsPage": _object({"connections": _list_of(schema("Connection"))}, _NEXT),
 }
@@ -147,8 +147,8 @@ _EVENTS: dict[str, Json] = {
             "connection": _said(_TEXT, "The provider's name here."),
             "connection_id": _ID,
             "account": _TEXT,
-            "scopes": _SCOPES,
-            "requested_scopes": _SCOPES,
+            "scopes": _TEXTS,
+            "requested_scopes": _TEXTS,
             "generation": {"type": "integer"},
             "revision": {"type": "integer"},
             "subject_presence": _TEXT,
@@ -169,13 +169,14 @@ _METADATA: dict[str, Json] = {
             "issuer": _URI,
             "token_endpoint": _URI,
             "jwks_uri": _URI,
-            "grant_types_supported": _SCOPES,
-            "token_endpoint_auth_methods_supported": _SCOPES,
-            "response_types_supported": _SCOPES,
-            "scopes_supported": _SCOPES,
+            "grant_types_supported": _TEXTS,
+            "token_endpoint_auth_methods_supported": _TEXTS,
+            "token_endpoint_auth_signing_alg_values_supported": _TEXTS,
+            "dpop_signing_alg_values_supported": _TEXTS,
+            "response_types_supported": _TEXTS,
+            "scopes_supported": _TEXTS,
             "service_documentation": _URI,
-        },
-        {"token_endpoint_auth_signing_alg_values_supported": _SCOPES},
+        }
     ),
     "KeySet": _object({"keys": _list_of(schema("PublicKey"))}),
     "PublicKey": _object(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vaultd.exchange import ACCESS_TOKEN, FEDERATED_TOKEN
 from vaultd.web.openapi.answers import NO_STORE, carrying, failing
-from vaultd.web.openapi.parts import JSON, Json, schema
+from vaultd.web.openapi.parts import JSON, Json, header, schema
 from vaultd.web.token.grants import CLIENT_CREDENTIALS, FEDERATED_CONNECTION, TOKEN_EXCHANGE
 from vaultd.web.token.parameters import FORM
 
@@ -25,6 +25,9 @@ A client authenticates as it is configured, by one method only: `client_secret_b
 `client_secret_post` (`client_id` and `client_secret` in the body), `private_key_jwt` (`client_assertion` and
 `client_assertion_type` in the body, RFC 7523) or `none` (`client_id` alone). A client configured as implicit may be
 left out: then the subject token names it.
+
+For a user who is away, a client that may assert subjects signs the subject token itself: a JWT of the type
+`token-vault-req+jwt` that names the user in `sub_id` (RFC 9493) and is good once.
 """
 
 _CLIENT: dict[str, Json] = {
@@ -114,6 +117,7 @@ PATHS: dict[str, Json] = {
             "description": _DESCRIPTION,
             # The empty one stands for what goes into the body, or is left out.
             "security": [{"clientBasic": []}, {}],
+            "parameters": [header("DPoP", "With a bound subject or actor token: the proof of its key (RFC 9449 §5).")],
             "requestBody": {
                 "required": True,
                 "content": {

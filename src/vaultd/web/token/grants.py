@@ -66,6 +66,7 @@ def _exchange(arrival: Arrival, params: Parameters, *, audience: tuple[str, ...]
         actor_token=Secret(actor_token) if actor_token else None,
         actor_token_type=actor_type,
         login_hint=one(params, "login_hint"),
+        dpop=tuple(Secret(proof) for proof in arrival.headers.get(b"dpop", ())),
         ip=arrival.ip,
         request_id=arrival.request_id,
     )

@@ -1,0 +1,164 @@
+"""What a client signs with its registered key: to prove itself, or to name a user who is away.
+
+Both kinds of JWT are meant for this vault alone, live for minutes, and are used once. Their `typ` tells them apart,
+so that none of one kind passes for the other (RFC 8725 §3.11).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TypeAlias
+
+from joserfc.jwk import Key
+
+from vaultd.clients.config import ClientConfig
+from vaultd.clients.config_credentials import SIGNED
+from vaultd.clients.nobody import NobodysKeys
+from vaultd.config_types import ASYMMETRIC
+from vaultd.errors import Replayed, TemporarilyUnavailable
+from vaultd.jose import FixedKeys, JwtRefused, KeyCache, UnverifiedJwt, VerifiedJwt, read_audience, verify_parsed
+from vaultd.jose.jwks import read_keys
+from vaultd.jose.verify import MAX_LEEWAY, check_signature
+from vaultd.outbound import Outbound
+from vaultd.replay import ReplayMemory
+from vaultd.terms import ClientId, Clock
+
+LEEWAY = 30
+"""Seconds that a client's clock may differ from ours."""
+
+Keys: TypeAlias = KeyCache | FixedKeys
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What one kind of JWT must look like. `types` are in lower case, and empty for none; `name` is for the log."""
+
+    name: str
+    types: frozenset[str]
+    audiences: frozenset[str]
+    longest: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class _Signer:
+    keys: Keys
+    algorithms: frozenset[str]
+
+
+_NOBODY = _Signer(FixedKeys(()), frozenset(ASYMMETRIC))
+
+
+class SignedByClients:
+    """Verifies such JWTs with the keys of the client that they claim to come from, and with no others."""
+
+    def __init__(
+        self, *, configs: Mapping[str, ClientConfig], outbound: Outbound, replay: ReplayMemory, clock: Clock
+    ) -> None:
+        self._replay = replay
+        self._clock = clock
+        self._nobody = NobodysKeys()
+        self._signers = {
+            name: _Signer(_keys(config, outbound, clock), frozenset(config.algorithms))
+            for name, config in configs.items()
+            if config.auth == SIGNED
+        }
+
+    async def verify(self, unverified: UnverifiedJwt, *, client_id: str, kind: Kind) -> VerifiedJwt:
+        """Check everything but that it is used once.
+
+        Raises:
+            JwtRefused: also for a client that is not there or has no keys, after as much work.
+            TemporarilyUnavailable: the client's keys cannot be had.
+        """
+
+        async def key_for(kid: str | None, alg: str) -> Key:
+            try:
+                return await self._find(client_id, kid, alg)
+            except JwtRefused:
+                # A8: no key costs as much time as a wrong signature, so that time does not tell which clients exist.
+                with contextlib.suppress(JwtRefused):
+                    check_signature(unverified, alg, self._nobody.key_for(alg))
+                raise
+
+        now = self._clock()
+        jwt = await verify_parsed(unverified, key_for=key_for, algorithms=ASYMMETRIC, now=now, leeway=LEEWAY)
+        _check_claims(jwt, client_id, kind)
+        _check_lifetime(jwt, kind.longest, now)
+        return jwt
+
+    async def use_up(self, jwt: VerifiedJwt, *, client_id: ClientId, kind: Kind) -> None:
+        """Let a verified one count, this once in all replicas (security A9).
+
+        Raises:
+            JwtRefused: `replayed`, or its `jti` is missing or no text.
+            TemporarilyUnavailable: the replay memory cannot be asked.
+        """
+        jti = jwt.claims.get("jti")
+        if jti is None:
+            raise JwtRefused("missing_claim", "jti")
+        if not isinstance(jti, str) or not jti:
+            raise JwtRefused("malformed", "jti")
+        # Longer than the leeway, so that a replica whose clock is ahead does not forget it too early.
+        until = datetime.fromtimestamp(jwt.expires_at, UTC) + timedelta(seconds=MAX_LEEWAY)
+        try:
+            await self._replay.use(kind.name, client_id, jti, until=until)
+        except Replayed:
+            raise JwtRefused("replayed") from None
+
+    async def aclose(self) -> None:
+        """Stop fetching keys."""
+        for signer in self._signers.values():
+            await signer.keys.aclose()
+
+    async def _find(self, client_id: str, kid: str | None, alg: str) -> Key:
+        signer = self._signers.get(client_id, _NOBODY)
+        if alg not in signer.algorithms:
+            raise JwtRefused("bad_algorithm", "not one of the client's algorithms")
+        try:
+            return await signer.keys.find(kid, alg)
+        except JwtRefused as refused:
+            if refused.reason == "issuer_unreachable":
+                # The key may be a new one, and the client be right: it is told to come again.
+                raise TemporarilyUnavailable(reason="client_keys_unreachable") from None
+            raise
+        except TemporarilyUnavailable as error:
+            raise TemporarilyUnavailable(
+                retry_after=error.retry_after, reason="client_keys_unreachable", detail=error.detail
+            ) from None
+
+
+def _keys(config: ClientConfig, outbound: Outbound, clock: Clock) -> Keys:
+    if config.jwks is not None:
+        return FixedKeys(read_keys(config.jwks))
+    return KeyCache(
+        outbound=outbound,
+        clock=clock,
+        jwks_uri=config.jwks_uri,
+        jwks_file=config.jwks_file,
+        allow_private=config.allow_private_hosts,
+    )
+
+
+def _check_claims(jwt: VerifiedJwt, client_id: str, kind: Kind) -> None:
+    if jwt.typ not in kind.types:
+        raise JwtRefused("wrong_type")
+    if "iss" not in jwt.claims:
+        raise JwtRefused("missing_claim", "iss")
+    if jwt.claims["iss"] != client_id:
+        raise JwtRefused("wrong_issuer")
+    # One audience that is not ours is one server too many that could present it here.
+    if not read_audience(jwt.claims) <= kind.audiences:
+        raise JwtRefused("wrong_audience")
+
+
+def _check_lifetime(jwt: VerifiedJwt, longest: timedelta, now: datetime) -> None:
+    """From `iat`, which may be missing, and from now in any case, so that what is remembered of it ends soon."""
+    allowed = longest.total_seconds()
+    issued_at = jwt.claims.get("iat")
+    if issued_at is not None and jwt.expires_at - issued_at > allowed:
+        raise JwtRefused("lifetime", f"longer than {allowed:.0f} s")
+    if jwt.expires_at - now.timestamp() > allowed + LEEWAY:
+        raise JwtRefused("lifetime", f"ends in more than {allowed:.0f} s")

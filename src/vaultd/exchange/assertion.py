@@ -1,0 +1,136 @@
+"""Subjects that a client asserts by its own signature, to work for a user who is away (api.md §1.2).
+
+The client's word takes the place of the user's token, so much must come together: the client may do this at all, it
+has proven itself by its key in this very request, the user is one of its issuer's, and has not switched it off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from vaultd.clients.config import ClientConfig
+from vaultd.clients.registry import Client
+from vaultd.clients.signed import Kind, SignedByClients
+from vaultd.errors import InvalidClient, SubjectTokenRefused, UnauthorizedClient
+from vaultd.exchange.request import ExchangeRequest
+from vaultd.jose import JwtRefused, UnverifiedJwt, VerifiedJwt, parse_jwt
+from vaultd.subjects import rules
+from vaultd.subjects.away import AwaySwitch
+from vaultd.subjects.config import IssuerConfig
+from vaultd.subjects.store import KnownSubject
+from vaultd.terms import Subject
+
+JWT = "urn:ietf:params:oauth:token-type:jwt"
+TYPE = "token-vault-req+jwt"
+LONGEST = timedelta(minutes=5)
+
+
+def find_assertion(request: ExchangeRequest) -> UnverifiedJwt | None:
+    """The subject token if it says itself that a client made it: by its `typ`, which is not believed yet."""
+    if request.subject_token_type != JWT:
+        return None
+    try:
+        unverified = parse_jwt(request.subject_token)
+    except JwtRefused:
+        return None  # then it is a bad token of any other kind as well
+    unverified_typ = unverified.unverified_header.get("typ")
+    if not isinstance(unverified_typ, str) or unverified_typ.lower().removeprefix("application/") != TYPE:
+        return None
+    return unverified
+
+
+class Assertions:
+    """Believes clients that name users. `issuers` are the configured ones, by name."""
+
+    def __init__(
+        self,
+        *,
+        public_url: str,
+        configs: Mapping[str, ClientConfig],
+        issuers: Mapping[str, IssuerConfig],
+        signed: SignedByClients,
+        away: AwaySwitch,
+    ) -> None:
+        self._signed = signed
+        self._away = away
+        self._issuers = {
+            name: frozenset(_url_of(issuer, issuers) for issuer in config.assert_issuer)
+            for name, config in configs.items()
+            if config.may_assert_subjects
+        }
+        self._kind = Kind(
+            name="subject_assertion",
+            types=frozenset({TYPE}),
+            audiences=frozenset({public_url, f"{public_url}/"}),
+            longest=LONGEST,
+        )
+
+    def check_client(self, client: Client | None) -> Client:
+        """The client, if it may assert subjects.
+
+        Raises:
+            InvalidClient: the request names no client.
+            UnauthorizedClient: `may_not_assert`.
+        """
+        if client is None:
+            raise InvalidClient(reason="no_credentials")
+        # The settings see to it that such a client has no other method than its key.
+        if client.id not in self._issuers:
+            raise UnauthorizedClient("This client may not act for users who are away.", reason="may_not_assert")
+        return client
+
+    async def subject(self, unverified: UnverifiedJwt, client: Client) -> Subject:
+        """The user whom an authenticated client names.
+
+        Raises:
+            SubjectTokenRefused: `reason` is `assert_issuer` or one of `jose.REASONS`.
+            TemporarilyUnavailable: the client's keys or the replay memory cannot be had.
+        """
+        issuers = self._issuers[client.id]
+        try:
+            jwt = await self._signed.verify(unverified, client_id=client.id, kind=self._kind)
+            subject = _read_subject(jwt, issuers)
+            if subject.issuer not in issuers:
+                raise SubjectTokenRefused(reason="assert_issuer", detail=f"assert_issuer lacks {subject.issuer!r}")
+            await self._signed.use_up(jwt, client_id=client.id, kind=self._kind)
+        except JwtRefused as refused:
+            raise SubjectTokenRefused(reason=refused.reason, detail=refused.detail) from None
+        return subject
+
+    async def check_away(self, subject: KnownSubject, client: Client) -> None:
+        """Raise `SubjectTokenRefused`, `away_refused`, where the user has switched this client off."""
+        if await self._away.is_refused(subject.id, client.id):
+            raise SubjectTokenRefused(reason="away_refused")
+
+    def acting_for(self, issuer: str) -> list[str]:
+        """The clients that may act for users of this issuer while these are away, by name."""
+        return sorted(name for name, issuers in self._issuers.items() if issuer in issuers)
+
+
+def _url_of(name_or_url: str, issuers: Mapping[str, IssuerConfig]) -> str:
+    return issuers[name_or_url].issuer if name_or_url in issuers else name_or_url
+
+
+def _read_subject(jwt: VerifiedJwt, issuers: frozenset[str]) -> Subject:
+    if not isinstance(jwt.claims["aud"], str):
+        raise JwtRefused("wrong_audience", "a list")
+    if "sub_id" in jwt.claims:
+        return _read_sub_id(jwt.claims["sub_id"], jwt.claims)
+    if len(issuers) != 1:
+        raise JwtRefused("missing_claim", "sub_id: the client acts for users of several issuers")
+    return Subject(next(iter(issuers)), rules.read_sub(jwt.claims))
+
+
+def _read_sub_id(sub_id: object, claims: Mapping[str, Any]) -> Subject:
+    # RFC 9493 §3: a format's members are all required, and no others are allowed.
+    if not isinstance(sub_id, dict) or sub_id.keys() != {"format", "iss", "sub"} or sub_id["format"] != "iss_sub":
+        raise JwtRefused("malformed", "sub_id")
+    issuer, sub = sub_id["iss"], rules.read_sub(sub_id)
+    if not isinstance(issuer, str):
+        raise JwtRefused("malformed", "sub_id")
+    # RFC 9493 §4.1: a `sub` beside it is the same subject.
+    if "sub" in claims and claims["sub"] != sub:
+        raise JwtRefused("wrong_claim", "sub differs from sub_id")
+    return Subject(issuer, sub)

@@ -1,0 +1,86 @@
+"""Verifies the tokens of one issuer by asking it (RFC 7662)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+from typing import Any
+
+from vaultd.jose import JwtRefused, check_given_times
+from vaultd.subjects import rules
+from vaultd.subjects.config import IssuerConfig
+from vaultd.subjects.endpoint import IntrospectionEndpoint
+from vaultd.subjects.tokens import PresentedToken, VerifiedSubject
+from vaultd.terms import Clock, Subject
+
+_HINTS: Mapping[rules.TokenKind, str | None] = MappingProxyType(
+    {"access_token": "access_token", "refresh_token": "refresh_token", "jwt": None}
+)
+"""What is asked about, and the `token_type_hint` for it (RFC 7662 §2.1). An ID token is none of these."""
+
+
+class IntrospectionVerifier:
+    """One issuer that is asked about each token. `leeway` is in seconds, at most 60."""
+
+    version = 0
+    """Of the issuer's keys, of which none are used."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        config: IssuerConfig,
+        endpoint: IntrospectionEndpoint,
+        remembered_for: timedelta,
+        clock: Clock,
+        leeway: int,
+    ) -> None:
+        self.name = name
+        self.remembered_for = remembered_for
+        self._config = config
+        self._endpoint = endpoint
+        self._clock = clock
+        self._leeway = leeway
+
+    async def verify(self, presented: PresentedToken) -> VerifiedSubject:
+        """Verify a token of this issuer. Raises `JwtRefused`, or `TemporarilyUnavailable` without an answer."""
+        kind = presented.kind
+        if kind not in _HINTS:
+            raise JwtRefused("wrong_type", "ID tokens are not introspected")
+        if presented.unverified is not None:
+            # Not believed, but what it says against itself is reason enough to ask nobody.
+            rules.check_type(presented.unverified.unverified_typ, kind)
+        elif kind == "jwt":
+            raise JwtRefused("malformed", "not a JWT")
+        answer = await self._endpoint.ask(presented.token, _HINTS[kind])
+        if answer["active"] is not True:
+            raise JwtRefused("inactive")
+        return self._read(answer, kind)
+
+    async def aclose(self) -> None:
+        """End the calls under way."""
+        await self._endpoint.aclose()
+
+    def _read(self, answer: Mapping[str, Any], kind: rules.TokenKind) -> VerifiedSubject:
+        config = self._config
+        # The issuer was chosen by what the token says, or by configuration; its answer must not be about another's.
+        if answer.get("iss", config.issuer) != config.issuer:
+            raise JwtRefused("wrong_issuer")
+        expires_at = check_given_times(answer, now=self._clock(), leeway=self._leeway)
+        audience = rules.check_introspected_audience(answer, kind, config)
+        rules.check_introspected_type(answer, kind, audience)
+        rules.check_required_claims(answer, config.required_claims)
+        return VerifiedSubject(
+            subject=Subject(config.issuer, rules.read_sub(answer)),
+            issuer_name=self.name,
+            presenter=rules.read_introspected_presenter(answer, kind, config.client_claim),
+            scopes=rules.read_scopes(answer, audience),
+            may_act=rules.read_party(answer, "may_act"),
+            act=rules.read_party(answer, "act"),
+            account_scopes=config.account_scopes,
+            trusted_clients=config.trusted_clients,
+            only_trusted=audience.only_trusted,
+            jkt=rules.read_key_binding(answer, config),
+            expires_at=None if expires_at is None else datetime.fromtimestamp(expires_at, UTC),
+        )

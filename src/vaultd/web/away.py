@@ -1,0 +1,80 @@
+"""The switch on `/connections`: may this agent act for me while I am away?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Form, Request
+from fastapi.responses import Response
+
+from vaultd.audit.events import Draft, EventType
+from vaultd.errors import NotFound
+from vaultd.exchange.assertion import Assertions
+from vaultd.sessions.store import Sessions
+from vaultd.subjects.away import AwaySwitch
+from vaultd.subjects.store import KnownSubject, SubjectStore
+from vaultd.web.consent import see_other
+from vaultd.web.cookies import Cookies
+from vaultd.web.peer import client_ip
+from vaultd.web.signin import check_csrf
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """A client that may be let act for a user who is away, and whether this user lets it."""
+
+    client_id: str
+    allowed: bool
+
+
+class AgentsWhileAway:
+    """The agents that one user has a say about."""
+
+    def __init__(self, *, assertions: Assertions, away: AwaySwitch) -> None:
+        self._assertions = assertions
+        self._away = away
+
+    async def of(self, subject: KnownSubject) -> list[Agent]:
+        """All of them, by name."""
+        names = self._assertions.acting_for(subject.key.subject.issuer)
+        refused = await self._away.refused_by(subject.id) if names else frozenset()
+        return [Agent(name, name not in refused) for name in names]
+
+    async def switch(self, subject: KnownSubject, client_id: str, *, allowed: bool, draft: Draft) -> None:
+        """Allow or refuse one. Raises `NotFound` for a client that could not act for this user anyway."""
+        if client_id not in self._assertions.acting_for(subject.key.subject.issuer):
+            raise NotFound
+        turn = self._away.allow if allowed else self._away.refuse
+        await turn(subject.id, client_id, draft=draft)
+
+
+def router(
+    *, public_url: str, agents: AgentsWhileAway, sessions: Sessions, subjects: SubjectStore, cookies: Cookies
+) -> APIRouter:
+    """The switch's own route; the page shows its form."""
+    routes = APIRouter(tags=["browser"], include_in_schema=False)
+
+    @routes.post("/connections/away")
+    async def away(
+        request: Request,
+        client: Annotated[str, Form(max_length=255)],
+        use: Annotated[Literal["allow", "refuse"], Form()],
+        csrf: Annotated[str, Form()] = "",
+    ) -> Response:
+        cookie = cookies.session(request)
+        check_csrf(cookie, csrf)
+        session = await sessions.find(cookie)
+        subject = await subjects.get(session.subject_id) if session else None
+        if subject is None:
+            raise NotFound
+        draft = Draft(
+            type=EventType.AWAY_REFUSED,
+            subject=subject.key,
+            request_id=request.state.request_id,
+            ip=client_ip(request),
+        )
+        await agents.switch(subject, client, allowed=use == "allow", draft=draft)
+        return see_other(f"{public_url}/connections")
+
+    return routes

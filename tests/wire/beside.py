@@ -1,0 +1,65 @@
+"""A vault beside the sandbox's: its own database, its own issuer and GitHub, and a file with more tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from vaultd.app import create_app
+from vaultd.keys.local import generate_keyring_file
+from vaultd.sandbox.dev_config import PROVIDER_SCOPES, VAULT_AT_PROVIDER, write_config
+from vaultd.sandbox.issuer import SandboxIssuer
+from vaultd.sandbox.provider import SandboxProvider
+from vaultd.sandbox.servers import Listener, LoopbackServers, listen
+from vaultd.sandbox.world import World
+from vaultd.settings import load
+from vaultd.terms import Clock, system_clock
+
+
+@contextmanager
+def vault_beside(
+    world: World,
+    *,
+    database_url: str,
+    folder: Path,
+    tables: Callable[[str], str],
+    at: Listener | None = None,
+    clock: Clock = system_clock,
+) -> Iterator[World]:
+    """A world as the given one, with another vault in it. `tables` gets the vault's URL; times are the clock's."""
+    vault, issuer_at, github_at = at or listen(), listen(), listen()
+    places = replace(
+        world.places,
+        vault=vault.url,
+        issuer=issuer_at.url,
+        providers={**world.places.providers, "github": github_at.url},
+    )
+    issuer = SandboxIssuer(issuer=issuer_at.url, clients={}, audience=vault.url, clock=clock)
+    github = SandboxProvider(
+        name="github",
+        clients={VAULT_AT_PROVIDER: world.secrets.provider},
+        clock=clock,
+        issuer=github_at.url,
+        redirect_uris=[f"{vault.url}/auth/callback/github"],
+        scopes=PROVIDER_SCOPES["github"],
+    )
+    config, keyring = folder / "vaultd.toml", folder / "keyring.json"
+    generate_keyring_file(keyring, now=clock())
+    write_config(config, places=places, secrets=world.secrets, database_url=database_url, keyring=keyring)
+    with config.open("a", encoding="utf-8") as file:
+        file.write(tables(vault.url))
+    settings = load(config, environ={}, allow_literal_secrets=True)
+    with LoopbackServers() as servers:
+        servers.serve(issuer.app, issuer_at)
+        servers.serve(github.app, github_at)
+        servers.serve(create_app(settings, clock=clock), vault)
+        yield replace(
+            world,
+            places=places,
+            settings=settings,
+            issuer=issuer,
+            providers={**world.providers, "github": github},
+            folder=folder,
+        )

@@ -152,7 +152,9 @@ def run(tries: int, random: Random, say: Callable[[str], None]) -> dict[str, lis
         # Addresses are told by a header, as behind a proxy, since a loopback caller has only one.
         proxy = {"FORWARDED_ALLOW_IPS": "127.0.0.1"}
         vault = stack.enter_context(
-            start_vault(folder, postgres, database="timing", users=1, more_config=_SECOND_PROVIDER, more_environ=proxy)
+            start_vault(
+                folder / "vault", postgres, database="timing", users=1, more_config=_SECOND_PROVIDER, more_environ=proxy
+            )
         )
         for comparison in comparisons(vault):
             rounds = found.setdefault(comparison.what, [])

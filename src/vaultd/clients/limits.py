@@ -12,10 +12,13 @@ SUBJECTS = 50_000
 
 
 class ClientLimits:
-    """The `limits` and `subject_limits` of the configured clients. A client without them is not limited."""
+    """The `limits` and `subject_limits` of the configured clients. A client without them is not limited.
 
-    def __init__(self, *, clock: Clock, subjects: int = SUBJECTS) -> None:
-        self._clients = Buckets(clock=clock, reason="client_limit")
+    `clients` is how many there are, so that each has a place of its own.
+    """
+
+    def __init__(self, *, clock: Clock, clients: int, subjects: int = SUBJECTS) -> None:
+        self._clients = Buckets(clock=clock, capacity=max(clients, 1), reason="client_limit")
         self._subjects = Buckets(clock=clock, capacity=subjects, reason="subject_limit")
 
     def take(self, client: Client) -> None:

@@ -110,6 +110,27 @@ class Draft:
             self._add_subject(members, self.subject, event_id)
         return orjson.dumps(members, option=_AS_JCS)
 
+    def about(self, generation: int, revision: int, connection_id: UUID, *, account: str, scopes: Scopes) -> Draft:
+        """The same event, about one connection. Written out, since it is made for every exchange."""
+        return Draft(
+            type=self.type,
+            decision=self.decision,
+            reason=self.reason,
+            client_id=self.client_id,
+            connection=self.connection,
+            scopes=scopes,
+            requested_scopes=self.requested_scopes,
+            generation=generation,
+            revision=revision,
+            subject_presence=self.subject_presence,
+            request_id=self.request_id,
+            subject=self.subject,
+            connection_id=connection_id,
+            account=account,
+            actor=self.actor,
+            ip=self.ip,
+        )
+
     def connection_ref(self) -> bytes | None:
         """The connection's keyed hash, unlinkable once the subject's key is erased."""
         if self.subject is None or self.connection_id is None:

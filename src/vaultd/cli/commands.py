@@ -143,7 +143,7 @@ def import_(
     *,
     file: Annotated[
         Path,
-        typer.Argument(metavar="FILE", exists=True, dir_okay=False, allow_dash=True, help="The file; - reads stdin."),
+        typer.Argument(metavar="FILE", help="The file; - reads standard input."),
     ],
     config: ConfigOption = DEFAULT_CONFIG,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check every line, and store nothing.")] = False,
@@ -167,6 +167,8 @@ def import_(
     from vaultd.cli.bringing import Wish, run, write
     from vaultd.cli.files import load_settings
 
+    if str(file) != "-" and not file.is_file():
+        raise typer.BadParameter(f"there is no file {file}", param_hint="FILE")
     if dry_run and test_refresh:
         raise typer.BadParameter(
             "uses what is stored, and a dry run stores nothing; leave one of the two out", param_hint="--test-refresh"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pty
 import subprocess
@@ -118,6 +119,42 @@ async def test_the_consent_of_an_unnamed_account_makes_no_second_one(
     (after,) = (await app.http.get("accounts")).json()["accounts"]
     assert after["id"] == before["id"]
     assert (await vault.exchange(app.session_token, audience="google")).status_code == 200
+
+
+async def test_an_access_token_that_the_provider_does_not_take_leaves_the_account_unnamed(
+    world: World, app: App, here: Installation
+) -> None:
+    text = line(world, app.user, issued(world), access_token="never-issued")
+    done = run_import(here, "-", "--ask-provider", "--dry-run", stdin=text.encode())
+    assert (done.code, "Without an account's id: 1." in done.out) == (0, True), done
+    assert world.providers["google"].calls["userinfo"] == 1
+
+
+async def test_a_provider_that_does_not_answer_stops_all(world: World, app: App, here: Installation) -> None:
+    google = world.providers["google"]
+    google.faults.userinfo = "down"
+    grant = issued(world)
+    text = line(world, app.user, grant, access_token=grant["access_token"])
+    done = run_import(here, "-", "--ask-provider", stdin=text.encode())
+    assert (done.code, "line 1: the provider does not say whose token it is" in done.out) == (1, True), done
+    assert grant["access_token"] not in done.out + done.err
+    assert (await app.http.get("accounts")).json()["accounts"] == []
+
+
+async def test_what_was_imported_can_be_disconnected_at_once(
+    world: World, vault: Vault, app: App, here: Installation
+) -> None:
+    """Security C7: the refresh token is revoked at the provider, although no access token was ever known."""
+    google = world.providers["google"]
+    grant = issued(world)
+    assert run_import(here, "-", stdin=line(world, app.user, grant).encode()).code == 0
+    (account,) = (await app.http.get("accounts")).json()["accounts"]
+    assert (await app.http.delete(f"accounts/{account['id']}")).status_code == 204
+    async with asyncio.timeout(10):
+        while google.grants.access(grant["access_token"]) is not None:
+            await asyncio.sleep(0.05)
+    again = run_import(here, "-", stdin=line(world, app.user, issued(world)).encode())
+    assert (again.code, "the user disconnected this account here" in again.out) == (1, True)
 
 
 async def test_one_bad_line_stops_all_and_each_is_named_without_its_token(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -16,11 +17,12 @@ from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from vaultd.app.importing import Importing, open_importing
 from vaultd.cli.options import write_json
 from vaultd.errors import ConfigurationError, TemporarilyUnavailable
-from vaultd.importing import Mistake, Stage, Verdict
+from vaultd.importing import Checked, Mistake, Stage, Verdict
 from vaultd.importing.recipe import Changed, Tell
 from vaultd.importing.spool import Spool
 from vaultd.importing.trial import Tried
 from vaultd.settings import Settings
+from vaultd.telemetry import configure_logging
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +58,29 @@ async def run(settings: Settings, path: Path, wish: Wish) -> Report:
     Raises:
         VaultdError: the configuration, the database or the file cannot be used.
     """
+    # Notes of the parts about themselves would stand between the lines of the report.
+    configure_logging(level="warning", json=False)
     report = Report(dry_run=wish.dry_run)
     with ExitStack() as stack:
         file = _opened(path, stack)
         tell = stack.enter_context(_progress())
         async with open_importing(settings, rate=wish.rate) as parts:
-            checked = await parts.importer.check(
-                file, stack=stack, tell=tell, accounts=parts.accounts if wish.ask_provider else None
-            )
+            checked = await _check(parts, file, stack, wish, tell)
             report.lines, report.unnamed, report.mistakes = checked.lines, checked.unnamed, checked.mistakes
             if checked.mistakes or wish.dry_run:
                 return report
             await _store(report, parts, checked.spool, wish, tell)
     return report
+
+
+async def _check(parts: Importing, file: BinaryIO, stack: ExitStack, wish: Wish, tell: Tell) -> Checked:
+    accounts = parts.accounts if wish.ask_provider else None
+    try:
+        return await parts.importer.check(file, stack=stack, tell=tell, accounts=accounts)
+    except OSError as error:
+        raise ConfigurationError(
+            f"The file, or the temporary folder {tempfile.gettempdir()}, cannot be used ({error.strerror})."
+        ) from error
 
 
 async def _store(report: Report, parts: Importing, spool: Spool, wish: Wish, tell: Tell) -> None:

@@ -71,9 +71,11 @@ class Trial:
         row = await self._row(connection_id)
         if row is None or row.status != "connected" or row.refresh_token is None:
             return Verdict.NOTHING_TO_TRY, ""
+        if self._failures[row.provider] < IN_A_ROW:
+            await self._pace.wait()
+        # Asked after the wait, since others have failed meanwhile.
         if self._failures[row.provider] >= IN_A_ROW:
             return Verdict.NOT_TRIED, ""
-        await self._pace.wait()
         refusal = await self._refresher.refresh(row)
         after = await self._row(connection_id)
         if after is not None and after.status == "reconnect_required":

@@ -46,6 +46,7 @@ class EventType(StrEnum):
     OPERATOR_READ = "operator.read"
     CONNECTION_CONNECTED = "connection.connected"
     CONNECTION_RECONNECTED = "connection.reconnected"
+    CONNECTION_IMPORTED = "connection.imported"
     CONNECTION_REFUSED = "connection.refused"
     CONNECTION_BROKEN = "connection.broken"
     CONNECTION_REVOKED = "connection.revoked"

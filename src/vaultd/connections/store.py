@@ -58,6 +58,12 @@ async def lock_for_revocation(connection: AsyncConnection, connection_id: UUID) 
     return ConnectionRow.from_mapping(rows[0]) if rows else None
 
 
+async def lock_all_of(connection: AsyncConnection, subject_id: UUID) -> list[ConnectionRow]:
+    """All rows of a subject, under the same lock, in id order as everybody takes them."""
+    query = select_rows().where(_c.subject_id == subject_id).order_by(_c.id).with_for_update(of=connections_table)
+    return [ConnectionRow.from_mapping(row) for row in await _locked(connection, query)]
+
+
 async def lock_account(
     connection: AsyncConnection, subject_id: UUID, provider: str, account_ref: bytes
 ) -> ConnectionRow | None:

@@ -104,7 +104,7 @@ redirect_uris = {connected}
 [clients.{OPERATOR}]
 auth = "client_secret_basic"
 secret = {_quoted(secrets.operator.reveal())}
-operator_scopes = ["audit:read", "connections:read"]
+operator_scopes = ["audit:read", "connections:read", "connections:revoke", "keys:read"]
 """
 
 

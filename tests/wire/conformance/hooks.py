@@ -101,6 +101,9 @@ class Known:
             "openDoor": self._door,
             "listActivity": self._activity,
             "listAuditEvents": self._events,
+            "listUsersConnections": self._events,
+            "deleteUsersConnection": self._disconnect,
+            "eraseSubject": self._erase,
         }
 
     def _token(self, case: Case) -> None:
@@ -145,6 +148,14 @@ class Known:
     def _delete(self, case: Case) -> None:
         if _is_positive(case):
             case.path_parameters["account_id"] = self._deployment.disconnected_account()
+
+    def _disconnect(self, case: Case) -> None:
+        if _is_positive(case):
+            case.path_parameters["connection_id"] = self._deployment.disconnected_account()
+
+    def _erase(self, case: Case) -> None:
+        if _is_positive(case):
+            case.query |= {"issuer": self._deployment.issuer, "subject": self._deployment.somebody()}
 
     def _ticket(self, case: Case) -> None:
         if _is_positive(case):

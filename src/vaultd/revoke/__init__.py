@@ -1,0 +1,12 @@
+"""Ends of grants: by the user or an operator, with the whole subject.
+
+Local first, in one transaction with its event (`secrets` moves the tokens to the outbox), then at the provider until
+that is done or known to be impossible (`recipe`).
+"""
+
+from __future__ import annotations
+
+from vaultd.revoke.offboard import Offboard
+from vaultd.revoke.recipe import Revoke
+
+__all__ = ["Offboard", "Revoke"]

@@ -51,6 +51,7 @@ class Deployment:
             trust_env=False,
             timeout=30.0,
         )
+        self.issuer = os.environ["VAULTD_ISSUER"]
         self._gone: str | None = None
 
     def begin(self, verifier: str | None = None) -> Begun:
@@ -78,6 +79,12 @@ class Deployment:
             self._user.delete(f"accounts/{made}").raise_for_status()
             self._gone = made
         return self._gone
+
+    def somebody(self) -> str:
+        """A user who is there to be erased, each time anew."""
+        headers = {"Authorization": f"Bearer {os.environ['VAULTD_LEAVER_TOKEN']}"}
+        self._user.get("accounts", headers=headers).raise_for_status()
+        return "leaver"
 
     async def _returned(self, begun: Begun) -> str:
         async with Browser(stop_at=(self.redirect_uri,)) as browser:

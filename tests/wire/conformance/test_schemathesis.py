@@ -79,6 +79,8 @@ def _environment(world: World) -> dict[str, str]:
         "VAULTD_URL": world.places.vault,
         "VAULTD_REDIRECT_URI": f"{world.places.agent}/connected",
         "VAULTD_USER_TOKEN": world.issuer.mint("alice", azp=SAMPLE_AGENT, scope=ACCOUNT_SCOPES),
+        "VAULTD_ISSUER": world.places.issuer,
+        "VAULTD_LEAVER_TOKEN": world.issuer.mint("leaver", azp=SAMPLE_AGENT, scope=ACCOUNT_SCOPES),
         "VAULTD_AGENT": BRIEFING_AGENT,
         "VAULTD_AGENT_SECRET": world.secrets.briefing_agent.reveal(),
         "VAULTD_OPERATOR_TOKEN": issued.raise_for_status().json()["access_token"],

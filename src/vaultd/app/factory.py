@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 import vaultd
 from vaultd.app.doors import add_doors, make_connect, make_grants, make_revoke, make_secrets
 from vaultd.app.ground import lay_ground
+from vaultd.app.notices import add_notices
 from vaultd.app.operators import add_operators
 from vaultd.app.tokens import make_assertions, make_away, make_exchange, make_operator_tokens, signing_keys
 from vaultd.errors import VaultdError
@@ -129,6 +130,7 @@ async def _wire(app: FastAPI, settings: Settings, clock: Clock, stack: AsyncExit
     # For the methods that it does not take: those that it takes never come as far as here.
     app.router.routes.append(Route(PATH, token_endpoint, methods=["POST"]))
     add_operators(app, ground, operator_tokens, revoke=revoke, secrets=secrets, grants=grants)
+    add_notices(app, ground, stack)
     app.include_router(metadata.router(public_url=settings.public_url, keys=keys))
     app.include_router(health.router(database=ground.database))
     add_doors(app, ground, connect, revoke, AgentsWhileAway(assertions=assertions, away=away))

@@ -24,6 +24,7 @@ from vaultd.connections.pending import Pending, digest
 from vaultd.db import Database
 from vaultd.errors import ConsentRefused, InvalidRequest, ProviderError, ProviderRefused, TemporarilyUnavailable
 from vaultd.keys.data_keys import DataKeys
+from vaultd.notices import token_names
 from vaultd.policy import allowed_scopes, entry_at
 from vaultd.providers.answers import Account, Grant
 from vaultd.providers.oauth import OAuthClient
@@ -343,4 +344,5 @@ class Connect:
             single=provider.config.accounts == "single",
             brought=brought,
             draft=draft,
+            token_names=token_names if provider.config.notices == "google_risc" else None,
         )

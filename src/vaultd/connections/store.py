@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -15,9 +16,18 @@ from vaultd.connections.sealing import PURPOSE, Opened, Place, seal_connection
 from vaultd.connections.table import ConnectionRow, connections_table
 from vaultd.keys.data_keys import DataKeys, data_keys_table
 from vaultd.keys.envelope import Key
+from vaultd.keys.keyring import Keyring
 from vaultd.terms import ConnectionId, Scopes
 
 _c = connections_table.c
+
+
+@dataclass(frozen=True, slots=True)
+class Lookups:
+    """Keyed hashes by which a provider's notice finds a connection."""
+
+    account: bytes | None
+    tokens: tuple[bytes, ...] = ()
 
 
 def select_rows() -> Select[Any]:
@@ -77,6 +87,33 @@ async def lock_account(
     return ConnectionRow.from_mapping(rows[0]) if rows else None
 
 
+def account_lookup(keyring: Keyring, provider: str, account_id: str) -> bytes:
+    """By this a provider's notice, which names the account and no subject, finds connections."""
+    return keyring.lookup("notice account", provider, account_id)
+
+
+def token_lookup(keyring: Keyring, provider: str, name: str) -> bytes:
+    """The same for a refresh token that a notice names; see `notices.token_names`."""
+    return keyring.lookup("notice token", provider, name)
+
+
+async def named(
+    connection: AsyncConnection,
+    provider: str,
+    *,
+    accounts: Collection[bytes],
+    tokens: Collection[bytes],
+    connected_before: datetime | None,
+) -> list[tuple[UUID, UUID]]:
+    """Connections that a notice names, and their subjects, in the order in which they are to be locked."""
+    meant = or_(_c.account_lookup.in_(list(accounts)), _c.token_lookups.overlap(list(tokens)))
+    query = select(_c.id, _c.subject_id).where(meant, _c.provider == provider, _c.status == "connected")
+    if connected_before is not None:
+        query = query.where(_c.connected_at <= connected_before)
+    rows = (await connection.execute(query.order_by(_c.subject_id, _c.id))).all()
+    return [(row.id, row.subject_id) for row in rows]
+
+
 async def connect(
     connection: AsyncConnection,
     data_keys: DataKeys,
@@ -85,6 +122,7 @@ async def connect(
     subject_id: UUID,
     provider: str,
     account_ref: bytes,
+    lookups: Lookups,
     granted_scopes: Scopes,
     expires_at: datetime | None,
     opened: Opened,
@@ -103,6 +141,8 @@ async def connect(
         "granted_scopes": str(granted_scopes),
         "expires_at": expires_at,
         "data_key_id": key.id,
+        "account_lookup": lookups.account,
+        "token_lookups": list(lookups.tokens) or None,
         "connected_at": now,
         "lease_owner": None,
         "lease_until": None,

@@ -8,6 +8,7 @@ from typing import Any, Self
 from uuid import UUID
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     Column,
     Date,
@@ -31,6 +32,8 @@ connections_table = Table(
     Column("subject_id", Uuid, ForeignKey("subjects.id", ondelete="CASCADE"), nullable=False),
     Column("provider", Text, nullable=False),
     Column("account_ref", LargeBinary, nullable=False),
+    Column("account_lookup", LargeBinary),
+    Column("token_lookups", ARRAY(LargeBinary)),
     Column("status", Text, nullable=False),
     Column("reason", Text),
     Column("generation", BigInteger, nullable=False),

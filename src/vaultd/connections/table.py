@@ -8,7 +8,6 @@ from typing import Any, Self
 from uuid import UUID
 
 from sqlalchemy import (
-    ARRAY,
     BigInteger,
     Column,
     Date,
@@ -21,6 +20,7 @@ from sqlalchemy import (
     UniqueConstraint,
     Uuid,
 )
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from vaultd.db import metadata
 from vaultd.terms import ConnectionId, ProviderName, Scopes, SubjectId

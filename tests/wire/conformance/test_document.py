@@ -20,6 +20,7 @@ BROWSERS_OWN = {
     ("GET", "/auth/login/callback"),
     ("POST", "/auth/logout"),
     ("POST", "/connections/away"),
+    ("POST", "/notices/{provider}"),
     ("POST", "/connections/{account_id}/disconnect"),
     ("GET", "/connections/style.css"),
 }

@@ -157,7 +157,8 @@ class Revoke:
             await self._finish(revocation, None)
 
     async def _postpone(self, revocation: outbox.Revocation, retry_after: int | None) -> None:
-        wait = min(timedelta(seconds=2**revocation.attempts), LONGEST_WAIT)
+        # Bounded as numbers: so many doublings are more seconds than a `timedelta` holds.
+        wait = timedelta(seconds=min(2**revocation.attempts, LONGEST_WAIT.total_seconds()))
         # Jitter, so that a provider that comes back is not asked by everybody at once.
         wait *= random.uniform(0.5, 1.0)  # noqa: S311 - not a secret
         until = self._clock() + max(wait, timedelta(seconds=retry_after or 0))

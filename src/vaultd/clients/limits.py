@@ -25,10 +25,10 @@ class ClientLimits:
         """Count one request of a client that is proven. Raises `SlowDown`."""
         _take(self._clients, client.id, client.config.limits)
 
-    def take_for(self, client: Client, verified: Subject) -> None:
-        """Count one request of a client for this user, who must be verified. Raises `SlowDown`."""
+    def take_for(self, client: Client, subject: Subject) -> None:
+        """Count one request of a client for this user, who must be proven by now. Raises `SlowDown`."""
         # Neither a client id nor an issuer's URL has a space in it.
-        _take(self._subjects, f"{client.id} {verified.issuer} {verified.sub}", client.config.subject_limits)
+        _take(self._subjects, f"{client.id} {subject.issuer} {subject.sub}", client.config.subject_limits)
 
 
 def _take(buckets: Buckets, key: str, limits: LimitsConfig | None) -> None:

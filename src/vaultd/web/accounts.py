@@ -183,7 +183,9 @@ def router(
         body = _page(asked, "accounts", views)
         etag = '"' + hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:32] + '"'
         headers = {"etag": etag, "cache-control": "private, no-cache"}
-        if etag in [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]:
+        # RFC 9110 §13.1.2: compared weakly; a star is whatever there is
+        wanted = {tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")}
+        if wanted & {etag, "*"}:
             return Response(status_code=304, headers=headers)
         return JSONResponse(body, 200, headers)
 

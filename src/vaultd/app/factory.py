@@ -16,13 +16,15 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 import vaultd
-from vaultd.app.doors import add_doors, make_connect, make_revoke
+from vaultd.app.doors import add_doors, make_connect, make_grants, make_revoke, make_secrets
 from vaultd.app.ground import lay_ground
+from vaultd.app.notices import add_notices
+from vaultd.app.operators import add_operators
 from vaultd.app.tokens import make_assertions, make_away, make_exchange, make_operator_tokens, signing_keys
 from vaultd.errors import VaultdError
 from vaultd.settings import Settings, load
 from vaultd.terms import Clock, system_clock
-from vaultd.web import accounts, audit, bearer, health, metadata, page, reference, wire
+from vaultd.web import accounts, health, metadata, page, reference, wire
 from vaultd.web.away import AgentsWhileAway
 from vaultd.web.bounded import BoundedBodies
 from vaultd.web.openapi import document
@@ -110,8 +112,10 @@ class _CorsForAccounts:
 
 async def _wire(app: FastAPI, settings: Settings, clock: Clock, stack: AsyncExitStack) -> ASGIApp:
     ground = await lay_ground(settings, clock, stack)
-    revoke = make_revoke(ground)
-    connect = make_connect(ground, revoke)
+    secrets = make_secrets(ground)
+    revoke = make_revoke(ground, secrets)
+    grants = make_grants(ground, revoke)
+    connect = make_connect(ground, grants)
     keys = signing_keys(ground.keyring)
     operator_tokens = make_operator_tokens(ground, keys)
     away = make_away(ground)
@@ -125,14 +129,8 @@ async def _wire(app: FastAPI, settings: Settings, clock: Clock, stack: AsyncExit
     )
     # For the methods that it does not take: those that it takes never come as far as here.
     app.router.routes.append(Route(PATH, token_endpoint, methods=["POST"]))
-    app.include_router(
-        audit.router(
-            database=ground.database,
-            subjects=ground.subjects,
-            operators=bearer.Operators(tokens=operator_tokens),
-            log=ground.log,
-        )
-    )
+    add_operators(app, ground, operator_tokens, revoke=revoke, secrets=secrets, grants=grants)
+    add_notices(app, ground, stack)
     app.include_router(metadata.router(public_url=settings.public_url, keys=keys))
     app.include_router(health.router(database=ground.database))
     add_doors(app, ground, connect, revoke, AgentsWhileAway(assertions=assertions, away=away))

@@ -16,9 +16,18 @@ from vaultd.connections.sealing import PURPOSE, Opened, Place, seal_connection
 from vaultd.connections.table import ConnectionRow, connections_table
 from vaultd.keys.data_keys import DataKeys, data_keys_table
 from vaultd.keys.envelope import Key
+from vaultd.keys.keyring import Keyring
 from vaultd.terms import ConnectionId, Scopes
 
 _c = connections_table.c
+
+
+@dataclass(frozen=True, slots=True)
+class Lookups:
+    """Keyed hashes by which a provider's notice finds a connection."""
+
+    account: bytes | None
+    tokens: tuple[bytes, ...] = ()
 
 
 def select_rows() -> Select[Any]:
@@ -59,6 +68,12 @@ async def lock_for_revocation(connection: AsyncConnection, connection_id: UUID) 
     return ConnectionRow.from_mapping(rows[0]) if rows else None
 
 
+async def lock_all_of(connection: AsyncConnection, subject_id: UUID) -> list[ConnectionRow]:
+    """All rows of a subject, under the same lock, in id order as everybody takes them."""
+    query = select_rows().where(_c.subject_id == subject_id).order_by(_c.id).with_for_update(of=connections_table)
+    return [ConnectionRow.from_mapping(row) for row in await _locked(connection, query)]
+
+
 async def lock_account(
     connection: AsyncConnection, subject_id: UUID, provider: str, account_ref: bytes
 ) -> ConnectionRow | None:
@@ -72,6 +87,33 @@ async def lock_account(
     return ConnectionRow.from_mapping(rows[0]) if rows else None
 
 
+def account_lookup(keyring: Keyring, provider: str, account_id: str) -> bytes:
+    """By this a provider's notice, which names the account and no subject, finds connections."""
+    return keyring.lookup("notice account", provider, account_id)
+
+
+def token_lookup(keyring: Keyring, provider: str, name: str) -> bytes:
+    """The same for a refresh token that a notice names; see `notices.token_names`."""
+    return keyring.lookup("notice token", provider, name)
+
+
+async def named(
+    connection: AsyncConnection,
+    provider: str,
+    *,
+    accounts: Collection[bytes],
+    tokens: Collection[bytes],
+    connected_before: datetime | None,
+) -> list[tuple[UUID, UUID]]:
+    """Connections that a notice names, and their subjects, in the order in which they are to be locked."""
+    meant = or_(_c.account_lookup.in_(list(accounts)), _c.token_lookups.overlap(list(tokens)))
+    query = select(_c.id, _c.subject_id).where(meant, _c.provider == provider, _c.status == "connected")
+    if connected_before is not None:
+        query = query.where(_c.connected_at <= connected_before)
+    rows = (await connection.execute(query.order_by(_c.subject_id, _c.id))).all()
+    return [(row.id, row.subject_id) for row in rows]
+
+
 async def connect(
     connection: AsyncConnection,
     data_keys: DataKeys,
@@ -80,6 +122,7 @@ async def connect(
     subject_id: UUID,
     provider: str,
     account_ref: bytes,
+    lookups: Lookups,
     granted_scopes: Scopes,
     expires_at: datetime | None,
     opened: Opened,
@@ -91,7 +134,7 @@ async def connect(
     generation = previous.generation + 1 if previous else 1
     place = Place(connection_id, subject_id, provider, generation, 1, granted_scopes, expires_at)
     # The account is known by its own id from now on, also where the row was imported without one.
-    values = {"account_ref": account_ref, **_connected(key, place, opened, now)}
+    values = {"account_ref": account_ref, **_connected(key, place, opened, lookups, now)}
     if previous is None:
         identity = {"subject_id": subject_id, "provider": provider, "created_at": now}
         await connection.execute(insert(connections_table).values(id=connection_id, **identity, **values))
@@ -110,6 +153,7 @@ class New:
     subject_id: UUID
     provider: str
     account_ref: bytes
+    lookups: Lookups
     granted_scopes: Scopes
     expires_at: datetime | None
     opened: Opened
@@ -123,14 +167,14 @@ async def connect_new(
     for new, key in zip(news, await data_keys.create_many(connection, PURPOSE, len(news)), strict=True):
         place = Place(uuid4(), new.subject_id, new.provider, 1, 1, new.granted_scopes, new.expires_at)
         identity = {"id": place.connection_id, "subject_id": new.subject_id, "provider": new.provider}
-        values = _connected(key, place, new.opened, now)
+        values = _connected(key, place, new.opened, new.lookups, now)
         rows.append({**identity, "account_ref": new.account_ref, "created_at": now, **values})
     if rows:
         await connection.execute(insert(connections_table), rows)
     return [row["id"] for row in rows]
 
 
-def _connected(key: Key, place: Place, opened: Opened, now: datetime) -> dict[str, Any]:
+def _connected(key: Key, place: Place, opened: Opened, lookups: Lookups, now: datetime) -> dict[str, Any]:
     """The columns of a grant that was just given."""
     return {
         "status": "connected",
@@ -140,6 +184,8 @@ def _connected(key: Key, place: Place, opened: Opened, now: datetime) -> dict[st
         "granted_scopes": str(place.granted_scopes),
         "expires_at": place.expires_at,
         "data_key_id": key.id,
+        "account_lookup": lookups.account,
+        "token_lookups": list(lookups.tokens) or None,
         "connected_at": now,
         "lease_owner": None,
         "lease_until": None,

@@ -36,7 +36,7 @@ _RENEWABLE = "c.status = 'connected' AND c.refresh_token IS NOT NULL"
 _WANTED = """SELECT * FROM unnest(cast(:names AS text[]), cast(:places AS int[]), cast(:idles AS interval[]))
     AS w (provider, places, idle)"""
 
-_WORK_OUT = text(
+WORK_OUT = text(
     f"""WITH w AS ({_WANTED}), fresh AS (
         SELECT c.id FROM connections c
         WHERE c.provider = ANY (cast(:names AS text[])) AND c.renew_at IS NULL AND {_RENEWABLE}
@@ -48,7 +48,7 @@ _WORK_OUT = text(
 # A key share lock of an exchange does not conflict with these; another replica's are skipped. Who is taken is put off
 # for a minute, or half of the time for which it has been due already: so tries become rarer, and a process that dies
 # with them leaves them to the others. `used` decides whether it is renewed or set aside.
-_TAKE = text(
+TAKE = text(
     f"""WITH w AS ({_WANTED}), due AS (
         SELECT d.id FROM w CROSS JOIN LATERAL (
             SELECT c.id FROM connections c
@@ -102,8 +102,8 @@ async def take_due(
         "idles": [rules.idle.get(name) for name in names],
         "ahead": rules.ahead,
     }
-    await connection.execute(_WORK_OUT, values)
-    taken = (await connection.execute(_TAKE, {**values, "used_since": used_since, "now": now})).all()
+    await connection.execute(WORK_OUT, values)
+    taken = (await connection.execute(TAKE, {**values, "used_since": used_since, "now": now})).all()
     ids = [row.id for row in taken if row.renew]
     if not ids:
         return []

@@ -59,8 +59,9 @@ class Waiter:
 class Wakeups:
     """Who waits in this process, and its ear. `listening` says whether notifications are known to arrive."""
 
-    def __init__(self, *, database: Database) -> None:
+    def __init__(self, *, database: Database, proof_lasts: float = PROOF_LASTS) -> None:
         self._database = database
+        self._proof_lasts = proof_lasts
         self._waiting: dict[str, set[Waiter]] = {}
         self._awaited: tuple[str, asyncio.Event] | None = None
         self.listening = False
@@ -121,7 +122,7 @@ class Wakeups:
         async with self._database.transaction() as connection:
             await tell(connection, word)
         try:
-            async with asyncio.timeout(PROOF_LASTS):
+            async with asyncio.timeout(self._proof_lasts):
                 await came_back.wait()
         except TimeoutError:
             return False

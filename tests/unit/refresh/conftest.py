@@ -69,10 +69,11 @@ class Room:
             "assumed_ttl": 900,
             "allow_private_hosts": [HOST],
         }
-        providers = Providers(configs={"github": ProviderConfig.model_validate(table)})
+        self.providers = Providers(configs={"github": ProviderConfig.model_validate(table)})
         self.house = house
         self.server = server
-        self.first, self.second = (Process(house, providers, outbound) for _ in range(2))
+        self.outbound = outbound
+        self.first, self.second = (Process(house, self.providers, outbound) for _ in range(2))
 
     def answers(self, **members: Any) -> None:
         """The provider answers a token with these members changed; None leaves one out."""

@@ -156,7 +156,7 @@ class Leased:
 
     def count(self, row: ConnectionRow, outcome: str) -> None:
         """Note for the metrics how a refresh ended."""
-        self._outcomes.add(row.provider, outcome)
+        self._outcomes.add((row.provider, outcome))
 
     async def draft(self, row: ConnectionRow, kind: EventType) -> Draft:
         """An event about a connection."""

@@ -27,16 +27,14 @@ class Tally:
         self._labels = labels
         self._counts: dict[Labels, int] = {}
 
-    def add(self, *labels: str, by: int = 1) -> None:
-        """Count; one value for each label."""
+    def add(self, labels: Labels, by: int = 1) -> None:
+        """Count; one value for each label, as plain strings: an enum's hash costs more than all the rest."""
         counts = self._counts
-        if labels in counts:
-            counts[labels] += by
-        elif len(counts) < MOST_SERIES:
-            counts[labels] = by
-        else:
-            rest = (OTHER,) * len(labels)
-            counts[rest] = counts.get(rest, 0) + by
+        seen = counts.get(labels)
+        if seen is None and len(counts) >= MOST_SERIES:
+            labels = (OTHER,) * len(labels)
+            seen = counts.get(labels)
+        counts[labels] = by if seen is None else seen + by
 
     def count(self, *labels: str) -> int:
         """How often that was counted."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from vaultd.telemetry.metrics import MOST_SERIES, Exhibit, Reading, Spread, Tally
+from vaultd.telemetry.metrics import MOST_SERIES, Exhibit, Labels, Reading, Spread, Tally
 
 
 def shown(*parts: Tally | Spread | Reading) -> dict[str, float]:
@@ -25,7 +25,7 @@ def shown(*parts: Tally | Spread | Reading) -> dict[str, float]:
 def test_a_tally_counts_by_its_labels() -> None:
     tally = Tally("seen", "About.", ("provider", "outcome"))
     for provider, outcome, by in (("github", "refreshed", 1), ("github", "refreshed", 2), ('a "b"\n', "broken", 1)):
-        tally.add(provider, outcome, by=by)
+        tally.add((provider, outcome), by)
     assert shown(tally) == {
         "seen_total outcome=refreshed provider=github": 3,
         'seen_total outcome=broken provider=a "b"\n': 1,
@@ -36,8 +36,8 @@ def test_a_tally_counts_by_its_labels() -> None:
 def test_a_tally_is_bounded() -> None:
     tally = Tally("seen", "About.", ("reason",))
     for number in range(MOST_SERIES + 50):
-        tally.add(f"reason-{number}")
-    tally.add("reason-0")
+        tally.add((f"reason-{number}",))
+    tally.add(("reason-0",))
     samples = shown(tally)
     assert len(samples) == MOST_SERIES + 1
     assert samples["seen_total reason=other"] == 50
@@ -74,7 +74,7 @@ def test_a_spread_without_a_label() -> None:
 
 
 def test_a_reading_is_taken_when_it_is_asked_for() -> None:
-    values = {("acme",): 1.0}
+    values: dict[Labels, float] = {("acme",): 1.0}
     reading = Reading("open", "About.", ("provider",), lambda: values)
     assert shown(reading) == {"open provider=acme": 1}
     values[("acme",)] = 0.0

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import delete, insert, select, text, update
+from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from vaultd.connections.sealing import PURPOSE
@@ -17,6 +17,8 @@ from vaultd.errors import CannotOpen
 from vaultd.keys.data_keys import DataKeys
 from vaultd.keys.envelope import Key, Sealed, bind, open_sealed, seal
 from vaultd.terms import Secret
+
+MOST_COUNTED = 10_000
 
 _r = revocations_table.c
 _HELD = text("SELECT id FROM subjects WHERE id = :subject_id FOR KEY SHARE")
@@ -104,6 +106,12 @@ async def _opened(connection: AsyncConnection, data_keys: DataKeys, row: Any) ->
 async def postpone(connection: AsyncConnection, revocation_id: UUID, *, until: datetime) -> None:
     """Try again later."""
     await connection.execute(update(revocations_table).where(_r.id == revocation_id).values(next_try_at=until))
+
+
+async def waiting(connection: AsyncConnection) -> int:
+    """How many rows there are, up to `MOST_COUNTED`: beyond that only its being long matters."""
+    some = select(_r.id).limit(MOST_COUNTED).subquery()
+    return (await connection.execute(select(func.count()).select_from(some))).scalar_one()
 
 
 async def finish(connection: AsyncConnection, data_keys: DataKeys, revocation: Revocation) -> None:

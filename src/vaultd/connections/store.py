@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import RowMapping, Select, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, RowMapping, Select, Text, cast, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from vaultd.connections import narrowed
@@ -18,6 +18,9 @@ from vaultd.keys.data_keys import DataKeys, data_keys_table
 from vaultd.keys.envelope import Key
 from vaultd.keys.keyring import Keyring
 from vaultd.terms import ConnectionId, Scopes
+
+CHANNEL = "vaultd_connections"
+"""Where the end of each lease is told, with the connection's id, by the transaction that ends it."""
 
 _c = connections_table.c
 
@@ -187,6 +190,8 @@ def _connected(key: Key, place: Place, opened: Opened, lookups: Lookups, now: da
         "account_lookup": lookups.account,
         "token_lookups": list(lookups.tokens) or None,
         "connected_at": now,
+        "refreshed_at": None,
+        "renew_at": None,
         "lease_owner": None,
         "lease_until": None,
         "intent_fence": None,
@@ -214,10 +219,14 @@ async def rows_of_many(
 async def take_lease(
     connection: AsyncConnection, row: ConnectionRow, *, owner: UUID, now: datetime, lasts: timedelta
 ) -> int | None:
-    """Take the refresh lease and write the intent; gives the fencing number, or None when another holds it."""
+    """Take the refresh lease and write the intent; gives the fencing number, or None when another holds it.
+
+    None too where the row is no longer as the caller saw it: what the caller knows of an intent would be outdated.
+    """
     statement = (
         update(connections_table)
         .where(_c.id == row.id, _c.generation == row.generation, _c.revision == row.revision, _c.status == "connected")
+        .where(_c.lease_fence == row.lease_fence)
         .where(or_(_c.lease_until.is_(None), _c.lease_until < func.now()))
         .values(
             lease_owner=owner,
@@ -242,6 +251,7 @@ async def store_refreshed(
     granted_scopes: Scopes,
     expires_at: datetime | None,
     opened: Opened,
+    now: datetime,
 ) -> bool:
     """Store refreshed tokens as the next revision, unless the lease was lost or the grant is another by now."""
     place = Place(row.id, row.subject_id, row.provider, row.generation, row.revision + 1, granted_scopes, expires_at)
@@ -253,13 +263,16 @@ async def store_refreshed(
             revision=row.revision + 1,
             granted_scopes=str(granted_scopes),
             expires_at=expires_at,
+            refreshed_at=now,
+            # When to renew it next is worked out anew.
+            renew_at=None,
             lease_owner=None,
             lease_until=None,
             intent_fence=None,
             intent_at=None,
             **seal_connection(key, place, opened),
         )
-        .returning(_c.id)
+        .returning(_c.id, _told())
     )
     return (await connection.execute(statement)).first() is not None
 
@@ -271,6 +284,7 @@ async def give_lease_back(connection: AsyncConnection, row: ConnectionRow, *, fe
         update(connections_table)
         .where(_c.id == row.id, _c.lease_fence == fence)
         .values(lease_owner=None, lease_until=None, **forgotten)
+        .returning(_told())
     )
 
 
@@ -291,12 +305,22 @@ async def break_connection(connection: AsyncConnection, row: ConnectionRow, *, f
             lease_until=None,
             intent_fence=None,
             intent_at=None,
-        ).returning(_c.id)
+        ).returning(_c.id, _told())
     )
     if result.first() is None:
         return False
     await narrowed.forget(connection, row.id)
     return True
+
+
+async def tell(connection: AsyncConnection, word: str) -> None:
+    """Send a word to everybody who listens, when the transaction commits."""
+    await connection.execute(select(func.pg_notify(CHANNEL, word)))
+
+
+def _told() -> ColumnElement[Any]:
+    """For a RETURNING: who waits for the row is told when the transaction commits, if the row was changed at all."""
+    return func.pg_notify(CHANNEL, cast(_c.id, Text))
 
 
 async def revoke(connection: AsyncConnection, row: ConnectionRow, *, reason: str) -> None:

@@ -53,6 +53,8 @@ connections_table = Table(
     Column("last_used_on", Date),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("connected_at", DateTime(timezone=True), nullable=False),
+    Column("refreshed_at", DateTime(timezone=True)),
+    Column("renew_at", DateTime(timezone=True)),
     UniqueConstraint("subject_id", "provider", "account_ref"),
 )
 

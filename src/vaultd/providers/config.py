@@ -49,6 +49,8 @@ class ProviderConfig(ConfigTable):
 
     `issuer`, where set, must be the `iss` of its answers (RFC 9207). `assumed_ttl` is the life in seconds of a token
     that came without one; `refresh_margin` how many seconds before its end a stored token counts as stale.
+    `refresh_token_idle_limit` is the seconds after which an unused refresh token ends, 0 for never: vaultd then uses it
+    in time.
     `scopes` are asked for when the caller names none. `narrowing` is how a token for fewer scopes than the grant's is
     had: "refresh" by a refresh that names them (RFC 6749 §6), for a provider where earlier access tokens stay good
     and a rotated refresh token keeps the whole grant. `notices` is how the provider tells of revocations at
@@ -76,6 +78,7 @@ class ProviderConfig(ConfigTable):
     account_label_fields: tuple[Text, ...] = ("email", "preferred_username", "login", "name")
     assumed_ttl: Annotated[Seconds, Field(gt=0)] = 3600
     refresh_margin: Seconds = 60
+    refresh_token_idle_limit: Seconds = 0
     narrowing: Narrowing = "none"
     accounts: Literal["multiple", "single"] = "multiple"
     notices: NoticeKind | None = None

@@ -68,6 +68,10 @@ default_client = {_quoted(SAMPLE_AGENT)}
 backend = "local"
 path = {_quoted(str(keyring))}
 
+[refresh]
+# Only when asked for: behind each call that a provider here counts there is somebody who waits.
+ahead = 0
+
 [issuers.sandbox]
 issuer = {_quoted(places.issuer)}
 audience = [{_quoted(places.vault)}]

@@ -150,6 +150,7 @@ async def test_tokens_of_the_revision_before(house: House) -> None:
             granted_scopes=row.granted_scopes,
             expires_at=row.expires_at,
             opened=opened,
+            now=house.clock(),
         )
     refreshed = await house.row(row.id)
     assert open_connection(key, refreshed).access_token == Secret("refreshed")

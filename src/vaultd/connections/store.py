@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, RowMapping, Select, Text, cast, func, insert, or_, select, update
+from sqlalchemy import RowMapping, Select, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from vaultd.connections import narrowed
+from vaultd.connections.lease import told
 from vaultd.connections.sealing import PURPOSE, Opened, Place, seal_connection
 from vaultd.connections.table import ConnectionRow, connections_table
 from vaultd.keys.data_keys import DataKeys, data_keys_table
 from vaultd.keys.envelope import Key
 from vaultd.keys.keyring import Keyring
 from vaultd.terms import ConnectionId, Scopes
-
-CHANNEL = "vaultd_connections"
-"""Where the end of each lease is told, with the connection's id, by the transaction that ends it."""
 
 _c = connections_table.c
 
@@ -216,32 +214,6 @@ async def rows_of_many(
     return [(row["account_ref"], ConnectionRow.from_mapping(row)) for row in rows]
 
 
-async def take_lease(
-    connection: AsyncConnection, row: ConnectionRow, *, owner: UUID, now: datetime, lasts: timedelta
-) -> int | None:
-    """Take the refresh lease and write the intent; gives the fencing number, or None when another holds it.
-
-    None too where the row is no longer as the caller saw it: what the caller knows of an intent would be outdated.
-    """
-    statement = (
-        update(connections_table)
-        .where(_c.id == row.id, _c.generation == row.generation, _c.revision == row.revision, _c.status == "connected")
-        .where(_c.lease_fence == row.lease_fence)
-        .where(or_(_c.lease_until.is_(None), _c.lease_until < func.now()))
-        .values(
-            lease_owner=owner,
-            lease_fence=_c.lease_fence + 1,
-            # The database's clock for both ends of the lease, since replicas' clocks may differ.
-            lease_until=func.now() + lasts,
-            intent_fence=_c.lease_fence + 1,
-            intent_at=now,
-        )
-        .returning(_c.lease_fence)
-    )
-    fence: int | None = (await connection.execute(statement)).scalar_one_or_none()
-    return fence
-
-
 async def store_refreshed(
     connection: AsyncConnection,
     row: ConnectionRow,
@@ -272,20 +244,9 @@ async def store_refreshed(
             intent_at=None,
             **seal_connection(key, place, opened),
         )
-        .returning(_c.id, _told())
+        .returning(_c.id, told())
     )
     return (await connection.execute(statement)).first() is not None
-
-
-async def give_lease_back(connection: AsyncConnection, row: ConnectionRow, *, fence: int, keep_intent: bool) -> None:
-    """End a lease that stored nothing. The intent stays where the provider may have rotated unheard."""
-    forgotten = {} if keep_intent else {"intent_fence": None, "intent_at": None}
-    await connection.execute(
-        update(connections_table)
-        .where(_c.id == row.id, _c.lease_fence == fence)
-        .values(lease_owner=None, lease_until=None, **forgotten)
-        .returning(_told())
-    )
 
 
 async def break_connection(connection: AsyncConnection, row: ConnectionRow, *, fence: int | None, reason: str) -> bool:
@@ -305,22 +266,12 @@ async def break_connection(connection: AsyncConnection, row: ConnectionRow, *, f
             lease_until=None,
             intent_fence=None,
             intent_at=None,
-        ).returning(_c.id, _told())
+        ).returning(_c.id, told())
     )
     if result.first() is None:
         return False
     await narrowed.forget(connection, row.id)
     return True
-
-
-async def tell(connection: AsyncConnection, word: str) -> None:
-    """Send a word to everybody who listens, when the transaction commits."""
-    await connection.execute(select(func.pg_notify(CHANNEL, word)))
-
-
-def _told() -> ColumnElement[Any]:
-    """For a RETURNING: who waits for the row is told when the transaction commits, if the row was changed at all."""
-    return func.pg_notify(CHANNEL, cast(_c.id, Text))
 
 
 async def revoke(connection: AsyncConnection, row: ConnectionRow, *, reason: str) -> None:

@@ -12,7 +12,7 @@ import asyncpg
 from sqlalchemy import text
 
 from tests.conftest import DatabaseUrls
-from vaultd.connections.store import tell
+from vaultd.connections.lease import tell
 from vaultd.db import Database
 from vaultd.refresh.wakeups import LOOK_AGAIN, Wakeups
 from vaultd.terms import Secret

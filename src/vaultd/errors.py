@@ -8,6 +8,7 @@ VaultdError
 ├── RequestRefused                an answer of the token endpoint; `reason` goes into the audit event
 │   ├── InvalidRequest
 │   │   ├── BodyTooLarge
+│   │   ├── InvalidInput          says where the mistakes are
 │   │   └── SubjectTokenRefused   the real reason is for the log and the event, never for the answer
 │   ├── InvalidClient
 │   ├── InvalidGrant
@@ -38,6 +39,7 @@ VaultdError
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 
@@ -88,6 +90,25 @@ class RequestRefused(VaultdError):
 class InvalidRequest(RequestRefused):
     code = "invalid_request"
     description = "The request is malformed."
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """One thing that is wrong: `source` is `body` or `query`, `place` the names and indices that lead to it."""
+
+    detail: str
+    source: str
+    place: tuple[str | int, ...]
+
+
+class InvalidInput(InvalidRequest):
+    """A body or a query that is not what was agreed. No mistake repeats what was sent."""
+
+    description = "A parameter is missing or malformed."
+
+    def __init__(self, mistakes: tuple[Mistake, ...]) -> None:
+        self.mistakes = mistakes
+        super().__init__()
 
 
 class BodyTooLarge(InvalidRequest):

@@ -22,8 +22,10 @@ from vaultd.app.tokens import make_assertions, make_away, make_exchange, make_op
 from vaultd.errors import VaultdError
 from vaultd.settings import Settings, load
 from vaultd.terms import Clock, system_clock
-from vaultd.web import accounts, audit, bearer, health, metadata, page, wire
+from vaultd.web import accounts, audit, bearer, health, metadata, page, reference, wire
 from vaultd.web.away import AgentsWhileAway
+from vaultd.web.bounded import BoundedBodies
+from vaultd.web.openapi import document
 from vaultd.web.token.route import PATH, TokenEndpoint
 
 
@@ -33,7 +35,7 @@ def from_environment() -> ASGIApp:
     return create_app(load(path, environ=os.environ))
 
 
-def create_app(settings: Settings, *, clock: Clock = system_clock) -> ASGIApp:
+def create_app(settings: Settings, *, clock: Clock = system_clock) -> Front:
     """The service. Database, schema and keyring are opened when it starts, or it does not start.
 
     Raises at start-up:
@@ -51,17 +53,22 @@ def create_app(settings: Settings, *, clock: Clock = system_clock) -> ASGIApp:
             gc.set_threshold(100_000, 20, 100)
             yield
 
-    # A path with a slash too many is unknown: a redirect would go where the request's own Host header says.
-    app = FastAPI(title="vaultd", version=vaultd.__version__, lifespan=lifespan, redoc_url=None, redirect_slashes=False)
+    # The document and its page are our own (`web/reference`): FastAPI's page loads scripts from elsewhere. And a path
+    # with a slash too many is unknown: a redirect would go where the request's own Host header says.
+    app = FastAPI(lifespan=lifespan, openapi_url=None, redirect_slashes=False)
     environment = page.templates()
 
     def show(_request: Request, error: VaultdError) -> Response:
         return page.error_page(environment, error)
 
-    wire.install(app, page=show)
+    answers = wire.ErrorAnswers(page=show)
+    wire.install(app, answers=answers)
+    described = document(public_url=settings.public_url, version=vaultd.__version__)
+    app.include_router(reference.router(document=described, environment=environment))
+    app.add_middleware(BoundedBodies)
     app.add_middleware(_CorsForAccounts, origins=settings.allowed_origins)
-    app.add_middleware(wire.EveryAnswer, headers=_every_answer(settings))
-    front = _Front(app)
+    app.add_middleware(wire.EveryAnswer, headers=_every_answer(settings), answers=answers)
+    front = Front(app)
     return front
 
 
@@ -69,17 +76,17 @@ def _every_answer(settings: Settings) -> wire.Headers:
     return wire.security_headers(https=settings.public_url.startswith("https:"))
 
 
-class _Front:
+class Front:
     """Leads token requests to their endpoint, and everything else to the framework."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-        self.token_endpoint: ASGIApp = app
+    def __init__(self, framework: FastAPI) -> None:
+        self.framework = framework
+        self.token_endpoint: ASGIApp = framework
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
         is_token_request = scope["type"] == "http" and scope["path"] == PATH and scope["method"] == "POST"
-        await (self.token_endpoint if is_token_request else self._app)(scope, receive, send)
+        await (self.token_endpoint if is_token_request else self.framework)(scope, receive, send)
 
 
 class _CorsForAccounts:

@@ -63,7 +63,8 @@ def why_not(
     if taken.redirect_uri != redirect_uri:
         return "redirect_uri"
     if taken.code_challenge is None:
-        return None
+        # RFC 9700 §2.1.1: a verifier without a challenge is somebody's attempt to do without one
+        return None if code_verifier is None else "code_verifier"
     # RFC 7636 §4.6
     if code_verifier is None or not hmac.compare_digest(
         create_s256_code_challenge(code_verifier), taken.code_challenge

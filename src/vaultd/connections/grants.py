@@ -8,10 +8,13 @@ from datetime import datetime
 from typing import Any, Self
 from uuid import UUID
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from vaultd.audit.events import Draft, EventType
 from vaultd.audit.log import AuditTransaction
 from vaultd.audit.subject_key import SubjectKey
 from vaultd.connections import outbox, store
+from vaultd.connections.imported import UNNAMED_ACCOUNT
 from vaultd.connections.sealing import PURPOSE, Opened, data_key_of, open_connection
 from vaultd.connections.table import ConnectionRow
 from vaultd.errors import CannotOpen
@@ -88,6 +91,8 @@ class GrantStore:
         connection = transaction.connection
         account_ref = self._keyring.lookup("account", subject_id, provider, brought.account_id)
         previous = await store.lock_account(connection, subject_id, provider, account_ref)
+        if previous is None:
+            previous = await self._unnamed(connection, subject_id, provider)
         if single and await self._has_another(transaction, subject_id, provider, previous):
             return "account_limit"
         connection_id, generation = await store.connect(
@@ -141,6 +146,16 @@ class GrantStore:
         rows = await store.rows_of(transaction.connection, subject_id)
         return any(row.provider == provider and (own is None or row.id != own.id) for row in rows)
 
+    async def _unnamed(self, connection: AsyncConnection, subject_id: UUID, provider: str) -> ConnectionRow | None:
+        """The connection that was imported without a word about its account: this consent gives it one.
+
+        It is the subject's only one there. A user who agrees with another account than the imported one has the one
+        they agreed with; beside it the imported one would be an account that nobody can name.
+        """
+        account_ref = self._keyring.lookup("account", subject_id, provider, UNNAMED_ACCOUNT)
+        row = await store.lock_account(connection, subject_id, provider, account_ref)
+        return row if row is not None and row.status != "revoked" else None
+
     def _to_seal(self, brought: Brought, previous: ConnectionRow | None) -> Opened:
         return Opened(
             access_token=brought.access_token,
@@ -155,6 +170,8 @@ class GrantStore:
         if previous is None or previous.status != "connected":
             return None
         try:
-            return open_connection(data_key_of(previous, self._data_keys), previous).refresh_token
+            opened = open_connection(data_key_of(previous, self._data_keys), previous)
         except CannotOpen:
             return None
+        # That of an account without a name may be another person's or another account's.
+        return None if opened.account_id == UNNAMED_ACCOUNT else opened.refresh_token

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -89,13 +90,55 @@ async def connect(
     connection_id = previous.id if previous else uuid4()
     generation = previous.generation + 1 if previous else 1
     place = Place(connection_id, subject_id, provider, generation, 1, granted_scopes, expires_at)
-    values = {
+    # The account is known by its own id from now on, also where the row was imported without one.
+    values = {"account_ref": account_ref, **_connected(key, place, opened, now)}
+    if previous is None:
+        identity = {"subject_id": subject_id, "provider": provider, "created_at": now}
+        await connection.execute(insert(connections_table).values(id=connection_id, **identity, **values))
+        return connection_id, generation
+    await connection.execute(update(connections_table).where(_c.id == connection_id).values(**values))
+    await narrowed.forget(connection, connection_id)
+    if previous.data_key_id is not None:
+        await data_keys.erase(connection, previous.data_key_id)
+    return connection_id, generation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class New:
+    """A connection that has no row yet."""
+
+    subject_id: UUID
+    provider: str
+    account_ref: bytes
+    granted_scopes: Scopes
+    expires_at: datetime | None
+    opened: Opened
+
+
+async def connect_new(
+    connection: AsyncConnection, data_keys: DataKeys, news: Sequence[New], *, now: datetime
+) -> list[UUID]:
+    """Store many new connections in two statements. Gives their ids, in order."""
+    rows = []
+    for new, key in zip(news, await data_keys.create_many(connection, PURPOSE, len(news)), strict=True):
+        place = Place(uuid4(), new.subject_id, new.provider, 1, 1, new.granted_scopes, new.expires_at)
+        identity = {"id": place.connection_id, "subject_id": new.subject_id, "provider": new.provider}
+        values = _connected(key, place, new.opened, now)
+        rows.append({**identity, "account_ref": new.account_ref, "created_at": now, **values})
+    if rows:
+        await connection.execute(insert(connections_table), rows)
+    return [row["id"] for row in rows]
+
+
+def _connected(key: Key, place: Place, opened: Opened, now: datetime) -> dict[str, Any]:
+    """The columns of a grant that was just given."""
+    return {
         "status": "connected",
         "reason": None,
-        "generation": generation,
-        "revision": 1,
-        "granted_scopes": str(granted_scopes),
-        "expires_at": expires_at,
+        "generation": place.generation,
+        "revision": place.revision,
+        "granted_scopes": str(place.granted_scopes),
+        "expires_at": place.expires_at,
         "data_key_id": key.id,
         "connected_at": now,
         "lease_owner": None,
@@ -104,15 +147,22 @@ async def connect(
         "intent_at": None,
         **seal_connection(key, place, opened),
     }
-    if previous is None:
-        identity = {"subject_id": subject_id, "provider": provider, "account_ref": account_ref, "created_at": now}
-        await connection.execute(insert(connections_table).values(id=connection_id, **identity, **values))
-        return connection_id, generation
-    await connection.execute(update(connections_table).where(_c.id == connection_id).values(**values))
-    await narrowed.forget(connection, connection_id)
-    if previous.data_key_id is not None:
-        await data_keys.erase(connection, previous.data_key_id)
-    return connection_id, generation
+
+
+async def rows_of_many(
+    connection: AsyncConnection, subject_ids: Collection[UUID], *, lock: bool
+) -> list[tuple[bytes, ConnectionRow]]:
+    """All connections of these subjects, disconnected ones too, each with its account's reference.
+
+    With `lock` they are held against everything until the commit.
+    """
+    # In the order of their ids, so that two who lock several rows do not wait for each other.
+    query = select_rows().where(_c.subject_id.in_(subject_ids)).order_by(_c.id)
+    if not lock:
+        rows: Sequence[RowMapping] = (await connection.execute(query)).mappings().all()
+    else:
+        rows = await _locked(connection, query.with_for_update(of=connections_table))
+    return [(row["account_ref"], ConnectionRow.from_mapping(row)) for row in rows]
 
 
 async def take_lease(

@@ -55,6 +55,8 @@ class Parties:
         so that no stranger can use up its limit or fill the log in its name (A11).
         """
         if attempt.request.credentials is None:
+            # Before the token is looked at: nobody else's may cost us a call to its issuer.
+            self._clients.check_implicit()
             return None
         client = await self._clients.authenticate(attempt.request.credentials, ip=attempt.request.ip)
         if not client.public:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+import re
+from collections.abc import Mapping
+from typing import Any, Literal, Self, TypeAlias
 
 from pydantic import Field, ValidationInfo, field_validator
 
 from vaultd.config_types import ScopeName, Text
 from vaultd.providers.config_about import AboutConfig
 from vaultd.providers.config_answers import AnswersConfig, LifeConfig
-from vaultd.providers.config_endpoints import EndpointsConfig
+from vaultd.providers.config_endpoints import ADDRESSES, EndpointsConfig, check_gaps
 from vaultd.providers.config_requests import RequestsConfig
+from vaultd.providers.templates import fill, gaps
 
 Narrowing: TypeAlias = Literal["none", "refresh"]
 Revocation: TypeAlias = Literal["rfc7009", "github_grant", "slack", "bearer_post", "delete_bearer", "none"]
@@ -43,6 +46,23 @@ class ProviderConfig(AboutConfig, LifeConfig, AnswersConfig, RequestsConfig, End
         """Whether a token for fewer scopes than the grant's can be had here."""
         return self.narrowing != "none"
 
+    def filled(self, values: Mapping[str, str]) -> Self:
+        """This table with the gaps in its addresses filled.
+
+        Raises:
+            ValueError: a value is missing, does not match its pattern, or may not stand in its place.
+        """
+        for name, setting in self.connection_settings.items():
+            if not re.fullmatch(setting.pattern, values[name]):
+                raise ValueError(f"{name} does not match its pattern")
+        addresses = {name: getattr(self, name) for name in ADDRESSES}
+        update: dict[str, Any] = {name: fill(url, values) for name, url in addresses.items() if url is not None}
+        if self.lookup is not None:
+            endpoint = fill(self.lookup.endpoint, values)
+            update["lookup"] = self.lookup.model_copy(update={"endpoint": endpoint})
+        update["id_token_issuers"] = tuple(fill(issuer, values) for issuer in self.id_token_issuers)
+        return self.model_copy(update=update)
+
     @field_validator("allowed_authorization_params", *_METADATA)
     @classmethod
     def _no_setting(
@@ -59,6 +79,7 @@ class ProviderConfig(AboutConfig, LifeConfig, AnswersConfig, RequestsConfig, End
     def _known_issuer(cls, issuers: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         if info.data.get("account_source") == "id_token" and not issuers and info.data.get("issuer") is None:
             raise ValueError('is missing beside account_source = "id_token"; write the iss of its ID tokens')
+        check_gaps(gaps(" ".join(issuers)), info.data.get("connection_settings"))
         return issuers
 
     @field_validator("revocation")

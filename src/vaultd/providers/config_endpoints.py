@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Annotated, TypeAlias
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from vaultd.config_types import ConfigTable, Host, Text, WebUrl, check_endpoint
-from vaultd.providers.templates import check_template, gaps
+from vaultd.providers.templates import CLIENT_ID, check_template, gaps
 
-CLIENT_ID = "client_id"
-"""The one gap that is filled from the table itself, with the app's own id."""
+ADDRESSES = (
+    "authorization_endpoint",
+    "token_endpoint",
+    "refresh_endpoint",
+    "revocation_endpoint",
+    "userinfo_endpoint",
+    "issuer",
+)
+"""Those that may have gaps; beside them the lookup's."""
 _SETTING_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _TAKEN = frozenset({CLIENT_ID, "client_secret", "login_hint", "prompt", "redirect_uri", "return_to", "scope", "state"})
 """Names that mean something else where settings are given: in links, and among the authorization's parameters."""
@@ -34,6 +42,13 @@ def _setting_name(name: str) -> str:
 Pattern: TypeAlias = Annotated[Text, AfterValidator(_pattern)]
 """A regular expression for the whole value, whether it says so with anchors or not."""
 SettingName: TypeAlias = Annotated[str, AfterValidator(_setting_name)]
+
+
+def check_gaps(names: Collection[str], settings: Collection[str] | None) -> None:
+    """Each must be a setting; `settings` is None where that key is itself mistaken. Raises `ValueError`."""
+    for name in sorted(names):
+        if settings is not None and name not in settings:
+            raise ValueError(f"has a gap {{{name}}}, which connection_settings lacks; write it there")
 
 
 class ConnectionSetting(ConfigTable):
@@ -106,24 +121,14 @@ class EndpointsConfig(ConfigTable):
                 raise ValueError(f"has a {name} that does not match its pattern; write one like {example}")
         return values
 
-    @field_validator(
-        "authorization_endpoint",
-        "token_endpoint",
-        "refresh_endpoint",
-        "revocation_endpoint",
-        "userinfo_endpoint",
-        "lookup",
-        "issuer",
-    )
+    @field_validator(*ADDRESSES, "lookup")
     @classmethod
     def _callable(cls, given: str | LookupConfig | None, info: ValidationInfo) -> str | LookupConfig | None:
         url = given.endpoint if isinstance(given, LookupConfig) else given
         if url is not None:
             settings = info.data.get("connection_settings")
             known = {CLIENT_ID} if info.field_name == "revocation_endpoint" else set()
-            unknown = sorted(gaps(url) - known - settings.keys()) if settings is not None else []
-            if unknown:
-                raise ValueError(f"has a gap {{{unknown[0]}}}, which connection_settings lacks; write it there")
+            check_gaps(gaps(url) - known, settings)
             check_endpoint(check_template(url), info.data.get("allow_private_hosts"))
         return given
 

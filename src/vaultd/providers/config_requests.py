@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import Annotated, Literal, TypeAlias, get_args
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Literal, TypeAlias, TypeVar, get_args
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from vaultd.config_types import ConfigTable, Flag, PlainSecret, Text
 from vaultd.terms import Secret
 
+Value = TypeVar("Value")
 TokenEndpointAuth: TypeAlias = Literal["client_secret_basic", "client_secret_post", "json", "none"]
 RequestFormat: TypeAlias = Literal["form", "json"]
 Renamed: TypeAlias = Literal[
@@ -83,6 +84,11 @@ class RequestsConfig(ConfigTable):
     pkce: Flag = True
     authorization_params: dict[Text, str] = Field(default_factory=dict)
     allowed_authorization_params: tuple[Text, ...] = ("prompt", "login_hint")
+
+    def named(self, params: Mapping[str, Value]) -> dict[str, Value]:
+        """Parameters by the names that they have at this provider."""
+        names = {str(ours): theirs for ours, theirs in self.parameter_names.items()}
+        return {names.get(name, name): value for name, value in params.items()}
 
     @field_validator("client_secret")
     @classmethod

@@ -20,8 +20,8 @@ from vaultd.providers.config import ProviderConfig
 from vaultd.providers.templates import gaps
 from vaultd.terms import Secret
 
-REQUIRED = ("display_name", "expires", "pkce", "revocation", "rotation", "scope_descriptions", "sources", "verified")
-"""Keys that an entry states, also where it has the default's value. `pkce` alone has one."""
+REQUIRED = ("display_name", "expires", "pkce", "revocation", "sources", "verified")
+"""Keys that an entry states, also where it has the default's value."""
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _AN_APP = {"client_id": "app"}
 
@@ -72,6 +72,8 @@ def _incomplete(config: ProviderConfig) -> Iterator[str]:
         yield "nothing says whose account it is; userinfo_endpoint is missing, or another account_source"
     if config.revocation != "none" and config.revocation_endpoint is None:
         yield 'revocation has no revocation_endpoint; or it is revocation = "none"'
+    if config.expires is not False and config.rotation is None:
+        yield "rotation is missing, though its tokens end and are refreshed"
     used = gaps(config.authorization_endpoint + config.token_endpoint)
     for setting in sorted(config.connection_settings.keys() - used):
         yield f"connection_settings.{setting} is used in neither authorization_endpoint nor token_endpoint"

@@ -12,6 +12,8 @@ import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+CLIENT_ID = "client_id"
+"""The one gap that is no setting's: it stands for the app's own id, and is filled where it is used."""
 _GAP = re.compile(r"\{([a-z][a-z0-9_]{0,31})\}")
 _DNS = re.compile(r"(?=.{1,190}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
 _UNRESERVED = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._~-]{1,190}")  # RFC 3986 §2.3; not the dot segments of §3.3
@@ -48,7 +50,7 @@ def check_template(template: str) -> str:
 
 
 def fill(template: str, values: Mapping[str, str]) -> str:
-    """The address with its gaps filled.
+    """The address with its settings' gaps filled.
 
     Raises:
         ValueError: a value is missing, or is not one that may stand in its place.
@@ -57,6 +59,8 @@ def fill(template: str, values: Mapping[str, str]) -> str:
 
     def value(found: re.Match[str]) -> str:
         name = found[1]
+        if name == CLIENT_ID:
+            return found[0]
         allowed = _DNS if name in gaps(host) else _UNRESERVED
         given = values.get(name)
         if given is None or not allowed.fullmatch(given):

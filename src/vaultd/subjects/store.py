@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import Column, DateTime, ForeignKey, LargeBinary, Select, Table, Uuid, select
@@ -21,7 +22,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from vaultd.audit.subject_key import SubjectKey
 from vaultd.db import Database, metadata
 from vaultd.keys.data_keys import DataKeys, data_keys_table
-from vaultd.keys.envelope import Sealed, bind, open_sealed, seal
+from vaultd.keys.envelope import Key, Sealed, bind, open_sealed, seal
 from vaultd.keys.keyring import Keyring
 from vaultd.terms import Clock, Subject, SubjectId
 
@@ -82,6 +83,30 @@ class SubjectStore:
         found = await self._select(subjects_table.c.id == subject_id)
         return found[0] if found else None
 
+    async def find_many(
+        self, connection: AsyncConnection, subjects: Collection[Subject]
+    ) -> dict[Subject, KnownSubject]:
+        """Those of them that have a row. Nothing of it is remembered."""
+        condition = subjects_table.c.lookup.in_([self._lookup(subject) for subject in subjects])
+        found = await self._select_in(connection, condition) if subjects else []
+        return {known.key.subject: known for known in found}
+
+    async def ensure_many(
+        self, connection: AsyncConnection, subjects: Collection[Subject]
+    ) -> dict[Subject, KnownSubject]:
+        """The rows of subjects that the operator vouches for, made where there were none, in the caller's transaction.
+
+        A user who signs in for the first time meanwhile waits for that transaction's end.
+        """
+        known = await self.find_many(connection, subjects)
+        missing = [subject for subject in dict.fromkeys(subjects) if subject not in known]
+        made = await self._insert_many(connection, missing)
+        late = [subject for subject in missing if subject not in made]
+        if late:
+            # Another process was first, and its row is committed: we waited for it.
+            made |= await self.find_many(connection, late)
+        return known | made
+
     async def by_audit_refs(self, refs: Collection[bytes]) -> dict[bytes, SubjectKey]:
         """The keys that open these subjects' events; an erased subject is missing."""
         found = await self._select(subjects_table.c.audit_ref.in_(list(refs))) if refs else []
@@ -97,6 +122,10 @@ class SubjectStore:
         return self._keyring.lookup("subject", subject.issuer, subject.sub)
 
     async def _select(self, condition: ColumnElement[bool]) -> list[KnownSubject]:
+        async with self._database.transaction() as connection:
+            return await self._select_in(connection, condition)
+
+    async def _select_in(self, connection: AsyncConnection, condition: ColumnElement[bool]) -> list[KnownSubject]:
         query: Select[tuple[UUID, UUID, bytes, bytes]] = (
             select(
                 subjects_table.c.id, subjects_table.c.data_key_id, subjects_table.c.sealed, data_keys_table.c.wrapped
@@ -104,8 +133,7 @@ class SubjectStore:
             .join(data_keys_table, data_keys_table.c.id == subjects_table.c.data_key_id)
             .where(condition)
         )
-        async with self._database.transaction() as connection:
-            rows = (await connection.execute(query)).all()
+        rows = (await connection.execute(query)).all()
         return [self._open(row.id, row.data_key_id, row.sealed, row.wrapped) for row in rows]
 
     def _open(self, subject_id: UUID, data_key_id: UUID, sealed: bytes, wrapped: bytes) -> KnownSubject:
@@ -124,27 +152,42 @@ class SubjectStore:
         return known
 
     async def _insert(self, connection: AsyncConnection, subject: Subject) -> KnownSubject | None:
-        subject_id = uuid4()
-        data_key = await self._data_keys.create(connection, _PURPOSE)
-        key = SubjectKey(subject, data_key)
-        document = json.dumps({"iss": subject.issuer, "sub": subject.sub}).encode()
+        return (await self._insert_many(connection, [subject])).get(subject)
+
+    async def _insert_many(
+        self, connection: AsyncConnection, subjects: Sequence[Subject]
+    ) -> dict[Subject, KnownSubject]:
+        """The rows that were made; a subject who has one already, or gets one meanwhile, is missing."""
+        if not subjects:
+            return {}
+        data_keys = await self._data_keys.create_many(connection, _PURPOSE, len(subjects))
+        made = {uuid4(): SubjectKey(subject, key) for subject, key in zip(subjects, data_keys, strict=True)}
+        rows = [
+            self._row(row_id, key, data_key) for (row_id, key), data_key in zip(made.items(), data_keys, strict=True)
+        ]
         statement = (
             insert(subjects_table)
-            .values(
-                id=subject_id,
-                lookup=self._lookup(subject),
-                audit_ref=key.subject_ref,
-                data_key_id=data_key.id,
-                sealed=seal(data_key, document, bound=_place(subject_id)).blob,
-                created_at=self._clock(),
-            )
+            .values(rows)
             .on_conflict_do_nothing(index_elements=["lookup"])
             .returning(subjects_table.c.id)
         )
-        if (await connection.execute(statement)).first() is None:
-            await self._data_keys.erase(connection, data_key.id)
-            return None
-        return KnownSubject(SubjectId(subject_id), key)
+        inserted = set((await connection.execute(statement)).scalars())
+        for row in rows:
+            if row["id"] not in inserted:
+                await self._data_keys.erase(connection, row["data_key_id"])
+        return {made[row_id].subject: KnownSubject(SubjectId(row_id), made[row_id]) for row_id in inserted}
+
+    def _row(self, subject_id: UUID, key: SubjectKey, data_key: Key) -> dict[str, Any]:
+        subject = key.subject
+        document = json.dumps({"iss": subject.issuer, "sub": subject.sub}).encode()
+        return {
+            "id": subject_id,
+            "lookup": self._lookup(subject),
+            "audit_ref": key.subject_ref,
+            "data_key_id": data_key.id,
+            "sealed": seal(data_key, document, bound=_place(subject_id)).blob,
+            "created_at": self._clock(),
+        }
 
 
 def _place(subject_id: UUID) -> bytes:

@@ -72,6 +72,7 @@ class TestWholeEntries:
             ({"allow_private_hosts": ["10.0.0.1"]}, "it decides what is the operator's: allow_private_hosts, fixed"),
             ({"userinfo_endpoint": None}, "nothing says whose account it is; userinfo_endpoint is missing, or anoth"),
             ({"revocation": "rfc7009"}, 'revocation has no revocation_endpoint; or it is revocation = "none"'),
+            ({"rotation": None}, "rotation is missing, though its tokens end and are refreshed"),
             (
                 {"authorization_endpoint": "https://acme.example/a", "token_endpoint": "https://acme.example/t"},
                 "connection_settings.shop is used in neither authorization_endpoint nor token_endpoint",

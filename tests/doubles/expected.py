@@ -19,7 +19,7 @@ KNOWN: dict[str, tuple[str, dict[str, Any]]] = {
     "airtable": ("made.up@example.com", {}),
     "asana": ("ada@example.com", {}),
     "atlassian": ("ada@example.com", SITE),
-    "auth0": ("ada@example.com", {}),
+    "auth0": ("ada@example.com", {"tenant": "acme.eu"}),
     "box": ("ada@example.com", {}),
     "calendly": (
         "ada@example.com",
@@ -55,7 +55,7 @@ KNOWN: dict[str, tuple[str, dict[str, Any]]] = {
             "owner_id": "00000000-0000-4000-8000-00000000000b",
         },
     ),
-    "okta": ("made.up@example.com", {}),
+    "okta": ("made.up@example.com", {"org": "acme"}),
     "pagerduty": ("made-up", {}),
     "quickbooks": ("ada@example.com", {"realm_id": "1000000000000001"}),
     "salesforce": (
@@ -65,7 +65,7 @@ KNOWN: dict[str, tuple[str, dict[str, Any]]] = {
             "identity_url": "https://login.salesforce.com/id/00D000000MADEUPORG/005000000MADEUPUSR",
         },
     ),
-    "shopify": ("my-shop", {}),
+    "shopify": ("my-shop", {"shop": "my-shop"}),
     "slack": ("Made-up Team", {**SLACK, "bot_user_id": "U0MADEUPB", "authed_user_id": "U0MADEUPU"}),
     "slack-user": ("Made-up Team", {**SLACK, "user_id": "U0MADEUPU"}),
     "spotify": ("ada@example.com", {}),
@@ -76,9 +76,9 @@ KNOWN: dict[str, tuple[str, dict[str, Any]]] = {
         "ada@example.com",
         {"tenants": [{"id": "00000000-0000-4000-8000-00000000000b", "name": "Made Up Company (NZ)"}]},
     ),
-    "zendesk": ("ada@example.com", {}),
+    "zendesk": ("ada@example.com", {"subdomain": "acme"}),
 }
-"""The account's label and the connection's metadata."""
+"""The account's label and the connection's metadata, the connection settings in it."""
 
 WAYS: dict[str, str] = {
     "basic form": "airtable calendly discord docusign dropbox figma okta quickbooks slack slack-user spotify xero",

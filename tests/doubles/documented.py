@@ -38,9 +38,7 @@ class Answer:
 def load_documented() -> dict[str, dict[str, Answer]]:
     """By the provider's name, its answers by the step that they belong to."""
     return {
-        path.stem: {
-            step: Answer(**table) for step, table in tomllib.loads(path.read_text(encoding="utf-8")).items()
-        }
+        path.stem: {step: Answer(**table) for step, table in tomllib.loads(path.read_text(encoding="utf-8")).items()}
         for path in sorted(FOLDER.glob("*.toml"))
     }
 

@@ -31,8 +31,8 @@ AGENT = ("catalogue-agent", "the made-up secret of the agent, long enough")
 """The app that connects, and the backend that exchanges."""
 APP_AT_PROVIDER = ("made-up-client-id", "made up: secret/of the app")
 """With characters that RFC 6749 §2.3.1 has encoded in Basic."""
-ASSUMED_LIFE = 63
-"""Seconds that a token is taken to live whose documented answer names no life, so that it is stale after three."""
+ASSUMED_LIFE = 62
+"""Seconds that a token is taken to live whose documented answer names no life, so that it is stale after two."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +68,7 @@ def granted_scopes(entry: Mapping[str, Any], answers: Mapping[str, Answer], step
     if step not in answers:
         return None
     members = answers[step].members()
-    holder = members.get(entry.get("token_path"), members)
+    holder = members.get(entry.get("token_path", ""), members)
     scope = holder.get("scope")
     if scope is None:
         return None
@@ -99,9 +99,7 @@ def whole_catalogue(world: World, *, database_url: str, folder: Path) -> Iterato
     settings = load(config, environ={}, allow_literal_secrets=True)
     with LoopbackServers() as servers:
         servers.serve(issuer.app, issuer_at)
-        servers.serve(
-            Starlette(routes=[Mount(f"/{name}", double.app) for name, double in doubles.items()]), doubles_at
-        )
+        servers.serve(Starlette(routes=[Mount(f"/{name}", double.app) for name, double in doubles.items()]), doubles_at)
         servers.serve(create_app(settings), vault)
         beside = replace(world, places=places, settings=settings, issuer=issuer, folder=folder)
         yield Stage(world=beside, doubles=doubles, entries=entries)

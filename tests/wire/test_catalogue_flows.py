@@ -3,33 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from datetime import date
 from typing import Any
 
-import httpx
 import pytest
 
-from tests.conftest import DatabaseUrls
+from tests.doubles.acting import (
+    DOCUMENTED,
+    ENTRIES,
+    SHORT,
+    answers_of,
+    begin,
+    connect,
+    consented,
+    disconnected,
+    exchange,
+    exchanged,
+    token_in,
+)
 from tests.doubles.asked import Asked
-from tests.doubles.documented import Answer, load_documented
 from tests.doubles.expected import KNOWN, LEFT_OUT, REVOKED, WAYS
 from tests.doubles.provider import ProviderDouble
-from tests.doubles.stage import ASSUMED_LIFE, Stage, asked_scopes, granted_scopes, whole_catalogue
-from tests.wire.vault import App, query_of, ticket_url
-from vaultd.providers.catalogue import load_catalogue
-from vaultd.sandbox.world import World
+from tests.doubles.stage import ASSUMED_LIFE, Stage, asked_scopes, granted_scopes
 
-ENTRIES = load_catalogue()
-DOCUMENTED = load_documented()
 NAMES = sorted(ENTRIES)
-SHORT = 30
-"""Seconds: below every entry's refresh_margin, so that the next exchange renews the token."""
 ROTATING = {"slack", "slack-user"}
 """Their pages show apps without token rotation first; the refresh is that of an app with it."""
-
-
-def answers_of(name: str) -> Mapping[str, Answer]:
-    return DOCUMENTED.get(name, {})
 
 
 def is_played(name: str, what: str) -> bool:
@@ -49,63 +48,6 @@ REFRESHED = [name for name in NAMES if is_played(name, "refresh")]
 REFUSED = [name for name in NAMES if is_played(name, "refusal") and name != "microsoft"]
 
 
-@pytest.fixture(scope="module")
-def stage(world: World, module_database: DatabaseUrls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    folder = tmp_path_factory.mktemp("catalogue")
-    with whole_catalogue(world, database_url=module_database.service, folder=folder) as running:
-        yield running
-
-
-@pytest.fixture
-def double(stage: Stage, name: str) -> ProviderDouble:
-    stage.doubles[name].reset()
-    return stage.doubles[name]
-
-
-async def connect(app: App, name: str) -> dict[str, Any]:
-    """The whole way; gives the account."""
-    begun = await begin(app, name)
-    came_back = await consented(app, begun)
-    assert "connect_code" in came_back, came_back
-    made = await app.complete(begun, came_back["connect_code"])
-    assert made.status_code == 201, made.text
-    account: dict[str, Any] = made.json()
-    return account
-
-
-async def begin(app: App, name: str) -> httpx.Response:
-    scopes = asked_scopes(ENTRIES[name], answers_of(name))
-    begun = await app.begin(name, **({"scopes": scopes} if scopes else {}))
-    assert begun.status_code == 201, begun.text
-    return begun
-
-
-async def consented(app: App, begun: httpx.Response) -> dict[str, str]:
-    """The browser's way; the person says yes at once, unless the double denies."""
-    async with app.browser() as browser:
-        page = await browser.open(ticket_url(begun))
-    assert page.url.startswith(app.redirect_uri), page.text
-    return query_of(page.url)
-
-
-async def exchange(stage: Stage, app: App, name: str) -> httpx.Response:
-    async with stage.vault() as vault:
-        return await vault.exchange(app.session_token, audience=name)
-
-
-async def exchanged(stage: Stage, app: App, name: str) -> dict[str, Any]:
-    answer = await exchange(stage, app, name)
-    assert answer.status_code == 200, answer.text
-    body: dict[str, Any] = answer.json()
-    return body
-
-
-def token_in(name: str, step: str, member: str = "access_token") -> Any:
-    """A member of the documented answer, beside the token."""
-    members = answers_of(name)[step].members()
-    return members.get(ENTRIES[name].get("token_path"), members).get(member)
-
-
 def test_what_is_left_out() -> None:
     """No page was seen for these; the table shrinks by transcribing one, and grows only knowingly."""
     left_out = {
@@ -119,6 +61,14 @@ def test_what_is_left_out() -> None:
     assert {what: " ".join(names) for what, names in left_out.items()} == LEFT_OUT
     assert sorted(KNOWN) == CONNECTED
     assert sorted(" ".join(WAYS.values()).split()) == CONNECTED
+
+
+def test_every_answer_cites_its_page() -> None:
+    for name, answers in DOCUMENTED.items():
+        assert name in ENTRIES
+        for step, answer in answers.items():
+            assert answer.page.startswith("https://"), (name, step)
+            assert date.fromisoformat(answer.seen).year >= 2026, (name, step)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -158,7 +108,8 @@ async def test_connect_exchange_and_disconnect(stage: Stage, double: ProviderDou
         (redeemed,) = double.of("token")
         assert name in WAYS[redeemed.way].split()
         assert redeemed.headers["accept"] == "application/json"
-        await disconnected(stage, app, account["id"], name)
+        ended = await disconnected(stage, app, account["id"], name)
+    assert ended.get("reason") == (None if name in REVOKED else "unsupported")
     assert told(double.of("revocation"), name) == given_back(name)
     assert double.complaints == []
 
@@ -199,25 +150,6 @@ async def test_a_refresh_that_the_provider_refuses_ends_the_connection(
         assert (answer.status_code, answer.json()["reason"]) == (400, "reconnect_required")
         assert len(double.of("refresh")) == 1
     assert double.complaints == []
-
-
-async def disconnected(stage: Stage, app: App, account: str, name: str) -> None:
-    """Until the provider was told, or was found to have no way to be told."""
-    async with stage.vault() as vault:
-        before = len(await revocations(stage, name))
-        assert (await app.http.delete(f"accounts/{account}")).status_code == 204
-        async with asyncio.timeout(15):
-            while len(events := await revocations(stage, name)) == before:
-                await asyncio.sleep(0.05)
-        assert events[0].get("reason") == (None if name in REVOKED else "unsupported")
-        refused = await vault.exchange(app.session_token, audience=name)
-    assert (refused.status_code, refused.json()["reason"]) == (400, "reconnect_required")
-
-
-async def revocations(stage: Stage, name: str) -> list[dict[str, Any]]:
-    async with stage.vault() as vault:
-        events = (await vault.audit(limit=300, type="provider.revoked"))["events"]
-    return [event for event in events if event["connection"] == name]
 
 
 def told(asked: list[Asked], name: str) -> list[tuple[str, Any]]:

@@ -120,6 +120,7 @@ class Revoke:
                 key=sealing_key,
                 access_token=access_token,
                 refresh_token=refresh_token,
+                metadata=opened.metadata,
                 now=now,
             )
         return opened.account_label
@@ -158,7 +159,7 @@ class Revoke:
 
     async def _revoke_at_provider(self, revocation: outbox.Revocation) -> None:
         try:
-            provider = self._providers.get(revocation.provider)
+            provider = self._providers.get(revocation.provider).at(revocation.metadata)
             # RFC 7009 §2.1: revoking the refresh token ends the grant; the access token is the next best.
             if revocation.refresh_token is not None:
                 await self._oauth.revoke(provider, token=revocation.refresh_token, hint="refresh_token")

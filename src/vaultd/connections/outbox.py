@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import delete, insert, select, update
@@ -30,6 +32,7 @@ class Revocation:
     attempts: int
     access_token: Secret
     refresh_token: Secret | None
+    metadata: Mapping[str, Any]
 
 
 async def put(
@@ -40,11 +43,15 @@ async def put(
     key: Key,
     access_token: Secret,
     refresh_token: Secret | None,
+    metadata: Mapping[str, Any],
     now: datetime,
 ) -> UUID:
-    """Keep tokens, sealed, until they are revoked at the provider. The row owns `key` from now on."""
+    """Keep tokens, sealed, until they are revoked at the provider. The row owns `key` from now on.
+
+    `metadata` is their connection's: it may be needed to know where the provider is.
+    """
     revocation_id = uuid4()
-    tokens = {"access_token": access_token.reveal()}
+    tokens: dict[str, Any] = {"access_token": access_token.reveal(), "metadata": dict(metadata)}
     if refresh_token is not None:
         tokens["refresh_token"] = refresh_token.reveal()
     await connection.execute(
@@ -85,7 +92,11 @@ async def claim(
         tokens = json.loads(open_sealed(key, Sealed(row.sealed), bound=_place(row.id, row.provider)))
         refresh = Secret(tokens["refresh_token"]) if "refresh_token" in tokens else None
         access = Secret(tokens["access_token"])
-        claimed.append(Revocation(row.id, row.provider, row.subject_id, row.data_key_id, row.attempts, access, refresh))
+        # Rows that were put here before metadata was kept have none.
+        metadata = tokens.get("metadata", {})
+        claimed.append(
+            Revocation(row.id, row.provider, row.subject_id, row.data_key_id, row.attempts, access, refresh, metadata)
+        )
     return claimed
 
 

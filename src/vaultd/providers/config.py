@@ -46,6 +46,11 @@ class ProviderConfig(AboutConfig, LifeConfig, AnswersConfig, RequestsConfig, End
         """Whether a token for fewer scopes than the grant's can be had here."""
         return self.narrowing != "none"
 
+    @property
+    def names_accounts(self) -> bool:
+        """Whether the provider tells whose account a grant is."""
+        return self.account_source != "userinfo" or self.userinfo_endpoint is not None
+
     def filled(self, values: Mapping[str, str]) -> Self:
         """This table with the gaps in its addresses filled.
 

@@ -62,6 +62,12 @@ class Identities:
             metadata[config.lookup.metadata] = await self._places(config.lookup, config, grant.access_token)
         return Identity(account, metadata)
 
+    async def by_userinfo(self, config: ProviderConfig, token: Secret) -> Account | None:
+        """The account that userinfo names; None where it is not userinfo that does. Raises as `of` does."""
+        if config.account_source != "userinfo" or config.userinfo_endpoint is None:
+            return None
+        return read_account(await self._userinfo(config.userinfo_endpoint, config, token), config)
+
     async def _userinfo(self, endpoint: str, config: ProviderConfig, token: Secret) -> Mapping[str, Any]:
         body = {} if config.userinfo_body is None else {"json": json.loads(config.userinfo_body)}
         reply = await self._sender.as_user(config.userinfo_method, endpoint, config, token, **body)

@@ -135,6 +135,14 @@ class OAuthClient:
         """
         return await self._identities.of(provider.config, grant, nonce=nonce)
 
+    async def account(self, provider: Provider, *, access_token: Secret) -> Account | None:
+        """Whose token this is, for one that was not redeemed here; None where asking with it does not tell.
+
+        Raises:
+            ProviderRefused: `invalid_token`, or another error of the provider's own.
+        """
+        return await self._identities.by_userinfo(provider.config, access_token)
+
     async def _answer(self, url: str, config: ProviderConfig, params: Params) -> Mapping[str, object]:
         reply = await self._sender.as_client(url, config, params)
         return read_answer(reply, config, sent=secrets_of(config, params), now=self._clock())

@@ -87,7 +87,7 @@ class Leased:
             await self._break(row, fence, "no_refresh_token")
             return None
         try:
-            provider = self._providers.get(row.provider)
+            provider = self._providers.get(row.provider).at(opened.metadata)
             grant = await self._oauth.refresh(provider, refresh_token=opened.refresh_token, scopes=scopes)
         except (ProviderUnavailable, InvalidTarget) as error:
             # C6: no usable answer does not mean that the provider did nothing.
@@ -99,7 +99,7 @@ class Leased:
             return await self._refused(row, fence, error, scopes)
         return Fresh(provider, grant, key, opened)
 
-    async def give_away(self, connection: AsyncConnection, row: ConnectionRow, grant: Grant) -> None:
+    async def give_away(self, connection: AsyncConnection, row: ConnectionRow, fresh: Fresh) -> None:
         """The grant was revoked or replaced while we called: what the provider gave us must not outlive it (C7).
 
         Only what it gave now: the refresh token that we asked with may be the replacement's as well.
@@ -110,8 +110,9 @@ class Leased:
             provider=row.provider,
             subject_id=row.subject_id,
             key=key,
-            access_token=grant.access_token,
-            refresh_token=grant.refresh_token,
+            access_token=fresh.grant.access_token,
+            refresh_token=fresh.grant.refresh_token,
+            metadata=fresh.opened.metadata,
             now=self._clock(),
         )
 

@@ -100,7 +100,7 @@ class Narrower:
                 await narrowed.keep(transaction.connection, fresh.key, place, grant.access_token, carries, now=now)
                 await transaction.append(draft)
             else:
-                await self._leased.give_away(transaction.connection, row, grant)
+                await self._leased.give_away(transaction.connection, row, fresh)
 
 
 def _end(fresh: Fresh, now: datetime) -> datetime:

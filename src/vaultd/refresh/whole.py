@@ -93,7 +93,7 @@ class Refresher:
             if stored:
                 await transaction.append(draft)
             else:
-                await self._leased.give_away(transaction.connection, row, grant)
+                await self._leased.give_away(transaction.connection, row, fresh)
 
 
 def _loop_time() -> float:

@@ -65,7 +65,8 @@ def read_grant(members: Mapping[str, Any], config: ProviderConfig, *, refreshed:
         raise ProviderUnavailable(detail="the answer has no usable access_token")
     # Slack names the owner's kind where others write "bearer".
     bearer = {"bearer", "bot", "user"} if members.get("ok") is True else {"bearer"}
-    if str(holder.get("token_type") or "bearer").lower() not in bearer:
+    # Airtable has a space at its end.
+    if str(holder.get("token_type") or "bearer").strip().lower() not in bearer:
         raise ProviderRefused("unsupported_token_type", detail="token_type is not bearer")  # RFC 6749 §7.1
     refresh_token = _token(holder, "refresh_token")
     return Grant(
@@ -96,7 +97,9 @@ def read_account(members: Mapping[str, Any], config: ProviderConfig) -> Account:
 def _account_fields(members: Mapping[str, Any], config: ProviderConfig) -> dict[str, object]:
     if config.account_source != "token":
         return {}
-    return {path: at(members, path) for path in (config.account_id_field, *config.account_label_fields)}
+    # Where the account is a place of its own, such as a shop, it may be named by a setting alone.
+    named = {**members, **config.fixed_settings}
+    return {path: at(named, path) for path in (config.account_id_field, *config.account_label_fields)}
 
 
 def _token_holder(members: Mapping[str, Any], config: ProviderConfig, *, refreshed: bool) -> Mapping[str, Any]:

@@ -66,6 +66,7 @@ class ProviderConfig(AboutConfig, NoticesConfig, LifeConfig, AnswersConfig, Requ
         if self.lookup is not None:
             endpoint = fill(self.lookup.endpoint, values)
             update["lookup"] = self.lookup.model_copy(update={"endpoint": endpoint})
+        update["fixed_settings"] = {name: values[name] for name in self.connection_settings}
         update["id_token_issuers"] = tuple(fill(issuer, values) for issuer in self.id_token_issuers)
         return self.model_copy(update=update)
 

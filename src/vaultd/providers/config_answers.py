@@ -39,8 +39,8 @@ class AnswersConfig(ConfigTable):
     `token_path` leads to the object with the token; left out, it is the whole answer, or Slack's `authed_user` in it.
     `metadata_fields` are the members of `connection_metadata` and their paths in the token's answer,
     `userinfo_metadata` those in userinfo's, `callback_metadata` parameters of the authorization's answer.
-    `account_id_field` and `account_label_fields` are paths in the answer that `account_source` names. An ID token must
-    come from one of `id_token_issuers`, or from `issuer`.
+    `account_id_field` and `account_label_fields` are paths in the answer that `account_source` names; with "token" they
+    may name a connection setting. An ID token must come from one of `id_token_issuers`, or from `issuer`.
     `error_path` is where an error's word stands, and `error_codes` are the provider's words and OAuth's for them.
     """
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Awaitable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
 from vaultd import schema
 from vaultd.cli.database import transaction
 from vaultd.clients.config import ClientConfig
-from vaultd.errors import NoKeysYet, OutboundError, TemporarilyUnavailable, VaultdError
+from vaultd.errors import InvalidTarget, NoKeysYet, OutboundError, TemporarilyUnavailable, VaultdError
 from vaultd.jose.jwks import read_keys
 from vaultd.jose.source import JwksSource, KeySourceFailed
 from vaultd.keys.keyring import open_keyring
 from vaultd.keys.local import open_keyring_file
 from vaultd.outbound import Outbound
+from vaultd.providers.registry import Providers
 from vaultd.settings import Settings
 from vaultd.subjects.config import IntrospectionConfig, IssuerConfig
 from vaultd.subjects.endpoint import IntrospectionEndpoint
@@ -37,22 +39,22 @@ async def check_all(settings: Settings) -> list[Finding]:
     """Check everything that the settings name. Raises nothing for what it finds."""
     findings = [Finding("configuration", "ok"), *_warnings(settings)]
     findings += [
-        await _tried("keyring file", _keyring_file(settings)),
-        await _tried("database schema", _schema(settings)),
-        await _tried("database role", _role(settings)),
-        await _tried("database keys", _keys(settings)),
+        await tried("keyring file", _keyring_file(settings)),
+        await tried("database schema", _schema(settings)),
+        await tried("database role", _role(settings)),
+        await tried("database keys", _keys(settings)),
     ]
     outbound = Outbound()
     try:
         for what, url, private in _endpoints(settings):
-            findings.append(await _tried(what, _reached(outbound, url, private)))
+            findings.append(await tried(what, reached(outbound, url, private)))
         for name, issuer in settings.issuers.items():
             if issuer.introspection is not None:
                 asked = _introspected(outbound, name, issuer, issuer.introspection)
-                findings.append(await _tried(f"issuer {name}", asked))
+                findings.append(await tried(f"issuer {name}", asked))
         for name, client in settings.clients.items():
             if client.jwks_uri is not None or client.jwks_file is not None:
-                findings.append(await _tried(f"client {name}", _published_keys(outbound, client)))
+                findings.append(await tried(f"client {name}", _published_keys(outbound, client)))
     finally:
         await outbound.aclose()
     return findings
@@ -67,7 +69,8 @@ def _warnings(settings: Settings) -> Iterator[Finding]:
             yield Finding(f"client {name}", "warning", text)
 
 
-async def _tried(what: str, doing: Awaitable[str]) -> Finding:
+async def tried(what: str, doing: Awaitable[str]) -> Finding:
+    """What came of it."""
     try:
         return Finding(what, "ok", await doing)
     except (OutboundError, TemporarilyUnavailable) as error:
@@ -110,11 +113,15 @@ def _endpoints(settings: Settings) -> Iterator[tuple[str, str, tuple[str, ...]]]
         elif issuer.jwks_file is None and issuer.hs256_secret is None and issuer.introspection is None:
             discovery = f"{issuer.issuer.rstrip('/')}/.well-known/openid-configuration"
             yield f"issuer {name}", discovery, issuer.allow_private_hosts
-    for name, provider in settings.providers.items():
-        yield f"provider {name}", provider.token_endpoint, provider.allow_private_hosts
+    for provider in Providers(configs=settings.providers).all():
+        # Where each user's provider is elsewhere, there is no address yet.
+        with suppress(InvalidTarget):
+            config = provider.at({}).config
+            yield f"provider {provider.name}", config.token_endpoint, config.allow_private_hosts
 
 
-async def _reached(outbound: Outbound, url: str, private: tuple[str, ...]) -> str:
+async def reached(outbound: Outbound, url: str, private: tuple[str, ...]) -> str:
+    """Ask an address for any answer. Raises `VaultdError`."""
     # Any answer below 500 will do: a token endpoint refuses a GET, and thereby shows that it is there.
     reply = await outbound.request("GET", url, allow_private=private)
     if reply.status >= SERVER_FAULT:

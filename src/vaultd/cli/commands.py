@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
-from vaultd.cli.listings import clients, providers
+from vaultd.cli.clients import clients
 from vaultd.cli.operations import audit, keys
 from vaultd.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, group, write_json
+from vaultd.cli.providers import providers
 
 app = group("A self-hosted vault for the OAuth tokens that agents use on behalf of people.")
 app.add_typer(keys, name="keys")

@@ -23,10 +23,8 @@ def load_catalogue(folder: Traversable | None = None) -> dict[str, dict[str, Any
         ConfigurationError: an entry is not TOML, or has what only an operator can know.
     """
     folder = folder or files("vaultd.providers") / "catalogue"
-    entries = sorted(
-        (entry for entry in folder.iterdir() if entry.name.endswith(_ENDING)), key=lambda entry: entry.name
-    )
-    return {entry.name.removesuffix(_ENDING): _read(entry) for entry in entries}
+    entries = {entry.name.removesuffix(_ENDING): entry for entry in folder.iterdir() if entry.name.endswith(_ENDING)}
+    return {name: _read(entries[name]) for name in sorted(entries)}
 
 
 def _read(entry: Traversable) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`vaultd clients` and `vaultd providers`."""
+"""`vaultd clients`."""
 # ruff: noqa: PLC0415 - a command imports what it needs when it runs, so that `vaultd --help` is quick
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import typer
 from vaultd.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, group, write_json
 
 clients = group("The clients of the vault: agents' backends and operators' programs.")
-providers = group("The OAuth providers of the configuration.")
 
 
 @clients.command("new-secret")
@@ -70,47 +69,3 @@ def explain(
         for line in as_text(told):
             typer.echo(line)
     raise typer.Exit(0 if told.refusal is None else 1)
-
-
-@providers.command("list")
-def list_providers(*, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
-    """List the configured providers.
-
-    Example: vaultd providers list --json
-    """
-    from vaultd.cli.files import load_settings
-    from vaultd.providers.registry import Providers
-
-    known = Providers(configs=load_settings(config).providers).all()
-    if as_json:
-        write_json([{"name": one.name, "display_name": one.display_name, "scopes": one.config.scopes} for one in known])
-        return
-    for one in known:
-        typer.echo(f"{one.name:<20} {one.display_name:<20} {' '.join(one.config.scopes)}".rstrip())
-
-
-@providers.command()
-def show(
-    *,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The connection's name.")],
-    config: ConfigOption = DEFAULT_CONFIG,
-    as_json: JsonOption = False,
-) -> None:
-    """Show one provider as the vault uses it, the catalogue's part included and its secret left out.
-
-    Example: vaultd providers show github
-    """
-    from vaultd.cli.files import load_settings
-    from vaultd.errors import ConfigurationError
-
-    configured = load_settings(config).providers
-    if name not in configured:
-        known = ", ".join(configured) or "none"
-        raise ConfigurationError(f"There is no provider {name} in {config}. Configured: {known}.")
-    table = configured[name].model_dump(exclude={"client_secret"}, exclude_none=True)
-    if as_json:
-        write_json({"name": name, **table})
-        return
-    for key, value in table.items():
-        text = " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
-        typer.echo(f"{key:<28} {text}".rstrip())

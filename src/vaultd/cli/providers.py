@@ -1,0 +1,100 @@
+"""`vaultd providers`."""
+# ruff: noqa: PLC0415 - a command imports what it needs when it runs, so that `vaultd --help` is quick
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from vaultd.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, group, write_json
+
+providers = group("The OAuth providers of the configuration and of the catalogue.")
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The provider's name: that of its [providers.NAME] table.")]
+
+
+@providers.command("list")
+def list_providers(
+    *,
+    catalogue: Annotated[
+        bool, typer.Option("--catalogue", help="List what the catalogue knows instead; needs no configuration.")
+    ] = False,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """List the configured providers, or those that need no more than your app's credentials.
+
+    Example: vaultd providers list --catalogue
+    """
+    from vaultd.cli.entries import catalogued
+    from vaultd.cli.files import load_settings
+    from vaultd.providers.registry import Providers
+
+    known = catalogued() if catalogue else Providers(configs=load_settings(config).providers)
+    if as_json:
+        write_json(
+            [
+                {"name": one.name, "display_name": one.display_name, "scopes": one.config.scopes}
+                | ({"verified": one.config.verified} if catalogue else {})
+                for one in known.all()
+            ]
+        )
+        return
+    for one in known.all():
+        typer.echo(f"{one.name:<20} {one.display_name:<20} {' '.join(one.config.scopes)}".rstrip())
+
+
+@providers.command()
+def show(*, name: Name, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
+    """Show one provider as the vault uses it, the catalogue's part included and its secret left out.
+
+    One that is not configured is shown as the catalogue has it.
+
+    Example: vaultd providers show github
+    """
+    from vaultd.cli.entries import find, lines_of, shown
+
+    found = find(name, config)
+    table = shown(found)
+    if as_json:
+        write_json({"name": name, "configured": found.configured, **table})
+        return
+    if not found.configured:
+        typer.echo(f"# Not configured: write [providers.{name}] with your app's client_id and client_secret.")
+    for key, text in lines_of(table):
+        typer.echo(f"{key:<28} {text}".rstrip())
+
+
+@providers.command()
+def check(
+    *,
+    name: Name,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE", help="What a user would be asked for, such as shop=my-shop; may be repeated."
+        ),
+    ] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask each address of a provider, configured or not, for an answer. Nothing secret is sent.
+
+    Exits with 1 if one does not answer.
+
+    Example: vaultd providers check github
+    """
+    import asyncio
+
+    from vaultd.cli.endpoints import check_endpoints
+    from vaultd.cli.entries import find, settings_of
+
+    provider = find(name, config).provider
+    findings = asyncio.run(check_endpoints(provider.at(settings_of(provider, setting or ()))))
+    if as_json:
+        write_json([{"what": one.what, "state": one.state, "text": one.text} for one in findings])
+    else:
+        for one in findings:
+            typer.echo(f"{one.state:<8} {one.what:<24} {one.text}".rstrip())
+    raise typer.Exit(1 if any(one.state == "failed" for one in findings) else 0)

@@ -45,8 +45,8 @@ _CONNECT = _operation(
             "scopes": "What to ask the user for, within what the client may have; absent for the provider's default.",
             "code_challenge": "RFC 7636: `complete` then needs the verifier.",
             "code_challenge_method": "Never `plain`.",
-            "authorization_params": "Parameters of the provider's authorization request that its entry allows, and the connection settings that it"
-            " asks for, such as `shop`.",
+            "authorization_params": "Parameters of the provider's authorization request that its entry allows, and the"
+            " connection settings that it asks for, such as `shop`.",
         },
     ),
     responses={

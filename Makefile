@@ -18,6 +18,7 @@ help:
 	@echo 'make demo    the whole story once, on real parts: connect, exchange, call, audit, revoke'
 	@echo 'make test    the quality gate and all tests'
 	@echo 'make bench   what an exchange costs, beside peers measured in the same run; ARGS="--help" says more'
+	@echo 'make campaigns  long reliability runs with figures: crowds, races, a hanging provider, kills'
 	@echo 'make lint    the quality gate alone: ruff, mypy, import-linter'
 	@echo 'make format  let ruff write the format that the gate asks for'
 	@echo 'make timing  whether refusals that must look alike can be told apart by their time'
@@ -38,6 +39,11 @@ test: lint $(NODE_READY)
 bench: $(TEST_READY) $(NODE_READY)
 	@scripts/setup-bench
 	@$(BIN)/python -m bench $(ARGS)
+
+# About half an hour; each ends with an error when one of its bounds is broken. docs/campaigns.md
+.PHONY: campaigns
+campaigns: $(TEST_READY)
+	@set -e; for one in single_flight races hanging kills; do $(BIN)/python -m campaigns.$$one; done
 
 .PHONY: lint
 lint: $(TEST_READY)

@@ -23,6 +23,7 @@ from vaultd.release.decide import Allowed, Ask, Judge, Refused, Verdict
 from vaultd.release.queue import Counter
 from vaultd.release.statement import Statement
 from vaultd.subjects.store import KnownSubject
+from vaultd.telemetry.metrics import Spread
 from vaultd.terms import ProviderName, Scopes, Secret
 
 
@@ -243,6 +244,23 @@ async def test_a_full_queue_says_try_again(room: Room) -> None:
     refused = [result for result in results if isinstance(result, TemporarilyUnavailable)]
     assert [error.reason for error in refused] == ["queue_full", "queue_full"]
     assert sum(isinstance(result, Allowed) for result in results) == 3
+
+
+async def test_the_queue_and_its_batches_are_counted(room: Room) -> None:
+    sizes = Spread("sizes", "About.", (1, 4, 16))
+    room.counter = Counter(statement=room.statement, flushers=1, sizes=sizes)
+    ((one, _),) = await people(room.house, 1)
+    assert room.counter.waiting == 0
+    tasks = [room.release(one) for _ in range(6)]
+    await asyncio.sleep(0)
+    assert room.counter.waiting == 6
+    await asyncio.wait_for(asyncio.gather(*tasks), 5)
+    assert room.counter.waiting == 0
+    (family,) = sizes.collect()
+    assert {sample.name: sample.value for sample in family.samples if not sample.labels} == {
+        "sizes_count": 1,
+        "sizes_sum": 6,
+    }
 
 
 async def test_draining_answers_everybody(room: Room) -> None:

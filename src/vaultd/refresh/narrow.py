@@ -106,7 +106,7 @@ class Narrower:
                     now=now,
                 )
                 if not stored:
-                    await self._leased.not_stored(transaction.connection, row, grant, again=again)
+                    await self._leased.not_stored(transaction.connection, row, fresh, again=again)
                     return
                 await narrowed.keep(transaction.connection, fresh.key, place, grant.access_token, carries, now=now)
                 await transaction.append(draft)

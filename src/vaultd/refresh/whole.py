@@ -102,7 +102,7 @@ class Refresher:
                     now=now,
                 )
                 if not stored:
-                    await self._leased.not_stored(transaction.connection, row, grant, again=again)
+                    await self._leased.not_stored(transaction.connection, row, fresh, again=again)
                     return
                 await transaction.append(draft)
             self._leased.count(row, "refreshed")

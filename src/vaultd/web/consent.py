@@ -83,6 +83,7 @@ def router(
             redirect_uri=target,
             scopes=Scopes.parse(asked.scope) if asked.scope else None,
             params={"login_hint": asked.login_hint} if asked.login_hint else None,
+            settings=request.query_params,
         )
         browser = cookies.browser_or_new(request)
         response = see_other(await connect.door(subject, wish, browser))
@@ -113,6 +114,7 @@ def router(
             unverified_code=code,
             unverified_error=error,
             unverified_issuer=iss,
+            unverified_query=request.query_params,
             browser=cookies.browser(request),
             session_subject=session.subject_id if session else None,
         )

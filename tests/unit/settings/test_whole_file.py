@@ -12,6 +12,7 @@ from vaultd.clients.config import ClientConfig, LimitsConfig, ProviderGrant
 from vaultd.errors import ConfigurationError
 from vaultd.keys.config import KeysConfig
 from vaultd.providers.config import ProviderConfig
+from vaultd.providers.config_endpoints import ConnectionSetting, LookupConfig
 from vaultd.refresh.config import RefreshConfig
 from vaultd.sessions.config import LoginConfig
 from vaultd.settings import Settings, load
@@ -199,12 +200,14 @@ def _every_key_is_explained(text: str) -> bool:
         ProviderGrant,
         LimitsConfig,
         ProviderConfig,
+        ConnectionSetting,
+        LookupConfig,
         RefreshConfig,
         MetricsConfig,
     )
     keys = {key for table in tables for key in table.model_fields}
     explained = {key for key in keys if re.search(rf"\b{key}\b( =|\.)|^\[{key}\]$", text, re.MULTILINE)}
-    return keys - explained <= {"clients", "providers"}
+    return keys - explained <= {"clients", "providers", "connection_settings"}
 
 
 class TestOverrides:

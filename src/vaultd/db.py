@@ -79,6 +79,22 @@ class Database:
             elif not connection.is_closed():
                 self._idle.append(connection)
 
+    @asynccontextmanager
+    async def dedicated(self) -> AsyncIterator[asyncpg.Connection]:
+        """A connection outside the pool, for the caller alone, closed at the end of the block.
+
+        Raises:
+            TemporarilyUnavailable: the database is away, or went while the block ran.
+        """
+        try:
+            connection = await self._connect()
+            try:
+                yield connection
+            finally:
+                connection.terminate()
+        except DATABASE_AWAY as error:
+            raise unavailable(error) from error
+
     async def ping(self) -> None:
         """Raise `TemporarilyUnavailable` when the database does not answer."""
         async with self.transaction() as connection:

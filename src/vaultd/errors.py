@@ -19,12 +19,14 @@ VaultdError
 │   ├── InteractionRequired       the user must act: connect, reconnect, allow more, say which account
 │   ├── SlowDown
 │   └── TemporarilyUnavailable
+│       └── SubjectErased         the user was erased while they were looked at
 ├── Replayed                      a single-use value was used before
 ├── BearerRefused
 │   ├── InvalidToken              RFC 6750 §3.1
 │   │   ├── TokenMissing          none was presented at all
 │   │   └── InvalidDpopProof      RFC 9449 §7.1
 │   └── InsufficientScope         RFC 6750 §3.1
+├── NoticeRefused                 a provider's notice that is not believed
 ├── ConsentRefused                a step of the consent flow that must not go on
 ├── NotFound
 ├── CannotOpen                    sealed bytes that do not belong here, or were altered
@@ -203,6 +205,13 @@ class TemporarilyUnavailable(RequestRefused):
         super().__init__(reason=reason, detail=detail)
 
 
+class SubjectErased(TemporarilyUnavailable):
+    """The user was erased since their row was read: nothing may be written under their key any more (E6)."""
+
+    def __init__(self) -> None:
+        super().__init__(retry_after=1, reason="subject_erased")
+
+
 class Replayed(VaultdError):
     """A `jti` that must be used once came again."""
 
@@ -239,6 +248,13 @@ class InsufficientScope(BearerRefused):
     def __init__(self, scope: str) -> None:
         self.scope = scope
         super().__init__()
+
+
+class NoticeRefused(VaultdError):
+    """A provider's notice whose signature or form is not good; `reason` is a word of a closed set."""
+
+    code = "notice_refused"
+    description = "The notice is not accepted."
 
 
 class ConsentRefused(VaultdError):

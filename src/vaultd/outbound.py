@@ -129,7 +129,8 @@ class Outbound:
             OutboundFailed: there was no whole answer in time, or it is too large.
         """
         target, named = _checked_url(url, allow_private)
-        place = self._places.setdefault(target.host, asyncio.Semaphore(_CALLS_PER_HOST))
+        # With the port: two servers of one machine are two.
+        place = self._places.setdefault(str(target.netloc, "ascii"), asyncio.Semaphore(_CALLS_PER_HOST))
         try:
             request = httpx.Request(
                 method,

@@ -29,8 +29,9 @@ class Installation:
     config: Path
     environ: Mapping[str, str]
 
-    def command(self, port: int) -> list[str]:
-        return [sys.executable, "-m", "vaultd.cli", "serve", "--config", str(self.config), "--port", str(port)]
+    def command(self, port: int, workers: int = 1) -> list[str]:
+        options = ["--config", str(self.config), "--port", str(port), "--workers", str(workers)]
+        return [sys.executable, "-m", "vaultd.cli", "serve", *options]
 
     def start_in_vain(self, port: int = 0) -> subprocess.CompletedProcess[str]:
         """Run a server that must end by itself; gives what it said."""
@@ -68,14 +69,14 @@ class Running:
 
 
 @contextmanager
-def serving(installed: Installation) -> Iterator[Running]:
-    """One process on a free port, ready; stopped at the end of the block if it is still there."""
+def serving(installed: Installation, *, workers: int = 1) -> Iterator[Running]:
+    """One server on a free port, ready; stopped at the end of the block if it is still there."""
     listener = listen()
     url, port = listener.url, listener.port
     listener.socket.close()
     log = installed.config.with_suffix(f".{port}.log")
     with log.open("wb") as said:
-        process = subprocess.Popen(installed.command(port), env=installed.environ, stdout=said, stderr=said)
+        process = subprocess.Popen(installed.command(port, workers), env=installed.environ, stdout=said, stderr=said)
         try:
             _wait_until_ready(url, process, log)
             yield Running(url, process, log)

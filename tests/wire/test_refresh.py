@@ -9,6 +9,7 @@ from datetime import timedelta
 import httpx
 import pytest
 
+from tests.support.configured import changed_vault
 from tests.support.exchanging import agent_http, events_of, exchange, exchange_form, make_healthy
 from vaultd.sandbox.people import PEOPLE
 from vaultd.sandbox.person import AppUser
@@ -25,6 +26,13 @@ def refreshing() -> Iterator[World]:
     """A world of its own, since these tests switch its providers."""
     with start_world() as world:
         yield world
+
+
+@pytest.fixture
+def vault(refreshing: World) -> Iterator[str]:
+    """One that knows nothing of how the providers fared before."""
+    with changed_vault(refreshing, {}) as url:
+        yield url
 
 
 @pytest.fixture
@@ -45,8 +53,8 @@ async def connected(world: World, *, ttl: timedelta, person: str = "alice") -> A
     return user
 
 
-async def ask(world: World, user: AppUser) -> httpx.Response:
-    return await exchange(world.places.vault, user.session_token, "google")
+async def ask(vault: str, user: AppUser) -> httpx.Response:
+    return await exchange(vault, user.session_token, "google")
 
 
 def token_of(answer: httpx.Response) -> str:
@@ -68,71 +76,95 @@ def assert_reconnect(answer: httpx.Response) -> None:
 
 
 async def test_a_stale_token_is_refreshed_and_the_rotation_is_stored(
-    refreshing: World, google: SandboxProvider
+    refreshing: World, vault: str, google: SandboxProvider
 ) -> None:
     user = await connected(refreshing, ttl=STALE)
     before = len(await events_of(refreshing, "token.refreshed", "google"))
     google.grants.ttl = STALE
-    first = await ask(refreshing, user)
+    first = await ask(vault, user)
     # Stale again at once: the second refresh can only succeed with the token that the first one brought.
     google.grants.ttl = timedelta(seconds=300)
-    second = await ask(refreshing, user)
-    third = await ask(refreshing, user)
+    second = await ask(vault, user)
+    third = await ask(vault, user)
     assert token_of(first) != token_of(second) == token_of(third)
     assert 60 < second.json()["expires_in"] <= 300
     assert google.grants.access(token_of(third)) is not None
     assert google.calls["refresh"] == len(await events_of(refreshing, "token.refreshed", "google")) - before
 
 
-async def test_two_hundred_exchanges_of_one_stale_connection_refresh_once(
-    refreshing: World, google: SandboxProvider
+async def test_c5_two_hundred_exchanges_of_one_stale_connection_refresh_once(
+    refreshing: World, vault: str, google: SandboxProvider
 ) -> None:
     user = await connected(refreshing, ttl=STALE)
     form = exchange_form(user.session_token, "google")
     async with agent_http() as http:
-        answers = await asyncio.gather(
-            *(http.post(f"{refreshing.places.vault}/oauth/token", data=form) for _ in range(200))
-        )
+        answers = await asyncio.gather(*(http.post(f"{vault}/oauth/token", data=form) for _ in range(200)))
     assert google.calls["refresh"] == 1
     assert len({token_of(answer) for answer in answers}) == 1
     assert not any(family.reuse_detected for family in google.grants.families)
 
 
 @pytest.mark.parametrize("fault", ["down", "slow_down", "nonsense", "drop"])
-async def test_a_token_still_valid_is_served_when_refreshing_fails(
-    refreshing: World, google: SandboxProvider, fault: str
+async def test_c4_a_token_still_valid_is_served_when_refreshing_fails(
+    refreshing: World, vault: str, google: SandboxProvider, fault: str
 ) -> None:
     user = await connected(refreshing, ttl=STALE)
     google.faults.token = fault  # type: ignore[assignment]  # pydantic checks it
-    answer = await ask(refreshing, user)
+    answer = await ask(vault, user)
     assert google.grants.access(token_of(answer)) is not None
     assert 0 < answer.json()["expires_in"] <= 30
     assert google.calls["refresh"] == 1
 
 
-async def test_an_expired_token_and_a_provider_that_is_down_is_503_until_it_is_back(
-    refreshing: World, google: SandboxProvider
+async def test_c3_an_expired_token_and_a_provider_that_is_down_is_503_until_it_is_back(
+    refreshing: World, vault: str, google: SandboxProvider
 ) -> None:
     user = await connected(refreshing, ttl=SHORT)
     await asyncio.sleep(SHORT.total_seconds() + 0.1)
     google.faults.token = "down"
-    assert_unavailable(await ask(refreshing, user))
-    google.faults.token = "slow_down"
-    slowed = await ask(refreshing, user)
-    assert_unavailable(slowed)
-    assert slowed.headers["retry-after"] == "7"
+    assert_unavailable(await ask(vault, user))
     google.faults.clear()
-    assert google.grants.access(token_of(await ask(refreshing, user))) is not None
+    assert google.grants.access(token_of(await ask(vault, user))) is not None
+
+
+async def test_c3_a_provider_that_asks_for_a_pause_gets_it(
+    refreshing: World, vault: str, google: SandboxProvider
+) -> None:
+    """`Retry-After` is honoured: until then nobody calls, and everybody is told how long it still is."""
+    user = await connected(refreshing, ttl=SHORT)
+    await asyncio.sleep(SHORT.total_seconds() + 0.1)
+    google.faults.token = "slow_down"
+    assert (await ask(vault, user)).headers["retry-after"] == "7"
+    google.faults.clear()
+    await asyncio.sleep(2)
+    paused = [await ask(vault, user) for _ in range(5)]
+    for answer in paused:
+        assert_unavailable(answer)
+    assert int(paused[0].headers["retry-after"]) <= 5
+    assert google.calls["refresh"] == 1
+    await asyncio.sleep(int(paused[-1].headers["retry-after"]))
+    assert google.grants.access(token_of(await ask(vault, user))) is not None
+    assert google.calls["refresh"] == 2
+
+
+async def test_c4_while_a_provider_is_left_alone_valid_tokens_are_served_at_once(
+    refreshing: World, vault: str, google: SandboxProvider
+) -> None:
+    user = await connected(refreshing, ttl=STALE)
+    google.faults.token = "down"
+    for _ in range(8):
+        assert google.grants.access(token_of(await ask(vault, user))) is not None
+    assert google.calls["refresh"] == 3
 
 
 async def test_a_withdrawn_grant_asks_for_a_reconnection_and_is_told_once(
-    refreshing: World, google: SandboxProvider
+    refreshing: World, vault: str, google: SandboxProvider
 ) -> None:
     user = await connected(refreshing, ttl=STALE, person="bob")
     before = len(await events_of(refreshing, "connection.broken", "google"))
     google.withdraw("bob")
     for _ in range(3):
-        assert_reconnect(await ask(refreshing, user))
+        assert_reconnect(await ask(vault, user))
     broken = await events_of(refreshing, "connection.broken", "google")
     assert len(broken) == before + 1
     assert broken[0]["reason"] == "invalid_grant"
@@ -140,64 +172,68 @@ async def test_a_withdrawn_grant_asks_for_a_reconnection_and_is_told_once(
     assert google.calls["refresh"] == 1
 
 
-async def test_a_withdrawn_grant_under_load_is_one_event(refreshing: World, google: SandboxProvider) -> None:
+async def test_a_withdrawn_grant_under_load_is_one_event(
+    refreshing: World, vault: str, google: SandboxProvider
+) -> None:
     user = await connected(refreshing, ttl=STALE, person="carol")
     before = len(await events_of(refreshing, "connection.broken", "google"))
     google.withdraw("carol")
-    for answer in await asyncio.gather(*(ask(refreshing, user) for _ in range(30))):
+    for answer in await asyncio.gather(*(ask(vault, user) for _ in range(30))):
         assert_reconnect(answer)
     assert len(await events_of(refreshing, "connection.broken", "google")) == before + 1
     assert google.calls["refresh"] == 1
 
 
-async def test_a_reconnection_mends_a_broken_connection(refreshing: World, google: SandboxProvider) -> None:
+async def test_a_reconnection_mends_a_broken_connection(refreshing: World, vault: str, google: SandboxProvider) -> None:
     user = await connected(refreshing, ttl=STALE, person="bob")
     google.withdraw("bob")
-    assert_reconnect(await ask(refreshing, user))
+    assert_reconnect(await ask(vault, user))
     again = await connected(refreshing, ttl=timedelta(seconds=300), person="bob")
-    assert google.grants.access(token_of(await ask(refreshing, again))) is not None
+    assert google.grants.access(token_of(await ask(vault, again))) is not None
 
 
-async def test_a_rotation_whose_answer_was_lost_ends_in_the_open(refreshing: World, google: SandboxProvider) -> None:
+async def test_a_rotation_whose_answer_was_lost_ends_in_the_open(
+    refreshing: World, vault: str, google: SandboxProvider
+) -> None:
     user = await connected(refreshing, ttl=SHORT)
     await asyncio.sleep(SHORT.total_seconds() + 0.1)
     google.faults.token = "drop_after"
-    assert_unavailable(await ask(refreshing, user))
+    assert_unavailable(await ask(vault, user))
     google.faults.clear()
-    assert_reconnect(await ask(refreshing, user))
-    assert_reconnect(await ask(refreshing, user))
+    assert_reconnect(await ask(vault, user))
+    assert_reconnect(await ask(vault, user))
     assert (await events_of(refreshing, "connection.broken", "google"))[0]["reason"] == "rotation_lost"
 
 
 async def test_a_rotation_whose_answer_was_lost_is_made_good_by_a_grace(
-    refreshing: World, google: SandboxProvider
+    refreshing: World, vault: str, google: SandboxProvider
 ) -> None:
     user = await connected(refreshing, ttl=SHORT)
     broken = len(await events_of(refreshing, "connection.broken", "google"))
     await asyncio.sleep(SHORT.total_seconds() + 0.1)
     google.grants.reuse_grace = timedelta(seconds=60)
     google.faults.token = "drop_after"
-    assert_unavailable(await ask(refreshing, user))
+    assert_unavailable(await ask(vault, user))
     google.faults.clear()
-    assert google.grants.access(token_of(await ask(refreshing, user))) is not None
+    assert google.grants.access(token_of(await ask(vault, user))) is not None
     assert len(await events_of(refreshing, "connection.broken", "google")) == broken
 
 
 async def test_a_provider_that_does_not_rotate_keeps_its_refresh_token(
-    refreshing: World, google: SandboxProvider
+    refreshing: World, vault: str, google: SandboxProvider
 ) -> None:
     user = await connected(refreshing, ttl=STALE)
     google.grants.rotate = False
     google.grants.ttl = STALE
-    assert token_of(await ask(refreshing, user)) != token_of(await ask(refreshing, user))
+    assert token_of(await ask(vault, user)) != token_of(await ask(vault, user))
 
 
 async def test_an_error_of_ours_at_the_provider_does_not_cost_the_user_the_connection(
-    refreshing: World, google: SandboxProvider
+    refreshing: World, vault: str, google: SandboxProvider
 ) -> None:
     user = await connected(refreshing, ttl=SHORT)
     await asyncio.sleep(SHORT.total_seconds() + 0.1)
     google.faults.token = "error_in_200"
-    assert_unavailable(await ask(refreshing, user))
+    assert_unavailable(await ask(vault, user))
     google.faults.clear()
-    assert google.grants.access(token_of(await ask(refreshing, user))) is not None
+    assert google.grants.access(token_of(await ask(vault, user))) is not None

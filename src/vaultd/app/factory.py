@@ -16,13 +16,24 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 import vaultd
-from vaultd.app.doors import add_doors, make_connect, make_revoke
+from vaultd.app.doors import add_doors, make_connect, make_grants, make_revoke, make_secrets
 from vaultd.app.ground import lay_ground
-from vaultd.app.tokens import make_assertions, make_away, make_exchange, make_operator_tokens, signing_keys
+from vaultd.app.metrics import Watched, serve_metrics
+from vaultd.app.notices import add_notices
+from vaultd.app.operators import add_operators
+from vaultd.app.refreshing import make_refreshing
+from vaultd.app.tokens import (
+    make_assertions,
+    make_away,
+    make_counter,
+    make_exchange,
+    make_operator_tokens,
+    signing_keys,
+)
 from vaultd.errors import VaultdError
 from vaultd.settings import Settings, load
 from vaultd.terms import Clock, system_clock
-from vaultd.web import accounts, audit, bearer, health, metadata, page, reference, wire
+from vaultd.web import accounts, health, metadata, page, reference, wire
 from vaultd.web.away import AgentsWhileAway
 from vaultd.web.bounded import BoundedBodies
 from vaultd.web.openapi import document
@@ -32,11 +43,13 @@ from vaultd.web.token.route import PATH, TokenEndpoint
 def from_environment() -> ASGIApp:
     """The app of the file that VAULTD_CONFIG names; what `vaultd serve --workers N` starts in each process."""
     path = Path(os.environ.get("VAULTD_CONFIG", "vaultd.toml"))
-    return create_app(load(path, environ=os.environ))
+    return create_app(load(path, environ=os.environ), workers=int(os.environ.get("VAULTD_WORKERS", "1")))
 
 
-def create_app(settings: Settings, *, clock: Clock = system_clock) -> Front:
+def create_app(settings: Settings, *, clock: Clock = system_clock, workers: int = 1) -> Front:
     """The service. Database, schema and keyring are opened when it starts, or it does not start.
+
+    `workers` is how many processes serve side by side, this one among them.
 
     Raises at start-up:
         ConfigurationError: the keyring, the schema or the serving role is not as it must be.
@@ -46,7 +59,7 @@ def create_app(settings: Settings, *, clock: Clock = system_clock) -> Front:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            front.token_endpoint = await _wire(app, settings, clock, stack)
+            front.token_endpoint = await _wire(app, settings, clock, workers, stack)
             # Measured: with its many long-lived objects frozen, the collector stops causing the slowest answers.
             gc.collect()
             gc.freeze()
@@ -108,36 +121,46 @@ class _CorsForAccounts:
         await (self._with_cors if accounts_api else self._app)(scope, receive, send)
 
 
-async def _wire(app: FastAPI, settings: Settings, clock: Clock, stack: AsyncExitStack) -> ASGIApp:
+async def _wire(app: FastAPI, settings: Settings, clock: Clock, workers: int, stack: AsyncExitStack) -> ASGIApp:
     ground = await lay_ground(settings, clock, stack)
-    revoke = make_revoke(ground)
-    connect = make_connect(ground, revoke)
+    secrets = make_secrets(ground)
+    revoke = make_revoke(ground, secrets)
+    grants = make_grants(ground, revoke)
+    connect = make_connect(ground, grants)
     keys = signing_keys(ground.keyring)
     operator_tokens = make_operator_tokens(ground, keys)
     away = make_away(ground)
     assertions = make_assertions(ground, away)
-    exchange = make_exchange(ground, assertions, stack)
+    counter = make_counter(ground, stack)
+    refreshing = make_refreshing(ground, stack)
+    exchange = make_exchange(ground, assertions, counter, refreshing, stack)
     token_endpoint = TokenEndpoint(
         exchange=exchange,
         operator_tokens=operator_tokens,
         refusals=ground.refusals,
+        durations=ground.metrics.durations,
         headers=_every_answer(settings),
     )
     # For the methods that it does not take: those that it takes never come as far as here.
     app.router.routes.append(Route(PATH, token_endpoint, methods=["POST"]))
-    app.include_router(
-        audit.router(
-            database=ground.database,
-            subjects=ground.subjects,
-            operators=bearer.Operators(tokens=operator_tokens),
-            log=ground.log,
-        )
-    )
+    add_operators(app, ground, operator_tokens, revoke=revoke, secrets=secrets, grants=grants)
+    add_notices(app, ground, stack)
     app.include_router(metadata.router(public_url=settings.public_url, keys=keys))
     app.include_router(health.router(database=ground.database))
     add_doors(app, ground, connect, revoke, AgentsWhileAway(assertions=assertions, away=away))
-    for work in (revoke.run, connect.sweep, ground.refusals.run, ground.replay.run):
+    background = (revoke.run, connect.sweep, ground.refusals.run, ground.replay.run)
+    for work in (*background, refreshing.wakeups.run, refreshing.ahead.run):
         stack.push_async_callback(_stop, asyncio.create_task(work()))
+    if settings.metrics is not None:
+        watched = Watched(
+            providers=[provider.name for provider in ground.providers.all()],
+            database=ground.database,
+            counter=counter,
+            breaker=refreshing.breaker,
+            wakeups=refreshing.wakeups,
+            ahead=refreshing.ahead,
+        )
+        await serve_metrics(settings.metrics, ground.metrics, watched, workers=workers, stack=stack)
     return token_endpoint
 
 

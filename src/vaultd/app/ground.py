@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 
 from vaultd import schema
+from vaultd.app.metrics import Metrics
 from vaultd.audit.log import AuditLog
 from vaultd.audit.refusals import Refusals
 from vaultd.clients.assertion import ClientAssertions
@@ -36,6 +37,7 @@ class Ground:
 
     settings: Settings
     clock: Clock
+    metrics: Metrics
     database: Database
     keyring: Keyring
     data_keys: DataKeys
@@ -66,7 +68,8 @@ async def lay_ground(settings: Settings, clock: Clock, stack: AsyncExitStack) ->
     outbound = Outbound()
     stack.push_async_callback(outbound.aclose)
     data_keys = DataKeys(keyring)
-    log = AuditLog(database=database, keyring=keyring, clock=clock)
+    metrics = Metrics()
+    log = AuditLog(database=database, keyring=keyring, clock=clock, watch=metrics.committed)
     stack.push_async_callback(_quietly, log.close)
     refusals = Refusals(log=log, clock=clock)
     stack.push_async_callback(_quietly, refusals.flush_everything)
@@ -78,6 +81,7 @@ async def lay_ground(settings: Settings, clock: Clock, stack: AsyncExitStack) ->
     return Ground(
         settings=settings,
         clock=clock,
+        metrics=metrics,
         database=database,
         keyring=keyring,
         data_keys=data_keys,

@@ -7,11 +7,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from vaultd.app.ground import lay_ground
+from vaultd.app.refreshing import make_refreshing
 from vaultd.connections.imported import ImportedGrants
 from vaultd.importing import Importer, Trial
 from vaultd.importing.accounts import Accounts
 from vaultd.importing.line import LineReader
-from vaultd.refresh import Leased, Refresher
 from vaultd.settings import Settings
 from vaultd.terms import Clock, system_clock
 
@@ -35,17 +35,7 @@ async def open_importing(settings: Settings, *, rate: int, clock: Clock = system
     """
     async with AsyncExitStack() as stack:
         ground = await lay_ground(settings, clock, stack)
-        leased = Leased(
-            database=ground.database,
-            log=ground.log,
-            data_keys=ground.data_keys,
-            providers=ground.providers,
-            oauth=ground.oauth,
-            subjects=ground.subjects,
-            clock=clock,
-        )
-        refresher = Refresher(database=ground.database, log=ground.log, leased=leased, clock=clock)
-        stack.push_async_callback(refresher.drain)
+        refreshing = make_refreshing(ground, stack)
         issuers = {name: issuer.issuer for name, issuer in settings.issuers.items()}
         yield Importing(
             importer=Importer(
@@ -57,5 +47,5 @@ async def open_importing(settings: Settings, *, rate: int, clock: Clock = system
                 clock=clock,
             ),
             accounts=Accounts(providers=ground.providers, oauth=ground.oauth, clock=clock, rate=rate),
-            trial=Trial(database=ground.database, refresher=refresher, rate=rate),
+            trial=Trial(database=ground.database, refresher=refreshing.refresher, rate=rate),
         )

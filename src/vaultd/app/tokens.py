@@ -6,6 +6,7 @@ from collections.abc import Collection
 from contextlib import AsyncExitStack
 
 from vaultd.app.ground import Ground
+from vaultd.app.refreshing import Refreshing
 from vaultd.connections.labels import Labels
 from vaultd.connections.narrowed import Narrowed
 from vaultd.connections.uses import Uses
@@ -16,7 +17,6 @@ from vaultd.exchange.parties import Parties
 from vaultd.jose import SigningKey
 from vaultd.keys.keyring import Keyring
 from vaultd.operator_tokens import OperatorTokens
-from vaultd.refresh import Leased, Narrower, Refresher
 from vaultd.release.decide import Judge
 from vaultd.release.queue import Counter
 from vaultd.release.statement import Statement
@@ -39,26 +39,21 @@ def make_assertions(ground: Ground, away: AwaySwitch) -> Assertions:
     )
 
 
-def make_exchange(ground: Ground, assertions: Assertions, stack: AsyncExitStack) -> Exchange:
-    """The exchange, with the release counter and the refresher it works with."""
+def make_counter(ground: Ground, stack: AsyncExitStack) -> Counter:
+    """The release counter."""
     labels = Labels(data_keys=ground.data_keys)
     judge = Judge(labels.of, labels.matches, labels.deliver)
     narrowed = Narrowed(data_keys=ground.data_keys)
-    counter = Counter(statement=Statement(log=ground.log, judge=judge, narrowed=narrowed, clock=ground.clock))
+    statement = Statement(log=ground.log, judge=judge, narrowed=narrowed, clock=ground.clock)
+    counter = Counter(statement=statement, sizes=ground.metrics.batches)
     stack.push_async_callback(counter.drain)
-    leased = Leased(
-        database=ground.database,
-        log=ground.log,
-        data_keys=ground.data_keys,
-        providers=ground.providers,
-        oauth=ground.oauth,
-        subjects=ground.subjects,
-        clock=ground.clock,
-    )
-    refresher = Refresher(database=ground.database, log=ground.log, leased=leased, clock=ground.clock)
-    stack.push_async_callback(refresher.drain)
-    narrower = Narrower(database=ground.database, log=ground.log, leased=leased, clock=ground.clock)
-    stack.push_async_callback(narrower.drain)
+    return counter
+
+
+def make_exchange(
+    ground: Ground, assertions: Assertions, counter: Counter, refreshing: Refreshing, stack: AsyncExitStack
+) -> Exchange:
+    """The exchange."""
     uses = Uses(database=ground.database)
     stack.push_async_callback(uses.drain)
     parties = Parties(
@@ -74,8 +69,8 @@ def make_exchange(ground: Ground, assertions: Assertions, stack: AsyncExitStack)
         public_url=ground.settings.public_url,
         admission=Admission(parties=parties, providers=ground.providers),
         counter=counter,
-        refresher=refresher,
-        narrower=narrower,
+        refresher=refreshing.refresher,
+        narrower=refreshing.narrower,
         uses=uses,
         refusals=ground.refusals,
         clock=ground.clock,

@@ -51,6 +51,8 @@ class EventType(StrEnum):
     CONNECTION_BROKEN = "connection.broken"
     CONNECTION_REVOKED = "connection.revoked"
     PROVIDER_REVOKED = "provider.revoked"
+    SUBJECT_ERASED = "subject.erased"
+    NOTICE_REFUSED = "notice.refused"
     AWAY_REFUSED = "away.refused"
     AWAY_ALLOWED = "away.allowed"
     KEY_ROTATED = "key.rotated"

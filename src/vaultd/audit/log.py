@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,6 +21,9 @@ from vaultd.errors import AuditUnavailable, VaultdError
 from vaultd.keys.keyring import Keyring
 from vaultd.terms import Clock
 
+Watch = Callable[[Sequence[Draft]], None]
+"""Told of events once they are committed."""
+
 
 class AuditTransaction:
     """An open transaction that may append events."""
@@ -30,9 +33,11 @@ class AuditTransaction:
         self._lane = lane
         self._clock = clock
         self.position: Position = lane.position
+        self.appended: list[Draft] = []
 
     async def append(self, *drafts: Draft) -> datetime:
         """Append events in order. Their time is taken now, when the caller holds the rows they speak of."""
+        self.appended += drafts
         at = self._clock().astimezone(UTC)
         self.position = await self._lane.append(self.connection, drafts, at=at, after=self.position)
         return at
@@ -46,10 +51,12 @@ class AuditBatch:
         self._lane = lane
         self._clock = clock
         self.position: Position = lane.position
+        self.appended: list[Draft] = []
 
     async def append(self, drafts: Sequence[Draft]) -> None:
         """Append events in order, their time taken now, when the caller holds the rows they speak of."""
         if drafts:
+            self.appended += drafts
             at = self._clock().astimezone(UTC)
             rows, self.position = self._lane.number(drafts, at=at, after=self.position)
             # COPY, since it takes any number of rows in one go and costs least on both sides.
@@ -67,10 +74,13 @@ class _Turn:
 class AuditLog:
     """This process's lanes. Each runs one transaction at a time."""
 
-    def __init__(self, *, database: Database, keyring: Keyring, clock: Clock, lanes: int = 2) -> None:
+    def __init__(
+        self, *, database: Database, keyring: Keyring, clock: Clock, lanes: int = 2, watch: Watch | None = None
+    ) -> None:
         self._database = database
         self._keyring = keyring
         self._clock = clock
+        self._watch = watch
         self._free: asyncio.LifoQueue[Lane | None] = asyncio.LifoQueue()
         for _ in range(lanes):
             self._free.put_nowait(None)
@@ -95,6 +105,7 @@ class AuditLog:
                 await connection.commit()
                 lane.position = transaction.position
                 turn.usable = lane
+                self._tell(transaction.appended)
         except VaultdError:
             raise
         except DATABASE_AWAY as error:
@@ -123,10 +134,15 @@ class AuditLog:
                 await begun.commit()
                 lane.position = batch.position
                 turn.usable = lane
+                self._tell(batch.appended)
         except STATEMENT_REFUSED:
             raise
         except DATABASE_AWAY as error:
             raise unavailable(error) from error
+
+    def _tell(self, committed: Sequence[Draft]) -> None:
+        if self._watch is not None and committed:
+            self._watch(committed)
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[_Turn]:

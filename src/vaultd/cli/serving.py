@@ -35,6 +35,7 @@ def run(config: Path, *, host: str, port: int, workers: int) -> None:
         asyncio.run(preflight(settings))
         # Workers read the file themselves.
         os.environ["VAULTD_CONFIG"] = str(config.resolve())
+        os.environ["VAULTD_WORKERS"] = str(workers)
         _serve(bound, workers)
     finally:
         bound.close()

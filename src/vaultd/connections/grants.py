@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Self
@@ -16,11 +16,15 @@ from vaultd.audit.subject_key import SubjectKey
 from vaultd.connections import outbox, store
 from vaultd.connections.imported import UNNAMED_ACCOUNT
 from vaultd.connections.sealing import PURPOSE, Opened, data_key_of, open_connection
+from vaultd.connections.store import Lookups
 from vaultd.connections.table import ConnectionRow
 from vaultd.errors import CannotOpen
 from vaultd.keys.data_keys import DataKeys
 from vaultd.keys.keyring import Keyring
 from vaultd.terms import Clock, Scopes, Secret
+
+TokenNames = Callable[[str], Iterable[str]]
+"""The names that a provider gives to a refresh token of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,9 +90,11 @@ class GrantStore:
         single: bool,
         brought: Brought,
         draft: Draft,
+        token_names: TokenNames | None = None,
     ) -> UUID | str:
         """Make or renew the connection of the grant's account, with its event; gives its id, or why not.
 
+        `token_names` is for a provider whose notices name refresh tokens.
         Another account of the same provider is another connection, or with `single` refused (B5).
         """
         connection = transaction.connection
@@ -98,6 +104,7 @@ class GrantStore:
             previous = await self._unnamed(connection, subject_id, provider)
         if single and await self._has_another(transaction, subject_id, provider, previous):
             return "account_limit"
+        opened = self._to_seal(brought, previous)
         connection_id, generation = await store.connect(
             connection,
             self._data_keys,
@@ -105,9 +112,10 @@ class GrantStore:
             subject_id=subject_id,
             provider=provider,
             account_ref=account_ref,
+            lookups=self._lookups(provider, opened, token_names),
             granted_scopes=brought.scopes,
             expires_at=brought.expires_at,
-            opened=self._to_seal(brought, previous),
+            opened=opened,
             now=self._clock(),
         )
         await transaction.append(
@@ -124,6 +132,12 @@ class GrantStore:
             )
         )
         return connection_id
+
+    def _lookups(self, provider: str, opened: Opened, token_names: TokenNames | None) -> Lookups:
+        # A provider that names no account has none that a notice could mean.
+        account = store.account_lookup(self._keyring, provider, opened.account_id) if opened.account_id else None
+        named = token_names(opened.refresh_token.reveal()) if token_names and opened.refresh_token else ()
+        return Lookups(account, tuple(store.token_lookup(self._keyring, provider, name) for name in named))
 
     async def give_back(
         self, transaction: AuditTransaction, provider: str, subject_id: UUID | None, brought: Brought

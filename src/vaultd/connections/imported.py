@@ -155,6 +155,7 @@ class ImportedGrants:
             subject_id=new.subject_id,
             provider=new.provider,
             account_ref=new.account_ref,
+            lookups=new.lookups,
             granted_scopes=new.granted_scopes,
             expires_at=new.expires_at,
             opened=new.opened,
@@ -167,10 +168,16 @@ class ImportedGrants:
             subject_id=one.subject_id,
             provider=imported.provider,
             account_ref=self._account_ref(one),
+            lookups=self._lookups(one),
             granted_scopes=imported.scopes,
             expires_at=imported.expires_at,
             opened=imported.opened(),
         )
+
+    def _lookups(self, one: Owned) -> store.Lookups:
+        provider, account_id = one.imported.provider, one.imported.account_id
+        named = account_id != UNNAMED_ACCOUNT
+        return store.Lookups(store.account_lookup(self._keyring, provider, account_id) if named else None)
 
     def _account_ref(self, one: Owned) -> bytes:
         return self._ref(one, one.imported.account_id)

@@ -4,21 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import RowMapping, Select, func, insert, or_, select, update
+from sqlalchemy import RowMapping, Select, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from vaultd.connections import narrowed
+from vaultd.connections.lease import told
 from vaultd.connections.sealing import PURPOSE, Opened, Place, seal_connection
 from vaultd.connections.table import ConnectionRow, connections_table
 from vaultd.keys.data_keys import DataKeys, data_keys_table
 from vaultd.keys.envelope import Key
+from vaultd.keys.keyring import Keyring
 from vaultd.terms import ConnectionId, Scopes
 
 _c = connections_table.c
+
+
+@dataclass(frozen=True, slots=True)
+class Lookups:
+    """Keyed hashes by which a provider's notice finds a connection."""
+
+    account: bytes | None
+    tokens: tuple[bytes, ...] = ()
 
 
 def select_rows() -> Select[Any]:
@@ -59,6 +69,12 @@ async def lock_for_revocation(connection: AsyncConnection, connection_id: UUID) 
     return ConnectionRow.from_mapping(rows[0]) if rows else None
 
 
+async def lock_all_of(connection: AsyncConnection, subject_id: UUID) -> list[ConnectionRow]:
+    """All rows of a subject, under the same lock, in id order as everybody takes them."""
+    query = select_rows().where(_c.subject_id == subject_id).order_by(_c.id).with_for_update(of=connections_table)
+    return [ConnectionRow.from_mapping(row) for row in await _locked(connection, query)]
+
+
 async def lock_account(
     connection: AsyncConnection, subject_id: UUID, provider: str, account_ref: bytes
 ) -> ConnectionRow | None:
@@ -72,6 +88,33 @@ async def lock_account(
     return ConnectionRow.from_mapping(rows[0]) if rows else None
 
 
+def account_lookup(keyring: Keyring, provider: str, account_id: str) -> bytes:
+    """By this a provider's notice, which names the account and no subject, finds connections."""
+    return keyring.lookup("notice account", provider, account_id)
+
+
+def token_lookup(keyring: Keyring, provider: str, name: str) -> bytes:
+    """The same for a refresh token that a notice names; see `notices.token_names`."""
+    return keyring.lookup("notice token", provider, name)
+
+
+async def named(
+    connection: AsyncConnection,
+    provider: str,
+    *,
+    accounts: Collection[bytes],
+    tokens: Collection[bytes],
+    connected_before: datetime | None,
+) -> list[tuple[UUID, UUID]]:
+    """Connections that a notice names, and their subjects, in the order in which they are to be locked."""
+    meant = or_(_c.account_lookup.in_(list(accounts)), _c.token_lookups.overlap(list(tokens)))
+    query = select(_c.id, _c.subject_id).where(meant, _c.provider == provider, _c.status == "connected")
+    if connected_before is not None:
+        query = query.where(_c.connected_at <= connected_before)
+    rows = (await connection.execute(query.order_by(_c.subject_id, _c.id))).all()
+    return [(row.id, row.subject_id) for row in rows]
+
+
 async def connect(
     connection: AsyncConnection,
     data_keys: DataKeys,
@@ -80,6 +123,7 @@ async def connect(
     subject_id: UUID,
     provider: str,
     account_ref: bytes,
+    lookups: Lookups,
     granted_scopes: Scopes,
     expires_at: datetime | None,
     opened: Opened,
@@ -91,7 +135,7 @@ async def connect(
     generation = previous.generation + 1 if previous else 1
     place = Place(connection_id, subject_id, provider, generation, 1, granted_scopes, expires_at)
     # The account is known by its own id from now on, also where the row was imported without one.
-    values = {"account_ref": account_ref, **_connected(key, place, opened, now)}
+    values = {"account_ref": account_ref, **_connected(key, place, opened, lookups, now)}
     if previous is None:
         identity = {"subject_id": subject_id, "provider": provider, "created_at": now}
         await connection.execute(insert(connections_table).values(id=connection_id, **identity, **values))
@@ -110,6 +154,7 @@ class New:
     subject_id: UUID
     provider: str
     account_ref: bytes
+    lookups: Lookups
     granted_scopes: Scopes
     expires_at: datetime | None
     opened: Opened
@@ -123,14 +168,14 @@ async def connect_new(
     for new, key in zip(news, await data_keys.create_many(connection, PURPOSE, len(news)), strict=True):
         place = Place(uuid4(), new.subject_id, new.provider, 1, 1, new.granted_scopes, new.expires_at)
         identity = {"id": place.connection_id, "subject_id": new.subject_id, "provider": new.provider}
-        values = _connected(key, place, new.opened, now)
+        values = _connected(key, place, new.opened, new.lookups, now)
         rows.append({**identity, "account_ref": new.account_ref, "created_at": now, **values})
     if rows:
         await connection.execute(insert(connections_table), rows)
     return [row["id"] for row in rows]
 
 
-def _connected(key: Key, place: Place, opened: Opened, now: datetime) -> dict[str, Any]:
+def _connected(key: Key, place: Place, opened: Opened, lookups: Lookups, now: datetime) -> dict[str, Any]:
     """The columns of a grant that was just given."""
     return {
         "status": "connected",
@@ -140,7 +185,11 @@ def _connected(key: Key, place: Place, opened: Opened, now: datetime) -> dict[st
         "granted_scopes": str(place.granted_scopes),
         "expires_at": place.expires_at,
         "data_key_id": key.id,
+        "account_lookup": lookups.account,
+        "token_lookups": list(lookups.tokens) or None,
         "connected_at": now,
+        "refreshed_at": None,
+        "renew_at": None,
         "lease_owner": None,
         "lease_until": None,
         "intent_fence": None,
@@ -165,28 +214,6 @@ async def rows_of_many(
     return [(row["account_ref"], ConnectionRow.from_mapping(row)) for row in rows]
 
 
-async def take_lease(
-    connection: AsyncConnection, row: ConnectionRow, *, owner: UUID, now: datetime, lasts: timedelta
-) -> int | None:
-    """Take the refresh lease and write the intent; gives the fencing number, or None when another holds it."""
-    statement = (
-        update(connections_table)
-        .where(_c.id == row.id, _c.generation == row.generation, _c.revision == row.revision, _c.status == "connected")
-        .where(or_(_c.lease_until.is_(None), _c.lease_until < func.now()))
-        .values(
-            lease_owner=owner,
-            lease_fence=_c.lease_fence + 1,
-            # The database's clock for both ends of the lease, since replicas' clocks may differ.
-            lease_until=func.now() + lasts,
-            intent_fence=_c.lease_fence + 1,
-            intent_at=now,
-        )
-        .returning(_c.lease_fence)
-    )
-    fence: int | None = (await connection.execute(statement)).scalar_one_or_none()
-    return fence
-
-
 async def store_refreshed(
     connection: AsyncConnection,
     row: ConnectionRow,
@@ -196,6 +223,7 @@ async def store_refreshed(
     granted_scopes: Scopes,
     expires_at: datetime | None,
     opened: Opened,
+    now: datetime,
 ) -> bool:
     """Store refreshed tokens as the next revision, unless the lease was lost or the grant is another by now."""
     place = Place(row.id, row.subject_id, row.provider, row.generation, row.revision + 1, granted_scopes, expires_at)
@@ -207,25 +235,18 @@ async def store_refreshed(
             revision=row.revision + 1,
             granted_scopes=str(granted_scopes),
             expires_at=expires_at,
+            refreshed_at=now,
+            # When to renew it next is worked out anew.
+            renew_at=None,
             lease_owner=None,
             lease_until=None,
             intent_fence=None,
             intent_at=None,
             **seal_connection(key, place, opened),
         )
-        .returning(_c.id)
+        .returning(_c.id, told())
     )
     return (await connection.execute(statement)).first() is not None
-
-
-async def give_lease_back(connection: AsyncConnection, row: ConnectionRow, *, fence: int, keep_intent: bool) -> None:
-    """End a lease that stored nothing. The intent stays where the provider may have rotated unheard."""
-    forgotten = {} if keep_intent else {"intent_fence": None, "intent_at": None}
-    await connection.execute(
-        update(connections_table)
-        .where(_c.id == row.id, _c.lease_fence == fence)
-        .values(lease_owner=None, lease_until=None, **forgotten)
-    )
 
 
 async def break_connection(connection: AsyncConnection, row: ConnectionRow, *, fence: int | None, reason: str) -> bool:
@@ -245,7 +266,7 @@ async def break_connection(connection: AsyncConnection, row: ConnectionRow, *, f
             lease_until=None,
             intent_fence=None,
             intent_at=None,
-        ).returning(_c.id)
+        ).returning(_c.id, told())
     )
     if result.first() is None:
         return False

@@ -8,10 +8,11 @@ from typing import Any, Literal, Self, TypeAlias
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from vaultd.config_types import ScopeName, Text
+from vaultd.config_types import ScopeName, Text, check_endpoint
 from vaultd.providers.config_about import AboutConfig
 from vaultd.providers.config_answers import AnswersConfig, LifeConfig
 from vaultd.providers.config_endpoints import ADDRESSES, EndpointsConfig, check_gaps
+from vaultd.providers.config_notices import NoticesConfig
 from vaultd.providers.config_requests import RequestsConfig
 from vaultd.providers.templates import fill, gaps
 
@@ -22,7 +23,7 @@ _METADATA = ("metadata_fields", "userinfo_metadata", "callback_metadata")
 
 
 # The bases' keys are checked from the last base to the first, and a rule looks at keys that were checked before.
-class ProviderConfig(AboutConfig, LifeConfig, AnswersConfig, RequestsConfig, EndpointsConfig):
+class ProviderConfig(AboutConfig, NoticesConfig, LifeConfig, AnswersConfig, RequestsConfig, EndpointsConfig):
     """One provider, the catalogue's entry of that name merged in. Its name is its connection's name.
 
     `scopes` are asked for when the caller names none. `narrowing` is how a token for fewer scopes than the grant's is
@@ -79,6 +80,11 @@ class ProviderConfig(AboutConfig, LifeConfig, AnswersConfig, RequestsConfig, End
         if settings:
             raise ValueError(f"names {', '.join(settings)}, which is one of connection_settings; write another name")
         return names
+
+    @field_validator("notices_issuer")
+    @classmethod
+    def _reachable(cls, url: str, info: ValidationInfo) -> str:
+        return check_endpoint(url, info.data.get("allow_private_hosts"))
 
     @field_validator("id_token_issuers")
     @classmethod

@@ -9,12 +9,29 @@ old one again is then right in every case: a provider with a grace answers with 
 `whole` renews the stored token, `narrow` gets one for fewer scopes beside it (security A7); both use the refresh token,
 so both go by the one lease. `leased` is what they share: the call, and what follows where it brought nothing to store.
 Every call that brought something is a new revision of the row, so that who waits can tell it from one that failed.
+
+`wakeups` tells who waits when a lease has ended; `breaker` leaves a failing provider alone; `ahead` renews in the
+background what would soon have to be waited for.
 """
 
 from __future__ import annotations
 
+from vaultd.refresh.ahead import Ahead
+from vaultd.refresh.breaker import Breaker
+from vaultd.refresh.config import RefreshConfig
 from vaultd.refresh.leased import LEASE, Leased, expiry
 from vaultd.refresh.narrow import Narrower
+from vaultd.refresh.wakeups import Wakeups
 from vaultd.refresh.whole import Refresher
 
-__all__ = ["LEASE", "Leased", "Narrower", "Refresher", "expiry"]
+__all__ = [
+    "LEASE",
+    "Ahead",
+    "Breaker",
+    "Leased",
+    "Narrower",
+    "RefreshConfig",
+    "Refresher",
+    "Wakeups",
+    "expiry",
+]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TypeAlias
@@ -11,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from vaultd.audit.events import Draft, EventType
 from vaultd.audit.log import AuditLog
-from vaultd.connections import outbox, store
+from vaultd.connections import lease, outbox, store
 from vaultd.connections.sealing import PURPOSE, Opened, data_key_of, open_connection
 from vaultd.connections.table import ConnectionRow
 from vaultd.db import Database
@@ -28,15 +30,20 @@ from vaultd.keys.envelope import Key
 from vaultd.providers.answers import Grant
 from vaultd.providers.oauth import OAuthClient
 from vaultd.providers.registry import Provider, Providers
+from vaultd.refresh.breaker import Breaker
 from vaultd.subjects.store import SubjectStore
+from vaultd.telemetry.metrics import Tally
 from vaultd.terms import Clock, Scopes
 
 LEASE = timedelta(seconds=15)
 """Longer than the provider's total timeout, so that a live owner never loses it."""
 PATIENCE = LEASE.total_seconds() * 2
 """Seconds for which somebody else's lease is waited for."""
-POLL = 0.05
-"""Seconds between two looks at a row that another process is refreshing."""
+PERSISTENCE = 60.0
+"""Seconds for which a database that is away is waited for with tokens in hand."""
+PERSIST_AGAIN = 0.2
+NOT_CONFIGURED = 30
+"""Seconds until a provider that the configuration no longer names may be there again."""
 
 Nothing: TypeAlias = RequestRefused | None
 """Nothing came: the refusal that applies, or None when the row is worth another look."""
@@ -64,6 +71,8 @@ class Leased:
         providers: Providers,
         oauth: OAuthClient,
         subjects: SubjectStore,
+        breaker: Breaker,
+        outcomes: Tally,
         clock: Clock,
     ) -> None:
         self._database = database
@@ -72,12 +81,23 @@ class Leased:
         self._providers = providers
         self._oauth = oauth
         self._subjects = subjects
+        self._breaker = breaker
+        self._outcomes = outcomes
         self._clock = clock
         self._owner = uuid4()
 
     async def take(self, connection: AsyncConnection, row: ConnectionRow) -> int | None:
         """Take the lease and write the intent; gives the fencing number, or None when another holds it."""
-        return await store.take_lease(connection, row, owner=self._owner, now=self._clock(), lasts=LEASE)
+        return await lease.take(connection, row, owner=self._owner, now=self._clock(), lasts=LEASE)
+
+    def paused(self, row: ConnectionRow) -> TemporarilyUnavailable | None:
+        """The refusal while this row's provider is left alone; without a lease, since there is nothing to do."""
+        try:
+            self._breaker.check(row.provider)
+        except TemporarilyUnavailable as refusal:
+            self.count(row, "paused")
+            return refusal
+        return None
 
     async def call(self, row: ConnectionRow, fence: int, *, scopes: Scopes | None = None) -> Fresh | Nothing:
         """Use the refresh token once, for a token with `scopes` where given. The lease is held on only by `Fresh`."""
@@ -88,33 +108,55 @@ class Leased:
             return None
         try:
             provider = self._providers.get(row.provider).at(opened.metadata)
-            grant = await self._oauth.refresh(provider, refresh_token=opened.refresh_token, scopes=scopes)
-        except (ProviderUnavailable, InvalidTarget) as error:
+            with self._breaker.calling(row.provider):
+                grant = await self._oauth.refresh(provider, refresh_token=opened.refresh_token, scopes=scopes)
+        except ProviderUnavailable as error:
             # C6: no usable answer does not mean that the provider did nothing.
-            unheard = isinstance(error, ProviderUnavailable) or row.intent_fence is not None
-            await self._give_back(row, fence, keep_intent=unheard)
-            retry_after = getattr(error, "retry_after", None) or 5
-            return TemporarilyUnavailable(retry_after=retry_after, reason="provider_unavailable", detail=error.detail)
+            await self._give_back(row, fence, keep_intent=True)
+            return self._unavailable(row, self._breaker.retry_after(row.provider), error.detail)
         except ProviderRefused as error:
             return await self._refused(row, fence, error, scopes)
+        except (InvalidTarget, TemporarilyUnavailable) as error:
+            # Not called: what is known of an earlier call stays as it was.
+            await self._give_back(row, fence, keep_intent=row.intent_fence is not None)
+            return error if isinstance(error, TemporarilyUnavailable) else self._unavailable(row, NOT_CONFIGURED, "")
         return Fresh(provider, grant, key, opened)
 
-    async def give_away(self, connection: AsyncConnection, row: ConnectionRow, fresh: Fresh) -> None:
-        """The grant was revoked or replaced while we called: what the provider gave us must not outlive it (C7).
+    async def persist(self, write: Callable[[bool], Awaitable[None]]) -> None:
+        """Store what a call brought. It is nowhere else, so a database that is away is waited for.
 
-        Only what it gave now: the refresh token that we asked with may be the replacement's as well.
+        `write` is told whether it has been tried before: the first try may have been committed all the same.
+
+        Raises:
+            TemporarilyUnavailable: the database stayed away; the intent is in the row.
         """
-        key = await self._data_keys.create(connection, PURPOSE)
-        await outbox.put(
-            connection,
-            provider=row.provider,
-            subject_id=row.subject_id,
-            key=key,
-            access_token=fresh.grant.access_token,
-            refresh_token=fresh.grant.refresh_token,
-            metadata=fresh.opened.metadata,
-            now=self._clock(),
-        )
+        loop = asyncio.get_running_loop()
+        deadline, again = loop.time() + PERSISTENCE, False
+        while True:
+            try:
+                return await write(again)
+            except TemporarilyUnavailable:
+                if loop.time() >= deadline:
+                    raise
+            again = True
+            await asyncio.sleep(PERSIST_AGAIN)
+
+    async def not_stored(self, connection: AsyncConnection, row: ConnectionRow, fresh: Fresh, *, again: bool) -> None:
+        """The row is not as it was when the provider was called: see to it that nothing outlives the grant (C7).
+
+        As long as the grant stands, nothing is revoked at the provider: that would end the grant there. Then either
+        our own first try was committed, or the lease went to another, who has asked for tokens of the same grant.
+        """
+        current = await store.get(connection, row.id)
+        if current is not None and (current.generation, current.status) == (row.generation, "connected"):
+            self.count(row, "refreshed" if again and current.revision > row.revision else "superseded")
+            return
+        self.count(row, "superseded")
+        await self._give_away(connection, row, fresh)
+
+    def count(self, row: ConnectionRow, outcome: str) -> None:
+        """Note for the metrics how a refresh ended."""
+        self._outcomes.add((row.provider, outcome))
 
     async def draft(self, row: ConnectionRow, kind: EventType) -> Draft:
         """An event about a connection."""
@@ -128,6 +170,20 @@ class Leased:
             connection_id=row.id,
         )
 
+    async def _give_away(self, connection: AsyncConnection, row: ConnectionRow, fresh: Fresh) -> None:
+        """To be revoked at the provider: only what it gave now, for what we asked with may be a replacement's too."""
+        key = await self._data_keys.create(connection, PURPOSE)
+        await outbox.put(
+            connection,
+            provider=row.provider,
+            subject_id=row.subject_id,
+            key=key,
+            access_token=fresh.grant.access_token,
+            refresh_token=fresh.grant.refresh_token,
+            metadata=fresh.opened.metadata,
+            now=self._clock(),
+        )
+
     async def _refused(
         self, row: ConnectionRow, fence: int, error: ProviderRefused, scopes: Scopes | None
     ) -> RequestRefused | None:
@@ -137,6 +193,7 @@ class Leased:
             await self._break(row, fence, "rotation_lost" if interrupted else "invalid_grant")
             return None
         await self._give_back(row, fence, keep_intent=row.intent_fence is not None)
+        self.count(row, "refused")
         if error.error == "invalid_scope" and scopes is not None:
             return InvalidScope(
                 "The provider does not give a token for these permissions alone.",
@@ -146,15 +203,20 @@ class Leased:
         # The provider refuses us, not the user: a wrong client secret, say. The user's consent still stands.
         return TemporarilyUnavailable(retry_after=30, reason=f"provider_{error.error}"[:64], detail=error.detail)
 
+    def _unavailable(self, row: ConnectionRow, retry_after: int, detail: str) -> TemporarilyUnavailable:
+        self.count(row, "unavailable")
+        return TemporarilyUnavailable(retry_after=retry_after, reason="provider_unavailable", detail=detail)
+
     async def _give_back(self, row: ConnectionRow, fence: int, *, keep_intent: bool) -> None:
         async with self._database.transaction() as connection:
-            await store.give_lease_back(connection, row, fence=fence, keep_intent=keep_intent)
+            await lease.give_back(connection, row, fence=fence, keep_intent=keep_intent)
 
     async def _break(self, row: ConnectionRow, fence: int, reason: str) -> None:
         draft = replace(await self.draft(row, EventType.CONNECTION_BROKEN), reason=reason)
         async with self._log.transaction() as transaction:
             if await store.break_connection(transaction.connection, row, fence=fence, reason=reason):
                 await transaction.append(draft)
+                self.count(row, "broken")
 
 
 def expiry(grant: Grant, now: datetime) -> datetime | None:

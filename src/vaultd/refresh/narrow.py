@@ -17,7 +17,8 @@ from vaultd.connections import narrowed, store
 from vaultd.connections.table import ConnectionRow
 from vaultd.db import Database
 from vaultd.errors import RequestRefused, TemporarilyUnavailable
-from vaultd.refresh.leased import PATIENCE, POLL, Fresh, Leased, expiry
+from vaultd.refresh.leased import PATIENCE, Fresh, Leased, expiry
+from vaultd.refresh.wakeups import Wakeups
 from vaultd.terms import Clock, Scopes
 
 NARROWED = "narrowed"
@@ -30,10 +31,11 @@ class Narrower:
     Answers None when the counter is worth asking again, or the refusal that applies.
     """
 
-    def __init__(self, *, database: Database, log: AuditLog, leased: Leased, clock: Clock) -> None:
+    def __init__(self, *, database: Database, log: AuditLog, leased: Leased, wakeups: Wakeups, clock: Clock) -> None:
         self._database = database
         self._log = log
         self._leased = leased
+        self._wakeups = wakeups
         self._clock = clock
         self._flights: dict[tuple[UUID, Scopes], asyncio.Task[RequestRefused | None]] = {}
 
@@ -56,19 +58,23 @@ class Narrower:
     async def _fly(self, asked: ConnectionRow, scopes: Scopes, margin: timedelta) -> RequestRefused | None:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + PATIENCE
-        while loop.time() < deadline:
-            async with self._database.transaction() as connection:
-                # Read anew each time: whoever held the lease may have stored another refresh token.
-                row = await store.get(connection, asked.id)
-                if row is None or (row.generation, row.status) != (asked.generation, asked.status):
-                    return None
-                if await narrowed.find(connection, [(row.id, scopes)], after=self._clock() + margin):
-                    return None
-                # Fails if the row has moved since it was read, so that nobody narrows what was narrowed just now.
-                fence = await self._leased.take(connection, row)
-            if fence is not None:
-                return await self._narrow_under_lease(row, fence, scopes)
-            await asyncio.sleep(POLL)
+        with self._wakeups.of(asked.id) as waiter:
+            while loop.time() < deadline:
+                paused = self._leased.paused(asked)
+                if paused is not None:
+                    return paused
+                async with self._database.transaction() as connection:
+                    # Read anew each time: whoever held the lease may have stored another refresh token.
+                    row = await store.get(connection, asked.id)
+                    if row is None or (row.generation, row.status) != (asked.generation, asked.status):
+                        return None
+                    if await narrowed.find(connection, [(row.id, scopes)], after=self._clock() + margin):
+                        return None
+                    # Fails if the row has moved since it was read, so that nobody narrows what was narrowed just now.
+                    fence = await self._leased.take(connection, row)
+                if fence is not None:
+                    return await self._narrow_under_lease(row, fence, scopes)
+                await waiter.wait()
         return TemporarilyUnavailable(retry_after=5, reason="refresh_busy")
 
     async def _narrow_under_lease(self, row: ConnectionRow, fence: int, scopes: Scopes) -> RequestRefused | None:
@@ -82,25 +88,31 @@ class Narrower:
         grant, opened, now = fresh.grant, fresh.opened, self._clock()
         # RFC 6749 §5.1: silence means that the token has what was asked for.
         carries = scopes if grant.scopes is None else grant.scopes
-        draft = await self._leased.draft(row, EventType.TOKEN_REFRESHED)
-        draft = replace(draft, reason=NARROWED, scopes=carries, revision=row.revision + 1)
         place = narrowed.Place.of(row, opened.account_id, scopes, _end(fresh, now))
-        async with self._log.transaction() as transaction:
-            stored = await store.store_refreshed(
-                transaction.connection,
-                row,
-                fresh.key,
-                fence=fence,
-                granted_scopes=row.granted_scopes,
-                expires_at=row.expires_at,
-                # RFC 6749 §6: without a new refresh token the old one stays.
-                opened=replace(opened, refresh_token=grant.refresh_token or opened.refresh_token),
-            )
-            if stored:
+
+        async def write(again: bool) -> None:  # noqa: FBT001 - `persist` calls it
+            draft = await self._leased.draft(row, EventType.TOKEN_REFRESHED)
+            draft = replace(draft, reason=NARROWED, scopes=carries, revision=row.revision + 1)
+            async with self._log.transaction() as transaction:
+                stored = await store.store_refreshed(
+                    transaction.connection,
+                    row,
+                    fresh.key,
+                    fence=fence,
+                    granted_scopes=row.granted_scopes,
+                    expires_at=row.expires_at,
+                    # RFC 6749 §6: without a new refresh token the old one stays.
+                    opened=replace(opened, refresh_token=grant.refresh_token or opened.refresh_token),
+                    now=now,
+                )
+                if not stored:
+                    await self._leased.not_stored(transaction.connection, row, fresh, again=again)
+                    return
                 await narrowed.keep(transaction.connection, fresh.key, place, grant.access_token, carries, now=now)
                 await transaction.append(draft)
-            else:
-                await self._leased.give_away(transaction.connection, row, fresh)
+            self._leased.count(row, NARROWED)
+
+        await self._leased.persist(write)
 
 
 def _end(fresh: Fresh, now: datetime) -> datetime:

@@ -12,17 +12,19 @@ from vaultd.connections import store
 from vaultd.connections.table import ConnectionRow
 from vaultd.db import Database
 from vaultd.errors import RequestRefused, TemporarilyUnavailable
-from vaultd.refresh.leased import PATIENCE, POLL, Fresh, Leased, expiry
+from vaultd.refresh.leased import PATIENCE, Fresh, Leased, expiry
+from vaultd.refresh.wakeups import Wakeups
 from vaultd.terms import Clock
 
 
 class Refresher:
     """Single-flight refresh. Answers None when the row is worth another look, or the refusal that applies."""
 
-    def __init__(self, *, database: Database, log: AuditLog, leased: Leased, clock: Clock) -> None:
+    def __init__(self, *, database: Database, log: AuditLog, leased: Leased, wakeups: Wakeups, clock: Clock) -> None:
         self._database = database
         self._log = log
         self._leased = leased
+        self._wakeups = wakeups
         self._clock = clock
         self._flights: dict[UUID, asyncio.Task[RequestRefused | None]] = {}
 
@@ -43,22 +45,28 @@ class Refresher:
 
     async def _fly(self, row: ConnectionRow) -> RequestRefused | None:
         deadline = _loop_time() + PATIENCE
-        while _loop_time() < deadline:
-            async with self._database.transaction() as connection:
-                fence = await self._leased.take(connection, row)
-            if fence is not None:
-                return await self._refresh_under_lease(row, fence)
-            await asyncio.sleep(POLL)
-            async with self._database.transaction() as connection:
-                current = await store.get(connection, row.id)
-            if current is None or _moved(current, row):
-                return None
-            if current.revision != row.revision:
-                # Somebody has narrowed meanwhile, and the stored token is as stale as it was.
+        # From before the first look, so that no word of the lease's end is missed.
+        with self._wakeups.of(row.id) as waiter:
+            while _loop_time() < deadline:
+                paused = self._leased.paused(row)
+                if paused is not None:
+                    return paused
+                async with self._database.transaction() as connection:
+                    fence = await self._leased.take(connection, row)
+                    current = row if fence is not None else await store.get(connection, row.id)
+                if fence is not None:
+                    return await self._refresh_under_lease(row, fence)
+                if current is None or _moved(current, row):
+                    return None
+                if current.revision != row.revision:
+                    # Somebody has narrowed meanwhile, and the stored token is as stale as it was.
+                    row = current
+                    continue
+                if current.lease_until is None and current.lease_fence != row.lease_fence:
+                    # The other process gave its lease back without a new revision: its call failed, and ours would too.
+                    return TemporarilyUnavailable(retry_after=2, reason="provider_unavailable")
                 row = current
-            elif current.lease_until is None and current.lease_fence != row.lease_fence:
-                # The other process gave its lease back without a new revision: its call failed, and ours would too.
-                return TemporarilyUnavailable(retry_after=5, reason="provider_unavailable")
+                await waiter.wait()
         return TemporarilyUnavailable(retry_after=5, reason="refresh_busy")
 
     async def _refresh_under_lease(self, row: ConnectionRow, fence: int) -> RequestRefused | None:
@@ -69,7 +77,7 @@ class Refresher:
         return None
 
     async def _store(self, row: ConnectionRow, fence: int, fresh: Fresh) -> None:
-        grant, opened = fresh.grant, fresh.opened
+        grant, opened, now = fresh.grant, fresh.opened, self._clock()
         scopes = row.granted_scopes if grant.scopes is None else grant.scopes
         refreshed = replace(
             opened,
@@ -78,22 +86,28 @@ class Refresher:
             refresh_token=grant.refresh_token or opened.refresh_token,
             metadata=opened.metadata | grant.metadata,
         )
-        draft = await self._leased.draft(row, EventType.TOKEN_REFRESHED)
-        draft = replace(draft, scopes=scopes, revision=row.revision + 1)
-        async with self._log.transaction() as transaction:
-            stored = await store.store_refreshed(
-                transaction.connection,
-                row,
-                fresh.key,
-                fence=fence,
-                granted_scopes=scopes,
-                expires_at=expiry(grant, self._clock()),
-                opened=refreshed,
-            )
-            if stored:
+
+        async def write(again: bool) -> None:  # noqa: FBT001 - `persist` calls it
+            draft = await self._leased.draft(row, EventType.TOKEN_REFRESHED)
+            draft = replace(draft, scopes=scopes, revision=row.revision + 1)
+            async with self._log.transaction() as transaction:
+                stored = await store.store_refreshed(
+                    transaction.connection,
+                    row,
+                    fresh.key,
+                    fence=fence,
+                    granted_scopes=scopes,
+                    expires_at=expiry(grant, now),
+                    opened=refreshed,
+                    now=now,
+                )
+                if not stored:
+                    await self._leased.not_stored(transaction.connection, row, fresh, again=again)
+                    return
                 await transaction.append(draft)
-            else:
-                await self._leased.give_away(transaction.connection, row, fresh)
+            self._leased.count(row, "refreshed")
+
+        await self._leased.persist(write)
 
 
 def _loop_time() -> float:

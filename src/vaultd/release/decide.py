@@ -84,6 +84,11 @@ class Narrow:
     scopes: Scopes
 
 
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """Not decided: the subject was erased since they were looked up, so no event may be written under their key."""
+
+
 Verdict = Allowed | Refused | Stale | Narrow
 
 

@@ -15,9 +15,10 @@ from typing import Any
 
 from vaultd.audit.events import Draft
 from vaultd.db import STATEMENT_REFUSED, unavailable
-from vaultd.errors import TemporarilyUnavailable
-from vaultd.release.decide import Ask, Verdict
+from vaultd.errors import SubjectErased, TemporarilyUnavailable
+from vaultd.release.decide import Ask, Gone, Verdict
 from vaultd.release.statement import Entry, Statement
+from vaultd.telemetry.metrics import Spread
 
 MAX_WAITING = 5_000
 MAX_BATCH = 256
@@ -44,12 +45,14 @@ class Counter:
         flushers: int = 2,
         patience: float = PATIENCE,
         max_waiting: int = MAX_WAITING,
+        sizes: Spread | None = None,
     ) -> None:
         self._statement = statement
         self._max_waiting = max_waiting
         self._idle = flushers
         self._patience = patience
         self._waiting: deque[_Waiting] = deque()
+        self._sizes = sizes
         self._skipped = 0
         self._running: set[asyncio.Task[None]] = set()
 
@@ -59,6 +62,7 @@ class Counter:
         Raises:
             TemporarilyUnavailable: too many are waiting, the connection's row stayed locked, or the event could not
                 be made durable.
+            SubjectErased: look the subject up again.
         """
         verdict: Verdict = await self._wait(ask)
         return verdict
@@ -68,12 +72,20 @@ class Counter:
         await self._wait(draft)
 
     async def _wait(self, entry: Entry) -> Any:
-        if len(self._waiting) + self._skipped >= self._max_waiting:
+        if self.waiting >= self._max_waiting:
             raise TemporarilyUnavailable(retry_after=1, reason="queue_full")
         loop = asyncio.get_running_loop()
         verdict = loop.create_future()
         self._enqueue([_Waiting(entry, verdict, loop.time() + self._patience)])
-        return await verdict
+        answer = await verdict
+        if isinstance(answer, Gone):
+            raise SubjectErased
+        return answer
+
+    @property
+    def waiting(self) -> int:
+        """How many are in the queue."""
+        return len(self._waiting) + self._skipped
 
     async def drain(self) -> None:
         """Wait until everybody in the queue has an answer."""
@@ -99,6 +111,8 @@ class Counter:
                 # Who went away before the transaction began gets no event; who goes later has one.
                 batch = [waiting for waiting in batch if not waiting.verdict.done()]
                 if batch:
+                    if self._sizes is not None:
+                        self._sizes.add(len(batch))
                     await self._serve(batch)
         finally:
             self._idle += 1

@@ -68,6 +68,10 @@ default_client = {_quoted(SAMPLE_AGENT)}
 backend = "local"
 path = {_quoted(str(keyring))}
 
+[refresh]
+# Only when asked for: behind each call that a provider here counts there is somebody who waits.
+ahead = 0
+
 [issuers.sandbox]
 issuer = {_quoted(places.issuer)}
 audience = [{_quoted(places.vault)}]
@@ -104,7 +108,7 @@ redirect_uris = {connected}
 [clients.{OPERATOR}]
 auth = "client_secret_basic"
 secret = {_quoted(secrets.operator.reveal())}
-operator_scopes = ["audit:read", "connections:read"]
+operator_scopes = ["audit:read", "connections:read", "connections:revoke", "keys:read"]
 """
 
 
@@ -123,6 +127,7 @@ issuer = {_quoted(url)}
 resources = [{_quoted(url)}]
 scopes = {json.dumps(PROVIDER_SCOPES[name])}
 allow_private_hosts = ["127.0.0.1"]
+account_id_field = {_quoted("id" if name == "github" else "sub")}
 """
 
 

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -170,6 +170,8 @@ class SandboxProvider:
             grant_type = (await form_of(request)).get("grant_type", "")
         except OAuthRefused as refusal:
             return refusal.answer()
+        except ClientDisconnect:
+            return Response(status_code=400)  # nobody is left to read it
         self.calls[KINDS.get(grant_type, "token")] += 1
         return await self._endpoints.attempt("token", self._grant, request)
 

@@ -18,9 +18,11 @@ from vaultd.config_types import ConfigTable
 from vaultd.keys.config import KeysConfig
 from vaultd.providers.config import ProviderConfig
 from vaultd.providers.config_endpoints import ConnectionSetting, LookupConfig
+from vaultd.refresh.config import RefreshConfig
 from vaultd.sessions.config import LoginConfig
 from vaultd.settings.model import Settings
 from vaultd.subjects.config import IntrospectionConfig, IssuerConfig
+from vaultd.telemetry.config import MetricsConfig
 
 Place: TypeAlias = tuple[str | int, ...]
 """The keys that lead to a value; a whole number counts list items from 0."""
@@ -63,6 +65,8 @@ _TABLES: Mapping[tuple[str, ...], type[ConfigTable]] = MappingProxyType(
     {
         (): Settings,
         ("keys",): KeysConfig,
+        ("refresh",): RefreshConfig,
+        ("metrics",): MetricsConfig,
         ("issuers", "*"): IssuerConfig,
         ("issuers", "*", "introspection"): IntrospectionConfig,
         ("login",): LoginConfig,

@@ -12,8 +12,10 @@ from vaultd.clients.config import ClientConfig
 from vaultd.config_types import ConfigTable, Origin, RedirectTarget, Text
 from vaultd.keys.config import KeysConfig
 from vaultd.providers.config import ProviderConfig
+from vaultd.refresh.config import RefreshConfig
 from vaultd.sessions.config import LoginConfig
 from vaultd.subjects.config import IssuerConfig
+from vaultd.telemetry.config import MetricsConfig
 from vaultd.terms import Secret
 
 _TABLE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -86,6 +88,7 @@ class Settings(ConfigTable):
     `public_url` has no slash at its end. `database_url` is what `serve` uses, `migration_database_url` (default: the
     same) what `migrate` uses. `allowed_return_urls` are for links that end at no client's own page, and
     `default_client` is the one meant by a link that names none. `allowed_origins` are for CORS of the accounts API.
+    Without `metrics` none are shown.
     """
 
     public_url: PublicUrl
@@ -95,6 +98,8 @@ class Settings(ConfigTable):
     default_client: Text | None = None
     allowed_origins: tuple[Origin, ...] = ()
     keys: KeysConfig
+    refresh: RefreshConfig = RefreshConfig()
+    metrics: MetricsConfig | None = None
     issuers: dict[TableName, IssuerConfig] = Field(default_factory=dict)
     login: LoginConfig | None = None
     clients: dict[ClientName, ClientConfig] = Field(default_factory=dict)

@@ -1,7 +1,8 @@
 """The subject table: found by a keyed hash, sealed under the subject's own erasable key (data.md).
 
 A row is made only for a verified subject. What is known of a subject is kept in memory for a minute at most,
-so that erasure is felt by every process within that time.
+so that an erased one's key lives no longer than that; before an event is written under what is remembered, the counter
+looks whether the row is still there (`subjects.present`).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Column, DateTime, ForeignKey, LargeBinary, Select, Table, Uuid, select
+from sqlalchemy import Column, DateTime, ForeignKey, LargeBinary, Select, Table, Uuid, delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.elements import ColumnElement
@@ -62,9 +63,10 @@ class SubjectStore:
 
     async def ensure(self, subject: Subject) -> KnownSubject:
         """The row of a verified subject, made if there was none."""
-        known = self._recall(subject)
-        if known is not None:
-            return known
+        return self._recall(subject) or await self.current(subject)
+
+    async def current(self, subject: Subject) -> KnownSubject:
+        """The same, never from memory: for calls that are not counted in microseconds."""
         known = await self.find(subject)
         if known is None:
             known = await self._create(subject)
@@ -82,6 +84,35 @@ class SubjectStore:
         """The subject of a row that refers to it."""
         found = await self._select(subjects_table.c.id == subject_id)
         return found[0] if found else None
+
+    async def hold(self, connection: AsyncConnection, subject_id: UUID, *, alone: bool = False) -> KnownSubject | None:
+        """The subject, not to be erased before the caller's transaction ends; `alone`: nor held by anybody else.
+
+        Whoever locks several rows of one subject takes them in one order: consents under way, the subject,
+        connections.
+        """
+        query = self._query(subjects_table.c.id == subject_id)
+        lock = query.with_for_update(of=subjects_table, read=not alone, key_share=not alone)
+        row = (await connection.execute(lock)).one_or_none()
+        return None if row is None else self._open(row.id, row.data_key_id, row.sealed, row.wrapped)
+
+    async def erase(self, connection: AsyncConnection, known: KnownSubject) -> None:
+        """Delete a subject that is held alone, and their key: what it sealed cannot be read or linked again (E6).
+
+        All that refers to the row goes with it; tokens still to be revoked at their provider stay, and say no more
+        whose they were.
+        """
+        await connection.execute(delete(subjects_table).where(subjects_table.c.id == known.id))
+        await self._data_keys.erase(connection, known.key.data_key_id)
+
+    def forget(self, subject: Subject) -> None:
+        """Remember a subject no longer."""
+        self._remembered.pop(subject, None)
+
+    async def by_ids(self, subject_ids: Collection[UUID]) -> dict[UUID, KnownSubject]:
+        """These subjects, as far as they are there."""
+        found = await self._select(subjects_table.c.id.in_(list(subject_ids))) if subject_ids else []
+        return {known.id: known for known in found}
 
     async def find_many(
         self, connection: AsyncConnection, subjects: Collection[Subject]
@@ -114,26 +145,32 @@ class SubjectStore:
 
     def _recall(self, subject: Subject) -> KnownSubject | None:
         remembered = self._remembered.get(subject)
-        if remembered is None or remembered[0] <= self._clock():
+        if remembered is None:
+            return None
+        if remembered[0] <= self._clock():
+            self.forget(subject)
             return None
         return remembered[1]
 
     def _lookup(self, subject: Subject) -> bytes:
         return self._keyring.lookup("subject", subject.issuer, subject.sub)
 
-    async def _select(self, condition: ColumnElement[bool]) -> list[KnownSubject]:
-        async with self._database.transaction() as connection:
-            return await self._select_in(connection, condition)
-
-    async def _select_in(self, connection: AsyncConnection, condition: ColumnElement[bool]) -> list[KnownSubject]:
-        query: Select[tuple[UUID, UUID, bytes, bytes]] = (
+    @staticmethod
+    def _query(condition: ColumnElement[bool]) -> Select[tuple[UUID, UUID, bytes, bytes]]:
+        return (
             select(
                 subjects_table.c.id, subjects_table.c.data_key_id, subjects_table.c.sealed, data_keys_table.c.wrapped
             )
             .join(data_keys_table, data_keys_table.c.id == subjects_table.c.data_key_id)
             .where(condition)
         )
-        rows = (await connection.execute(query)).all()
+
+    async def _select(self, condition: ColumnElement[bool]) -> list[KnownSubject]:
+        async with self._database.transaction() as connection:
+            return await self._select_in(connection, condition)
+
+    async def _select_in(self, connection: AsyncConnection, condition: ColumnElement[bool]) -> list[KnownSubject]:
+        rows = (await connection.execute(self._query(condition))).all()
         return [self._open(row.id, row.data_key_id, row.sealed, row.wrapped) for row in rows]
 
     def _open(self, subject_id: UUID, data_key_id: UUID, sealed: bytes, wrapped: bytes) -> KnownSubject:

@@ -21,8 +21,9 @@ from vaultd.outbound import Outbound
 from vaultd.providers.config import ProviderConfig
 from vaultd.providers.oauth import OAuthClient
 from vaultd.providers.registry import Providers
-from vaultd.refresh import Leased, Narrower, Refresher
+from vaultd.refresh import Breaker, Leased, Narrower, Refresher, Wakeups
 from vaultd.sandbox.servers import LoopbackServers
+from vaultd.telemetry.metrics import Tally
 from vaultd.terms import Scopes
 
 MARGIN = timedelta(seconds=60)
@@ -33,6 +34,9 @@ class Process:
     """What one process refreshes with."""
 
     def __init__(self, house: House, providers: Providers, outbound: Outbound) -> None:
+        self.breaker = Breaker(clock=house.clock, chance=lambda: 1.0)
+        self.wakeups = Wakeups(database=house.database)
+        self.outcomes = Tally("refreshes", "Outcomes.", ("provider", "outcome"))
         self.leased = Leased(
             database=house.database,
             log=house.log,
@@ -40,10 +44,16 @@ class Process:
             providers=providers,
             oauth=OAuthClient(outbound=outbound, clock=house.clock),
             subjects=house.subjects,
+            breaker=self.breaker,
+            outcomes=self.outcomes,
             clock=house.clock,
         )
-        self.refresher = Refresher(database=house.database, log=house.log, leased=self.leased, clock=house.clock)
-        self.narrower = Narrower(database=house.database, log=house.log, leased=self.leased, clock=house.clock)
+        self.refresher = Refresher(
+            database=house.database, log=house.log, leased=self.leased, wakeups=self.wakeups, clock=house.clock
+        )
+        self.narrower = Narrower(
+            database=house.database, log=house.log, leased=self.leased, wakeups=self.wakeups, clock=house.clock
+        )
 
 
 class Room:
@@ -59,10 +69,11 @@ class Room:
             "assumed_ttl": 900,
             "allow_private_hosts": [HOST],
         }
-        providers = Providers(configs={"github": ProviderConfig.model_validate(table)})
+        self.providers = Providers(configs={"github": ProviderConfig.model_validate(table)})
         self.house = house
         self.server = server
-        self.first, self.second = (Process(house, providers, outbound) for _ in range(2))
+        self.outbound = outbound
+        self.first, self.second = (Process(house, self.providers, outbound) for _ in range(2))
 
     def answers(self, **members: Any) -> None:
         """The provider answers a token with these members changed; None leaves one out."""
@@ -106,7 +117,11 @@ class Room:
             due = await outbox.claim(
                 connection, self.house.data_keys, now=self.house.clock(), busy_for=timedelta(seconds=1)
             )
-        return [(one.access_token.reveal(), one.refresh_token.reveal() if one.refresh_token else None) for one in due]
+        return [
+            (one.access_token.reveal(), one.refresh_token.reveal() if one.refresh_token else None)
+            for one in due
+            if one.access_token is not None
+        ]
 
     async def events(self, kind: str) -> list[dict[str, Any]]:
         async with self.house.database.transaction() as connection:

@@ -52,6 +52,7 @@ class Deployment:
             trust_env=False,
             timeout=30.0,
         )
+        self.issuer = os.environ["VAULTD_ISSUER"]
         self._gone: str | None = None
 
     def begin(self, verifier: str | None = None) -> Begun:
@@ -80,6 +81,12 @@ class Deployment:
             self._gone = made
         return self._gone
 
+    def somebody(self) -> str:
+        """A user who is there to be erased, each time anew."""
+        headers = {"Authorization": f"Bearer {os.environ['VAULTD_LEAVER_TOKEN']}"}
+        self._user.get("accounts", headers=headers).raise_for_status()
+        return "leaver"
+
     async def _returned(self, begun: Begun) -> str:
         async with Browser(stop_at=(self.redirect_uri,)) as browser:
             await browser.open(f"{self.vault}/auth/connect?ticket={begun.ticket}")
@@ -102,6 +109,9 @@ class Known:
             "openDoor": self._door,
             "listActivity": self._activity,
             "listAuditEvents": self._events,
+            "listUsersConnections": self._events,
+            "deleteUsersConnection": self._disconnect,
+            "eraseSubject": self._erase,
         }
 
     def _token(self, case: Case) -> None:
@@ -146,6 +156,14 @@ class Known:
     def _delete(self, case: Case) -> None:
         if _is_positive(case):
             case.path_parameters["account_id"] = self._deployment.disconnected_account()
+
+    def _disconnect(self, case: Case) -> None:
+        if _is_positive(case):
+            case.path_parameters["connection_id"] = self._deployment.disconnected_account()
+
+    def _erase(self, case: Case) -> None:
+        if _is_positive(case):
+            case.query |= {"issuer": self._deployment.issuer, "subject": self._deployment.somebody()}
 
     def _ticket(self, case: Case) -> None:
         if _is_positive(case):

@@ -20,6 +20,7 @@ BROWSERS_OWN = {
     ("GET", "/auth/login/callback"),
     ("POST", "/auth/logout"),
     ("POST", "/connections/away"),
+    ("POST", "/notices/{provider}"),
     ("POST", "/connections/{account_id}/disconnect"),
     ("GET", "/connections/style.css"),
 }
@@ -37,6 +38,10 @@ OPERATIONS = {
     "openDoor": ("GET", "/auth/connect/{provider}"),
     "openConnections": ("GET", "/connections"),
     "listAuditEvents": ("GET", "/v1/audit/events"),
+    "listUsersConnections": ("GET", "/v1/connections"),
+    "deleteUsersConnection": ("DELETE", "/v1/connections/{connection_id}"),
+    "eraseSubject": ("DELETE", "/v1/subjects"),
+    "listKeys": ("GET", "/v1/keys"),
     "getServerMetadata": ("GET", "/.well-known/oauth-authorization-server"),
     "getOpenidConfiguration": ("GET", "/.well-known/openid-configuration"),
     "getKeySet": ("GET", "/.well-known/jwks.json"),

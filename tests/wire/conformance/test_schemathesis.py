@@ -47,7 +47,7 @@ def test_schemathesis_finds_nothing(tried: World, tmp_path: Path) -> None:
 
 def test_a_stranger_learns_nothing_but_401(tried: World, tmp_path: Path) -> None:
     report = _run(tried, tmp_path, "stranger.toml", "--max-examples", "20")
-    assert report["operations"]["tested"] == 7
+    assert report["operations"]["tested"] == 11
     assert report["test_cases"]["generated"] >= 500
 
 
@@ -79,6 +79,8 @@ def _environment(world: World) -> dict[str, str]:
         "VAULTD_URL": world.places.vault,
         "VAULTD_REDIRECT_URI": f"{world.places.agent}/connected",
         "VAULTD_USER_TOKEN": world.issuer.mint("alice", azp=SAMPLE_AGENT, scope=ACCOUNT_SCOPES),
+        "VAULTD_ISSUER": world.places.issuer,
+        "VAULTD_LEAVER_TOKEN": world.issuer.mint("leaver", azp=SAMPLE_AGENT, scope=ACCOUNT_SCOPES),
         "VAULTD_AGENT": BRIEFING_AGENT,
         "VAULTD_AGENT_SECRET": world.secrets.briefing_agent.reveal(),
         "VAULTD_OPERATOR_TOKEN": issued.raise_for_status().json()["access_token"],

@@ -72,6 +72,9 @@ async def test_c4_without_the_provider_a_narrowed_token_that_is_still_good_is_se
     assert (other.answer.status_code, other.answer.json()["error"]) == (503, "temporarily_unavailable")
     assert int(other.answer.headers["retry-after"]) > 0
     asking.provider.faults.clear()
+    if fault == "slow_down":
+        # C3: the provider asked to be left alone for that long.
+        await asyncio.sleep(int(other.answer.headers["retry-after"]))
     (await asking.ask("whole", "repo")).carries("repo")
 
 

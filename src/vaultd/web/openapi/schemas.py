@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from vaultd.audit.events import Decision, EventType
+from vaultd.keys.keyring import PURPOSES
 from vaultd.web.openapi.parts import Json, schema
 
 _TEXT: Json = {"type": "string"}
@@ -163,6 +164,40 @@ _EVENTS: dict[str, Json] = {
     "EventsPage": _object({"events": _list_of(schema("Event"))}, _NEXT),
 }
 
+_OPERATORS: dict[str, Json] = {
+    "UsersConnection": _object(
+        {
+            "id": _ID,
+            "connection": _said(_TEXT, "The provider's name here."),
+            "status": {"enum": ["connected", "reconnect_required", "revoked"]},
+            "scopes": _said(_TEXTS, "What the user granted."),
+            "created_at": _MOMENT,
+            "generation": _said({"type": "integer", "minimum": 1}, "Which consent of the account's this is."),
+        },
+        {
+            "subject": _said(_object({"issuer": _TEXT, "sub": _TEXT}), "The user."),
+            "account": _said(_TEXT, "The account's label at the provider."),
+            "reason": _said(_TEXT, "Why it is not connected any more."),
+            "last_used_at": _MOMENT,
+        }
+        | _EXPIRES,
+    ),
+    "UsersConnectionsPage": _object(
+        {"connections": _list_of(schema("UsersConnection"))},
+        {"next": _said(_TEXT, "There is more: what to send as `cursor` for the page behind this one.")},
+    ),
+    "Key": _object(
+        {
+            "id": _ID,
+            "purpose": {"enum": list(PURPOSES)},
+            "state": {"enum": ["active", "decrypt-only", "retired"]},
+            "created_at": _MOMENT,
+        },
+        {"rows": _said({"type": "integer", "minimum": 0}, "How many data keys a `kek` wraps.")},
+    ),
+    "KeysList": _object({"keys": _list_of(schema("Key"))}),
+}
+
 _METADATA: dict[str, Json] = {
     "ServerMetadata": _object(
         {
@@ -193,4 +228,4 @@ _METADATA: dict[str, Json] = {
     "Unhealthy": _object({"status": {"const": "unavailable"}, "reason": _TEXT}),
 }
 
-SCHEMAS: dict[str, Any] = _TOKEN_ANSWERS | _PROBLEMS | _ACCOUNTS | _EVENTS | _METADATA
+SCHEMAS: dict[str, Any] = _TOKEN_ANSWERS | _PROBLEMS | _ACCOUNTS | _EVENTS | _OPERATORS | _METADATA

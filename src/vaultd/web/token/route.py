@@ -6,6 +6,7 @@ often than the rest, and the framework's layers would cost more than the exchang
 
 from __future__ import annotations
 
+from time import perf_counter
 from typing import Any
 
 import orjson
@@ -19,6 +20,7 @@ from vaultd.errors import BodyTooLarge, RequestRefused, VaultdError
 from vaultd.exchange import Exchange, ExchangeAnswer, ExchangeRequest
 from vaultd.limits import address_prefix
 from vaultd.operator_tokens import Issued, OperatorTokens
+from vaultd.telemetry.metrics import Spread
 from vaultd.web.token.arrival import Arrival, read_body
 from vaultd.web.token.grants import ClientCredentialsRequest, read_request
 from vaultd.web.wire import NO_STORE, Headers, note, oauth_error, request_id_of, server_error
@@ -30,17 +32,25 @@ class TokenEndpoint:
     """POST /oauth/token. `headers` are those that every answer carries."""
 
     def __init__(
-        self, *, exchange: Exchange, operator_tokens: OperatorTokens, refusals: Refusals, headers: Headers
+        self,
+        *,
+        exchange: Exchange,
+        operator_tokens: OperatorTokens,
+        refusals: Refusals,
+        durations: Spread,
+        headers: Headers,
     ) -> None:
         self._exchange = exchange
         self._operator_tokens = operator_tokens
         self._refusals = refusals
+        self._durations = durations
         named = {"content-type": "application/json", **NO_STORE}
         self._headers = [*((name.encode(), value.encode()) for name, value in named.items()), *headers]
         self._every_answer = headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
+        began = perf_counter()
         request_id = request_id_of(scope)
         # Each request runs in a task, and so in a context, of its own.
         structlog.contextvars.bind_contextvars(request_id=request_id)
@@ -60,9 +70,11 @@ class TokenEndpoint:
             headers = [*self._headers, (b"content-length", str(len(body)).encode()), about]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             await send({"type": "http.response.body", "body": body})
+            self._durations.add(perf_counter() - began, "200")
             return
         response.raw_headers += [*self._every_answer, about]
         await response(scope, receive, send)
+        self._durations.add(perf_counter() - began, str(response.status_code))
 
     async def _answer(self, arrival: Arrival, body: bytes | None) -> dict[str, Any]:
         try:

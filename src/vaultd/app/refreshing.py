@@ -1,0 +1,54 @@
+"""Refreshing, wired: for exchanges that wait for it, and ahead of them in the background."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import timedelta
+
+from vaultd.app.ground import Ground
+from vaultd.refresh import Ahead, Breaker, Leased, Narrower, Refresher, Wakeups
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refreshing:
+    """The parts that refresh."""
+
+    breaker: Breaker
+    wakeups: Wakeups
+    refresher: Refresher
+    narrower: Narrower
+    ahead: Ahead
+
+
+def make_refreshing(ground: Ground, stack: AsyncExitStack) -> Refreshing:
+    """Both share the lease, the waiters and what is known of the providers."""
+    breaker = Breaker(clock=ground.clock)
+    wakeups = Wakeups(database=ground.database)
+    leased = Leased(
+        database=ground.database,
+        log=ground.log,
+        data_keys=ground.data_keys,
+        providers=ground.providers,
+        oauth=ground.oauth,
+        subjects=ground.subjects,
+        breaker=breaker,
+        outcomes=ground.metrics.refreshes,
+        clock=ground.clock,
+    )
+    refresher = Refresher(database=ground.database, log=ground.log, leased=leased, wakeups=wakeups, clock=ground.clock)
+    stack.push_async_callback(refresher.drain)
+    narrower = Narrower(database=ground.database, log=ground.log, leased=leased, wakeups=wakeups, clock=ground.clock)
+    stack.push_async_callback(narrower.drain)
+    ahead = Ahead(
+        database=ground.database,
+        refresher=refresher,
+        breaker=breaker,
+        providers={
+            provider.name: timedelta(seconds=provider.config.refresh_token_idle_limit)
+            for provider in ground.providers.all()
+        },
+        config=ground.settings.refresh,
+        clock=ground.clock,
+    )
+    return Refreshing(breaker=breaker, wakeups=wakeups, refresher=refresher, narrower=narrower, ahead=ahead)

@@ -21,7 +21,9 @@ ADDRESSES = (
 )
 """Those that may have gaps; beside them the lookup's."""
 _SETTING_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
-_TAKEN = frozenset({CLIENT_ID, "client_secret", "login_hint", "prompt", "redirect_uri", "return_to", "scope", "state"})
+_TAKEN = frozenset(
+    {CLIENT_ID, "chosen", "client_secret", "login_hint", "prompt", "redirect_uri", "return_to", "scope", "state"}
+)
 """Names that mean something else where settings are given: in links, and among the authorization's parameters."""
 
 

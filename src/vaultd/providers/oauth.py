@@ -14,7 +14,7 @@ from vaultd.providers.identity import Identities, Identity
 from vaultd.providers.registry import Provider
 from vaultd.providers.replies import read_answer
 from vaultd.providers.revocation import Revocations, TokenKind, endpoint_of, takes
-from vaultd.providers.sender import Params, Sender, secrets_of
+from vaultd.providers.sender import Params, Sender, check_no_gap, secrets_of
 from vaultd.terms import Clock, Scopes, Secret, system_clock
 
 __all__ = ["Account", "Grant", "Identity", "OAuthClient"]
@@ -54,6 +54,7 @@ class OAuthClient:
             InvalidRequest: `extra` has a parameter that this provider's table does not allow.
         """
         config = provider.config
+        check_no_gap(config.authorization_endpoint)
         refused = sorted(set(extra) - set(config.allowed_authorization_params))
         if refused:
             raise InvalidRequest(f"authorization_params may not carry: {', '.join(refused)}.")

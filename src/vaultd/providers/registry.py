@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from vaultd.config_types import split_url
-from vaultd.errors import InvalidRequest, InvalidTarget
+from vaultd.errors import InvalidTarget, SettingsNeeded
 from vaultd.providers.config import ProviderConfig
 from vaultd.terms import ProviderName
 
@@ -27,20 +27,20 @@ class Provider:
         """The settings of a connection to be made: what the operator fixed, what was given, or a default.
 
         Raises:
-            InvalidRequest: one is missing, is not what its pattern asks for, or was fixed otherwise.
+            SettingsNeeded: one is missing, is not what its pattern asks for, or was fixed otherwise.
         """
         config, settings = self.config, {}
         for name, setting in config.connection_settings.items():
             value = config.fixed_settings.get(name) or given.get(name) or setting.default
             if value is None:
-                raise InvalidRequest(f"{name} is missing. It looks like this: {setting.example}.")
+                raise SettingsNeeded(f"{name} is missing. It looks like this: {setting.example}.")
             if given.get(name) not in {None, "", value} or not re.fullmatch(setting.pattern, value):
-                raise InvalidRequest(f"{name} is not accepted. It looks like this: {setting.example}.")
+                raise SettingsNeeded(f"{name} is not accepted. It looks like this: {setting.example}.")
             settings[name] = value
         try:
             self.at(settings)
         except InvalidTarget as error:
-            raise InvalidRequest(f"{error.detail}.") from None
+            raise SettingsNeeded(f"{error.detail}.") from None
         return settings
 
     def at(self, settings: Mapping[str, Any]) -> Provider:

@@ -41,13 +41,17 @@ class Sender:
 
     async def call(self, method: str, url: str, config: ProviderConfig, **request: Any) -> Reply:
         """One request, its answer whatever it is."""
-        if gaps(url):
-            # Never reached while every caller fills the gaps first; nothing secret may leave if one forgets (C0).
-            raise ProviderUnavailable(detail="the address still has a gap")
+        check_no_gap(url)
         try:
             return await self._outbound.request(method, url, allow_private=config.allow_private_hosts, **request)
         except OutboundError as error:
             raise ProviderUnavailable(detail=f"{error.code}: {error.detail}") from None
+
+
+def check_no_gap(url: str) -> None:
+    """Nothing leaves for an address with a gap, should a caller have forgotten to fill it (C0)."""
+    if gaps(url):
+        raise ProviderUnavailable(detail="the address still has a gap")
 
 
 def secrets_of(config: ProviderConfig, params: Params) -> list[Secret]:

@@ -18,6 +18,7 @@ from vaultd.connections.sealing import PURPOSE, Opened, data_key_of, open_connec
 from vaultd.connections.table import ConnectionRow
 from vaultd.db import Database
 from vaultd.errors import (
+    CannotOpen,
     InvalidScope,
     InvalidTarget,
     ProviderRefused,
@@ -42,8 +43,8 @@ PATIENCE = LEASE.total_seconds() * 2
 PERSISTENCE = 60.0
 """Seconds for which a database that is away is waited for with tokens in hand."""
 PERSIST_AGAIN = 0.2
-NOT_CONFIGURED = 30
-"""Seconds until a provider that the configuration no longer names may be there again."""
+MENDED_AFTER = 30
+"""Seconds until what only an operator can mend may be mended."""
 
 Nothing: TypeAlias = RequestRefused | None
 """Nothing came: the refusal that applies, or None when the row is worth another look."""
@@ -101,8 +102,13 @@ class Leased:
 
     async def call(self, row: ConnectionRow, fence: int, *, scopes: Scopes | None = None) -> Fresh | Nothing:
         """Use the refresh token once, for a token with `scopes` where given. The lease is held on only by `Fresh`."""
-        key = data_key_of(row, self._data_keys)
-        opened = open_connection(key, row)
+        try:
+            key = data_key_of(row, self._data_keys)
+            opened = open_connection(key, row)
+        except CannotOpen as error:
+            # Moved or altered bytes: the event of who asked for them says so.
+            await self._give_back(row, fence, keep_intent=row.intent_fence is not None)
+            return TemporarilyUnavailable(retry_after=MENDED_AFTER, reason=error.reason, detail=error.detail)
         if opened.refresh_token is None:
             await self._break(row, fence, "no_refresh_token")
             return None
@@ -119,7 +125,7 @@ class Leased:
         except (InvalidTarget, TemporarilyUnavailable) as error:
             # Not called: what is known of an earlier call stays as it was.
             await self._give_back(row, fence, keep_intent=row.intent_fence is not None)
-            return error if isinstance(error, TemporarilyUnavailable) else self._unavailable(row, NOT_CONFIGURED, "")
+            return error if isinstance(error, TemporarilyUnavailable) else self._unavailable(row, MENDED_AFTER, "")
         return Fresh(provider, grant, key, opened)
 
     async def persist(self, write: Callable[[bool], Awaitable[None]]) -> None:
@@ -201,7 +207,9 @@ class Leased:
                 detail=error.detail,
             )
         # The provider refuses us, not the user: a wrong client secret, say. The user's consent still stands.
-        return TemporarilyUnavailable(retry_after=30, reason=f"provider_{error.error}"[:64], detail=error.detail)
+        return TemporarilyUnavailable(
+            retry_after=MENDED_AFTER, reason=f"provider_{error.error}"[:64], detail=error.detail
+        )
 
     def _unavailable(self, row: ConnectionRow, retry_after: int, detail: str) -> TemporarilyUnavailable:
         self.count(row, "unavailable")

@@ -48,7 +48,7 @@ class Waiter:
     async def wait(self) -> None:
         """Return when there is word, or when it is time to look without."""
         try:
-            async with asyncio.timeout(LOOK_AGAIN if self._wakeups.listening else POLL):
+            async with asyncio.timeout(self._wakeups.patience):
                 await self._word.wait()
         except TimeoutError:
             return
@@ -59,12 +59,18 @@ class Waiter:
 class Wakeups:
     """Who waits in this process, and its ear. `listening` says whether notifications are known to arrive."""
 
-    def __init__(self, *, database: Database, proof_lasts: float = PROOF_LASTS) -> None:
+    def __init__(self, *, database: Database, look_again: float = LOOK_AGAIN, proof_lasts: float = PROOF_LASTS) -> None:
         self._database = database
+        self._look_again = look_again
         self._proof_lasts = proof_lasts
         self._waiting: dict[str, set[Waiter]] = {}
         self._awaited: tuple[str, asyncio.Event] | None = None
         self.listening = False
+
+    @property
+    def patience(self) -> float:
+        """Seconds until a waiter looks again without word."""
+        return self._look_again if self.listening else POLL
 
     @contextmanager
     def of(self, connection_id: UUID) -> Iterator[Waiter]:

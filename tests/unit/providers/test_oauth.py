@@ -283,3 +283,20 @@ class TestAccount:
         with pytest.raises(ProviderRefused) as refused:
             await account_of(oauth, provider, Secret("t"))
         assert refused.value.error == "missing_scope"
+
+    async def test_a_setting_may_name_the_account_and_no_answer_takes_its_place(
+        self, oauth: OAuthClient, server: ScriptedServer
+    ) -> None:
+        """Shopify's answer does not say whose shop it is; the setting that chose the place does (C0)."""
+        setting = {"pattern": "[a-z]+", "example": "mine", "description": "Your shop."}
+        provider = provider_of(
+            server,
+            connection_settings={"shop": setting},
+            token_endpoint=f"{server.url}/{{shop}}/token",
+            account_source="token",
+            account_id_field="shop",
+        ).at({"shop": "mine"})
+        server.answers_json({**TOKENS, "shop": "another"})
+        grant = await oauth.redeem(provider, code=Secret("c"), code_verifier=Secret("v"), redirect_uri=CALLBACK)
+        assert (await oauth.identify(provider, grant=grant)).account == Account("mine", "mine", ())
+        assert server.seen[0].path == "/mine/token"

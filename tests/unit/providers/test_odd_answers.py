@@ -196,7 +196,7 @@ class TestTokens:
         server.answers_json({**GOOD, "access_token": given})
         await unavailable(refresh)
 
-    @pytest.mark.parametrize("given", ["bearer", "Bearer", "BEARER", None, ""])
+    @pytest.mark.parametrize("given", ["bearer", "Bearer", "BEARER", "Bearer ", None, ""])
     async def test_bearer_in_any_case_or_unsaid(self, given: object, refresh: Call, server: ScriptedServer) -> None:
         server.answers_json({**GOOD, "token_type": given})
         assert (await refresh()).access_token == Secret("at-1")

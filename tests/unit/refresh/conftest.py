@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
@@ -35,7 +36,8 @@ class Process:
 
     def __init__(self, house: House, providers: Providers, outbound: Outbound) -> None:
         self.breaker = Breaker(clock=house.clock, chance=lambda: 1.0)
-        self.wakeups = Wakeups(database=house.database)
+        # Who is woken is woken by word: while it listens, it does not look again by itself within a test.
+        self.wakeups = Wakeups(database=house.database, look_again=600)
         self.outcomes = Tally("refreshes", "Outcomes.", ("provider", "outcome"))
         self.leased = Leased(
             database=house.database,
@@ -127,6 +129,21 @@ class Room:
         async with self.house.database.transaction() as connection:
             rows, _ = await read.page(connection, read.Query(type=kind, limit=100))
         return [read.render(row, None) for row in rows]
+
+
+@asynccontextmanager
+async def listening(wakeups: Wakeups) -> AsyncIterator[None]:
+    """Let it listen for the time of the block."""
+    task = asyncio.create_task(wakeups.run())
+    try:
+        async with asyncio.timeout(10):
+            while not wakeups.listening:
+                await asyncio.sleep(0.01)
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -12,13 +11,12 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import text
 
-from tests.unit.refresh.conftest import Process, Room
+from tests.unit.refresh.conftest import Process, Room, listening
 from vaultd.connections import lease
 from vaultd.connections.table import ConnectionRow
 from vaultd.errors import TemporarilyUnavailable
 from vaultd.outbound import Outbound
 from vaultd.refresh import LEASE
-from vaultd.refresh.wakeups import LOOK_AGAIN
 from vaultd.terms import Secret
 
 
@@ -70,42 +68,27 @@ async def test_c5_nothing_is_held_while_the_provider_is_called(room: Room) -> No
 
 async def test_c5_another_process_waits_and_is_woken(room: Room) -> None:
     row = await room.connected()
-    ear = asyncio.create_task(room.second.wakeups.run())
-    async with asyncio.timeout(5):
-        while not room.second.wakeups.listening:
-            await asyncio.sleep(0.01)
-    room.server.holds()
-    flights = [asyncio.create_task(refresh(process, row)) for process in (room.first, room.second)]
-    await room.asked()
-    await asyncio.sleep(0.1)
-    room.answers(access_token="whole")
-    done, _ = await asyncio.wait(flights, timeout=LOOK_AGAIN / 2)
-    assert len(done) == 2, "the one that waited was told"
-    assert [await flight for flight in flights] == [None, None]
+    async with listening(room.second.wakeups):
+        room.server.holds()
+        flights = [asyncio.create_task(refresh(process, row)) for process in (room.first, room.second)]
+        await room.asked()
+        await asyncio.sleep(0.2)
+        room.answers(access_token="whole")
+        assert [await flight for flight in flights] == [None, None]
     assert len(room.server.seen) == 1
-    ear.cancel()
-    with suppress(asyncio.CancelledError):
-        await ear
 
 
 @pytest.mark.parametrize("error", [None, "invalid_grant"])
 async def test_c5_who_waits_is_told_of_every_end(room: Room, error: str | None) -> None:
-    """Stored, broken or given back: the word is sent by the transaction that does it."""
+    """Stored (above), broken or given back: the word is sent by the transaction that does it."""
     row = await room.connected()
-    ear = asyncio.create_task(room.second.wakeups.run())
-    async with asyncio.timeout(5):
-        while not room.second.wakeups.listening:
-            await asyncio.sleep(0.01)
     room.server.drops()
     if error is not None:
         room.refuses(error)
-    with room.second.wakeups.of(row.id) as waiter:
-        await refresh(room.first, row)
-        async with asyncio.timeout(LOOK_AGAIN / 2):
-            await waiter.wait()
-    ear.cancel()
-    with suppress(asyncio.CancelledError):
-        await ear
+    async with listening(room.second.wakeups):
+        with room.second.wakeups.of(row.id) as waiter:
+            await refresh(room.first, row)
+            await asyncio.wait_for(waiter.wait(), 10)
 
 
 async def test_c5_a_lease_of_the_dead_is_taken_over_when_it_ends_and_not_before(room: Room) -> None:
@@ -251,6 +234,21 @@ async def test_c7_a_first_try_that_was_committed_unheard_is_not_taken_for_a_loss
     assert room.first.outcomes.count("github", "refreshed") == 2
     assert await room.house.row(row.id) == stored
     assert await room.to_be_revoked() == []
+
+
+async def test_d2_a_row_that_was_altered_is_not_used_and_not_held(room: Room) -> None:
+    """Who asked for it gets an event with the true reason; nobody waits for a lease that nobody uses."""
+    row = await room.connected()
+    async with room.house.database.transaction() as connection:
+        await connection.execute(
+            text("UPDATE connections SET refresh_token = access_token WHERE id = :id"), {"id": row.id}
+        )
+    refusal = await refresh(room.first, await room.house.row(row.id))
+    assert isinstance(refusal, TemporarilyUnavailable)
+    assert refusal.reason == "cannot_open"
+    after = await room.house.row(row.id)
+    assert (after.status, after.lease_until, after.intent_fence) == ("connected", None, None)
+    assert room.server.seen == []
 
 
 async def test_lease_lasts_by_the_databases_clock(room: Room) -> None:

@@ -58,7 +58,7 @@ ip_allowlist = ["192.0.2.1/24"]
 limits = {{per_second = "many", burst = 1}}
 [clients.briefing-agent.providers]
 acme = ["read", "read write"]
-slack = ["channels:history"]
+nowhere = ["channels:history"]
 
 [clients.open]
 auth = "none"
@@ -100,7 +100,7 @@ TWENTY_LINES = [
         "clients.briefing-agent.providers.acme[1]: 'read write' is not one scope; write one scope a string, like"
         ' ["read", "write"]'
     ),
-    "clients.briefing-agent.providers.slack: names no table [providers.slack]; write one of acme, second",
+    "clients.briefing-agent.providers.nowhere: names no table [providers.nowhere]; write one of acme, second",
     (
         'clients.open.operator_scopes: stands beside auth = "none", so that anyone had them; write another auth and a'
         " secret"

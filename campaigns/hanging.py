@@ -20,6 +20,8 @@ from campaigns.setting import Setting, User, ask, caller, connected, say, set_up
 HANGS, REFRESHES, SERVES = "google", "github", "slack"
 """The one that hangs; one whose tokens are refreshed at each exchange; one whose tokens are fresh."""
 BOUND = 2.0
+CALLERS = 4
+"""At once, at each provider that works."""
 PAUSE = 0.02
 """Seconds between two requests of one caller, so that the machine is busy and not full."""
 ALWAYS_STALE = timedelta(seconds=30)
@@ -52,10 +54,11 @@ class Load:
         taken: dict[str, list[float]] = {REFRESHES: [], SERVES: []}
         until = time.monotonic() + seconds
         work = [
-            self._call(provider, users, until, taken.get(provider))
+            self._call(provider, share, until, taken.get(provider))
             for provider, users in self._users.items()
             if hanging or provider != HANGS
-            for users in _shares(users)
+            # At the one that hangs all at once, so that many calls hang before it is left alone.
+            for share in _shares(users, len(users) if provider == HANGS else CALLERS)
         ]
         hung = [asyncio.create_task(one) for one in work]
         # Those at the provider that hangs are still waiting; the time of the others is what counts.
@@ -74,12 +77,12 @@ class Load:
             await asyncio.sleep(PAUSE)
 
 
-def _shares(users: list[User], callers: int = 4) -> Iterator[list[User]]:
+def _shares(users: list[User], callers: int) -> Iterator[list[User]]:
     for first in range(callers):
         yield users[first::callers]
 
 
-async def run(setting: Setting, *, phases: int, seconds: float, users: int = 20) -> Found:
+async def run(setting: Setting, *, phases: int, seconds: float, users: int = 40) -> Found:
     """Calm and hanging in turn, so many phases of each."""
     hangs = setting.provider(HANGS)
     names = [f"caller-{number}" for number in range(users)]

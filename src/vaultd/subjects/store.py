@@ -77,9 +77,9 @@ class SubjectStore:
         found = await self._select(subjects_table.c.lookup == self._lookup(subject))
         return found[0] if found else None
 
-    async def get(self, subject_id: UUID) -> KnownSubject | None:
-        """The subject of a row that refers to it."""
-        found = await self._select(subjects_table.c.id == subject_id)
+    async def get(self, subject_id: UUID, *, within: AsyncConnection | None = None) -> KnownSubject | None:
+        """The subject of a row that refers to it; read `within` a transaction that is open already, if one is."""
+        found = await self._select(subjects_table.c.id == subject_id, within)
         return found[0] if found else None
 
     async def by_audit_refs(self, refs: Collection[bytes]) -> dict[bytes, SubjectKey]:
@@ -96,7 +96,9 @@ class SubjectStore:
     def _lookup(self, subject: Subject) -> bytes:
         return self._keyring.lookup("subject", subject.issuer, subject.sub)
 
-    async def _select(self, condition: ColumnElement[bool]) -> list[KnownSubject]:
+    async def _select(
+        self, condition: ColumnElement[bool], within: AsyncConnection | None = None
+    ) -> list[KnownSubject]:
         query: Select[tuple[UUID, UUID, bytes, bytes]] = (
             select(
                 subjects_table.c.id, subjects_table.c.data_key_id, subjects_table.c.sealed, data_keys_table.c.wrapped
@@ -104,8 +106,11 @@ class SubjectStore:
             .join(data_keys_table, data_keys_table.c.id == subjects_table.c.data_key_id)
             .where(condition)
         )
-        async with self._database.transaction() as connection:
-            rows = (await connection.execute(query)).all()
+        if within is not None:
+            rows = (await within.execute(query)).all()
+        else:
+            async with self._database.transaction() as connection:
+                rows = (await connection.execute(query)).all()
         return [self._open(row.id, row.data_key_id, row.sealed, row.wrapped) for row in rows]
 
     def _open(self, subject_id: UUID, data_key_id: UUID, sealed: bytes, wrapped: bytes) -> KnownSubject:

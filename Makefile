@@ -21,6 +21,7 @@ help:
 	@echo 'make campaigns  long reliability runs with figures: crowds, races, a hanging provider, kills'
 	@echo 'make lint    the quality gate alone: ruff, mypy, import-linter'
 	@echo 'make format  let ruff write the format that the gate asks for'
+	@echo 'make timing  whether refusals that must look alike can be told apart by their time'
 	@echo 'make lock    resolve the dependencies anew'
 	@echo 'make clean   remove everything that the others made'
 
@@ -55,6 +56,10 @@ lint: $(TEST_READY)
 format: $(TEST_READY)
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+.PHONY: timing
+timing: $(TEST_READY)
+	@$(BIN)/python -m bench.indistinguishable $(ARGS)
 
 .PHONY: lock
 lock: $(TEST_READY)

@@ -7,10 +7,11 @@ import base64
 import os
 import secrets
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import urlencode
 
 from bench.growth import fill
@@ -75,14 +76,14 @@ class Vault:
     issuer: Issuer
     client_secret: Secret
 
-    def exchange(self, token: str) -> bytes:
+    def exchange(self, token: str, provider: str = PROVIDER) -> bytes:
         """The request of an exchange, with client_secret_basic."""
         form = {
             "grant_type": f"{_PREFIX}grant-type:token-exchange",
             "subject_token": token,
             "subject_token_type": f"{_PREFIX}token-type:access_token",
             "requested_token_type": f"{_PREFIX}token-type:access_token",
-            "audience": PROVIDER,
+            "audience": provider,
         }
         return token_request(self.url, CLIENT, self.client_secret, "/oauth/token", form)
 
@@ -100,7 +101,15 @@ def token_request(url: str, client_id: str, secret: Secret, path: str, form: dic
 
 @contextmanager
 def start_vault(
-    folder: Path, postgres: RunningPostgres, *, database: str, users: int, others: int = 0, workers: int = 1
+    folder: Path,
+    postgres: RunningPostgres,
+    *,
+    database: str,
+    users: int,
+    others: int = 0,
+    workers: int = 1,
+    more_config: str = "",
+    more_environ: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Vault]:
     """Make a database with users, and rows of `others` who do not come, and serve it until the end of the block."""
     folder.mkdir()
@@ -110,13 +119,15 @@ def start_vault(
     fill(postgres, database, connections=others)
     (folder / "jwks.json").write_text(issuer.jwks(), encoding="utf-8")
     config = folder / "vaultd.toml"
-    config.write_text(_CONFIG.format(url=url, issuer=ISSUER, client=CLIENT, app=APP, provider=PROVIDER), "utf-8")
+    written = _CONFIG.format(url=url, issuer=ISSUER, client=CLIENT, app=APP, provider=PROVIDER)
+    config.write_text(written + more_config, "utf-8")
     # No VAULTD_DATABASE_URL of the shell may lead this vault to another database.
     environ = {name: value for name, value in os.environ.items() if not name.startswith("VAULTD_")}
     environ |= {
         "BENCH_DATABASE_URL": database_url.reveal(),
         "BENCH_CLIENT_SECRET": secret.reveal(),
         "BENCH_PROVIDER_SECRET": secrets.token_urlsafe(32),
+        **more_environ,
     }
     log = folder / "vaultd.log"
     command = [sys.executable, "-m", "vaultd.cli", "serve", "--config", str(config), "--port", str(port)]

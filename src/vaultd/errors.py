@@ -8,6 +8,7 @@ VaultdError
 ├── RequestRefused                an answer of the token endpoint; `reason` goes into the audit event
 │   ├── InvalidRequest
 │   │   ├── BodyTooLarge
+│   │   ├── InvalidInput          says where the mistakes are
 │   │   └── SubjectTokenRefused   the real reason is for the log and the event, never for the answer
 │   ├── InvalidClient
 │   ├── InvalidGrant
@@ -18,12 +19,14 @@ VaultdError
 │   ├── InteractionRequired       the user must act: connect, reconnect, allow more, say which account
 │   ├── SlowDown
 │   └── TemporarilyUnavailable
+│       └── SubjectErased         the user was erased while they were looked at
 ├── Replayed                      a single-use value was used before
 ├── BearerRefused
 │   ├── InvalidToken              RFC 6750 §3.1
 │   │   ├── TokenMissing          none was presented at all
 │   │   └── InvalidDpopProof      RFC 9449 §7.1
 │   └── InsufficientScope         RFC 6750 §3.1
+├── NoticeRefused                 a provider's notice that is not believed
 ├── ConsentRefused                a step of the consent flow that must not go on
 ├── NotFound
 ├── CannotOpen                    sealed bytes that do not belong here, or were altered
@@ -38,6 +41,7 @@ VaultdError
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 
@@ -88,6 +92,25 @@ class RequestRefused(VaultdError):
 class InvalidRequest(RequestRefused):
     code = "invalid_request"
     description = "The request is malformed."
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """One thing that is wrong: `source` is `body` or `query`, `place` the names and indices that lead to it."""
+
+    detail: str
+    source: str
+    place: tuple[str | int, ...]
+
+
+class InvalidInput(InvalidRequest):
+    """A body or a query that is not what was agreed. No mistake repeats what was sent."""
+
+    description = "A parameter is missing or malformed."
+
+    def __init__(self, mistakes: tuple[Mistake, ...]) -> None:
+        self.mistakes = mistakes
+        super().__init__()
 
 
 class BodyTooLarge(InvalidRequest):
@@ -182,6 +205,13 @@ class TemporarilyUnavailable(RequestRefused):
         super().__init__(reason=reason, detail=detail)
 
 
+class SubjectErased(TemporarilyUnavailable):
+    """The user was erased since their row was read: nothing may be written under their key any more (E6)."""
+
+    def __init__(self) -> None:
+        super().__init__(retry_after=1, reason="subject_erased")
+
+
 class Replayed(VaultdError):
     """A `jti` that must be used once came again."""
 
@@ -218,6 +248,13 @@ class InsufficientScope(BearerRefused):
     def __init__(self, scope: str) -> None:
         self.scope = scope
         super().__init__()
+
+
+class NoticeRefused(VaultdError):
+    """A provider's notice whose signature or form is not good; `reason` is a word of a closed set."""
+
+    code = "notice_refused"
+    description = "The notice is not accepted."
 
 
 class ConsentRefused(VaultdError):

@@ -9,7 +9,8 @@ that is not full yet, and it comes back full. So each use has its own `Buckets`,
 - Clients: one key for each client of the configuration, so that none is ever pushed out.
 - Client and subject: a key is made for a subject that is verified, never for what a token merely claims. Pushing one
   bucket out takes as many real users of the same issuers, each with a token of their own and all within the time in
-  which that bucket would have refilled; whoever has those has no need of one more call for one of them.
+  which that bucket would have refilled; whoever has those has no need of one more call for one of them. A client that
+  may assert subjects names whom it likes; what holds that one back is its limit in all.
 - Failures: strangers make these keys, by inventing client ids. What they win is guesses at secrets of 256 bits.
 """
 

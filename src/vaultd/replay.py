@@ -12,6 +12,7 @@ from datetime import datetime
 
 from sqlalchemy import Column, DateTime, LargeBinary, Table, delete
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from vaultd.db import Database, metadata
 from vaultd.errors import Replayed, TemporarilyUnavailable
@@ -43,15 +44,21 @@ class ReplayMemory:
             Replayed: it was used before.
             TemporarilyUnavailable: the memory cannot be asked, so that nothing may be believed.
         """
+        async with self._database.transaction() as connection:
+            await self.use_within(connection, purpose, issuer, jti, until=until)
+
+    async def use_within(
+        self, connection: AsyncConnection, purpose: str, issuer: str, jti: str, *, until: datetime
+    ) -> None:
+        """The same in the caller's transaction: it is used up only if that commits. Raises `Replayed`."""
         statement = (
             insert(replay_table)
             .values(jti_hash=hashlib.sha256(bind(purpose, issuer, jti)).digest(), expires_at=until)
             .on_conflict_do_nothing(index_elements=["jti_hash"])
             .returning(replay_table.c.jti_hash)
         )
-        async with self._database.transaction() as connection:
-            if (await connection.execute(statement)).first() is None:
-                raise Replayed
+        if (await connection.execute(statement)).first() is None:
+            raise Replayed
 
     async def sweep(self) -> None:
         """Forget what has ended."""

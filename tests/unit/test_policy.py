@@ -174,7 +174,9 @@ def test_a7_and_a8_a_client_has_an_entry_at_a_provider_or_is_refused() -> None:
     for entries in ({}, {"gitlab": ("repo",)}, {"GitHub": ("repo",)}, {"*": ("repo",)}):
         with pytest.raises(InvalidTarget) as caught:
             entry_at(entries, "github")
-        assert caught.value.reason == InvalidTarget.code, "as for a provider that is not configured"
+        assert caught.value.reason == "forbidden_provider"
+        # The answer is the one for a provider that is not configured.
+        assert (caught.value.code, caught.value.description) == (InvalidTarget.code, InvalidTarget.description)
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,11 @@ async def test_accounts_have_an_etag(app: App) -> None:
     assert changed.headers["etag"] != etag
 
 
+async def test_a_star_is_whatever_there_is(app: App) -> None:
+    """RFC 9110 §13.1.2."""
+    assert (await app.http.get("accounts", headers={"If-None-Match": "*"})).status_code == 304
+
+
 async def test_accounts_come_in_pages(app: App) -> None:
     for provider in ("github", "slack"):
         await app.connect(provider)

@@ -124,7 +124,7 @@ async def test_a6_without_an_actor_token_the_client_itself_acts(issuers: Issuers
 
 
 BAD_ACTORS: Mapping[str, tuple[str, Callable[[Issuers], str]]] = {
-    "nonsense": ("malformed", lambda _: "a.b.c d\n"),
+    "nonsense": ("malformed", lambda _: "é.ü.ß"),
     "an unknown opaque one": ("inactive", lambda _: "nobody's"),
     "expired": ("expired", lambda i: i.second.mint(AGENT, ttl=-61)),
     "for another": ("wrong_audience", lambda i: i.second.mint(AGENT, aud="https://other.example")),

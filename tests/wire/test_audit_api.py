@@ -31,7 +31,7 @@ async def test_client_credentials_give_a_short_lived_token(vault: Vault) -> None
     body = answer.json()
     assert body["token_type"] == "Bearer"
     assert 0 < body["expires_in"] <= 600
-    assert body["scope"] == "audit:read connections:read"
+    assert body["scope"] == "audit:read connections:read connections:revoke keys:read"
     assert answer.headers["cache-control"] == "no-store"
 
 
@@ -41,7 +41,7 @@ async def test_an_agent_gets_no_operators_token(vault: Vault) -> None:
 
 
 async def test_an_operator_gets_no_scope_beyond_its_own(vault: Vault) -> None:
-    form = {"grant_type": "client_credentials", "scope": "keys:read"}
+    form = {"grant_type": "client_credentials", "scope": "audit:write"}
     answer = await vault.http.post("/oauth/token", data=form, auth=vault.operator)
     assert (answer.status_code, answer.json()["error"]) == (400, "invalid_scope")
 

@@ -172,6 +172,24 @@ async def test_a11_refusals_above_a_limit_are_counted_together(vault: Vault, wor
         assert counted.count(9) == 1
 
 
+async def test_a11_a_flood_in_the_name_of_a_client_without_a_secret_is_counted_together(vault: Vault) -> None:
+    """Nobody is proven to be that client before a user's token is verified, so that anyone could fill its log."""
+    foreign = vault.world.issuer.mint("mallory", azp="somebody-elses-app")
+    for token in ("x", foreign):
+        answers = [
+            await vault.http.post(
+                "/oauth/token",
+                data=vault.exchange_form(token, client_id=SAMPLE_AGENT),
+                headers={"X-Request-Id": fresh("flood")},
+            )
+            for _ in range(8)
+        ]
+        assert {answer.status_code for answer in answers} == {400}
+        events = [event for answer in answers for event in await vault.events_of(answer)]
+        assert len(events) <= 2  # one a minute
+        assert {event["client_id"] for event in events} <= {SAMPLE_AGENT}
+
+
 async def test_operators_tokens_refused_above_a_limit_are_counted_together(vault: Vault, world: World) -> None:
     async with limited(world, operator=f"limits = {LAST}") as slow:
         form = {"grant_type": "client_credentials"}

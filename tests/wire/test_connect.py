@@ -169,6 +169,23 @@ async def test_b3_the_right_verifier_completes_once(app: App) -> None:
     assert sorted(answer.status_code for answer in answers) == [201] + [400] * 9
 
 
+async def test_a_verifier_without_a_challenge_is_refused(app: App) -> None:
+    """RFC 9700 §4.8: somebody may have taken the challenge out on the way."""
+    begun = await app.begin()
+    came_back = await app.returned(begun)
+    refused = await app.complete(begun, came_back["connect_code"], code_verifier=VERIFIER)
+    assert refused.status_code == 400, refused.text
+
+
+@pytest.mark.parametrize("verifier", ["short", "x" * 129, "é" * 43, "a b" * 20, ""])
+async def test_what_is_no_verifier_is_said_to_be_none(app: App, verifier: str) -> None:
+    """RFC 7636 §4.1; one beyond ASCII was once a 500."""
+    begun = await app.begin(code_challenge=CHALLENGE)
+    came_back = await app.returned(begun)
+    refused = await app.complete(begun, came_back["connect_code"], code_verifier=verifier)
+    assert [error["field"] for error in refused.json()["validation_errors"]] == ["code_verifier"]
+
+
 async def test_access_denied_comes_back_to_the_app(app: App) -> None:
     came_back = await app.returned(await app.begin(), decision="Deny")
     assert came_back["error"] == "access_denied"

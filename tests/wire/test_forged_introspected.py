@@ -73,7 +73,7 @@ BAD: Mapping[str, tuple[str, str, Make]] = {
     "bound, it says, to no key": ("dpop_unbound", ACCESS_TOKEN, _said(token_type="DPoP")),
     "may act: another": ("may_act", ACCESS_TOKEN, _said(may_act={"sub": "another-agent"})),
     "may act: nonsense": ("malformed", ACCESS_TOKEN, _said(may_act="sample-agent")),
-    "a line break": ("malformed", ACCESS_TOKEN, lambda _: "opaque\n"),
+    "not ASCII": ("malformed", ACCESS_TOKEN, lambda _: "opaqué"),
     "too large": ("too_large", ACCESS_TOKEN, lambda _: "x" * 16_385),
     "a refresh token of no client": ("missing_claim", REFRESH, _refresh(client_id=...)),
     "a refresh token for another": ("wrong_audience", REFRESH, _refresh(aud="https://other.example")),

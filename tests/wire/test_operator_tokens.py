@@ -22,7 +22,7 @@ from vaultd.sandbox.world import World
 EVENTS = "/v1/audit/events"
 BARE = 'Bearer realm="vaultd"'
 FORM = {"grant_type": "client_credentials"}
-OPERATORS_SCOPES = 'operator_scopes = ["audit:read", "connections:read"]'
+OPERATORS_SCOPES = 'operator_scopes = ["audit:read", "connections:read", "connections:revoke", "keys:read"]'
 
 
 def _decoded(part: str) -> bytes:
@@ -64,7 +64,7 @@ class TestTheGrant:
     @pytest.mark.parametrize(
         ("scope", "granted"),
         [
-            ("", "audit:read connections:read"),
+            ("", "audit:read connections:read connections:revoke keys:read"),
             ("connections:read", "connections:read"),
             ("connections:read audit:read connections:read", "audit:read connections:read"),
         ],
@@ -81,7 +81,7 @@ class TestTheGrant:
         assert (event["type"], event["decision"], event["client_id"]) == ("operator.token", "allowed", OPERATOR)
 
     async def test_a_scope_beyond_the_list_is_invalid_scope(self, vault: Vault) -> None:
-        for scope in ("keys:read", "audit:read keys:read", "AUDIT:READ", "repo"):
+        for scope in ("audit:write", "audit:read keys:write", "AUDIT:READ", "repo"):
             answer = await ask(vault, vault.operator, scope=scope)
             check_refusal(answer, 400, "invalid_scope")
             (event,) = await vault.events_of(answer)

@@ -2,88 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Mapping
 
-import httpx
 import pytest
 import pytest_asyncio
 from sqlalchemy import func, select
 
-from tests.support.also import also_serving
-from tests.support.processes import install, serving
-from tests.support.signing import ABSENT, JWT, Signer
-from tests.wire.vault import ACCESS_TOKEN, TOKEN_EXCHANGE, App, Vault, fresh, request_id
+from tests.support.signing import ABSENT, Signer
+from tests.wire.night import OTHER_ISSUER, Night, open_night
+from tests.wire.vault import ACCESS_TOKEN, App, Vault, fresh, request_id
 from vaultd.db import Database
-from vaultd.sandbox.browser import Browser
 from vaultd.sandbox.dev_config import BRIEFING_AGENT, SAMPLE_AGENT
-from vaultd.sandbox.people import PEOPLE
-from vaultd.sandbox.person import AppUser
 from vaultd.sandbox.world import World
 from vaultd.subjects.store import subjects_table
 from vaultd.terms import system_clock
 
-OTHER_ISSUER = "https://elsewhere.example"
-ISSUERS = f"""
-[issuers.elsewhere]
-issuer = "{OTHER_ISSUER}"
-audience = ["nobody"]
-jwks_file = "nowhere.json"
-"""
-MAY = 'may_assert_subjects = true\nassert_providers = ["github"]\n'
-PROVIDERS = 'providers = { github = ["repo", "read:user"], slack = ["channels:history"] }\n'
-TABLES: Mapping[str, str] = {
-    "night-agent": MAY + 'assert_issuer = "sandbox"\nip_allowlist = ["127.0.0.0/8"]\n',
-    "wide-agent": MAY + 'assert_issuer = ["sandbox", "elsewhere"]\n',
-    "foreign-agent": MAY + f'assert_issuer = "{OTHER_ISSUER}"\n',
-    "far-agent": MAY + 'assert_issuer = "sandbox"\nip_allowlist = ["192.0.2.0/24"]\n',
-    "day-agent": f'subject_azp = ["{SAMPLE_AGENT}"]\n',
-}
-
-
-class Night:
-    """A vault whose clients may act for users who are away, some of them, and what they send to it."""
-
-    def __init__(self, url: str, signers: Mapping[str, Signer], issuer: str) -> None:
-        self.url = url
-        self.signers = signers
-        self.issuer = issuer
-        self.http = httpx.AsyncClient(base_url=url, trust_env=False, timeout=30.0)
-
-    def sub_id(self, sub: str, **changed: object) -> dict[str, object]:
-        return {"format": "iss_sub", "iss": self.issuer, "sub": sub, **changed}
-
-    def form(self, subject_token: str, **changed: str | None) -> dict[str, str]:
-        form: dict[str, str | None] = {
-            "grant_type": TOKEN_EXCHANGE,
-            "subject_token": subject_token,
-            "subject_token_type": JWT,
-            "audience": "github",
-            **changed,
-        }
-        return {name: value for name, value in form.items() if value is not None}
-
-    async def send(self, client: str, subject_token: str, **changed: str | None) -> httpx.Response:
-        form = self.form(subject_token, **changed) | self.signers[client].credentials()
-        return await self.http.post("/oauth/token", data=form, headers=request_id())
-
-    async def ask(self, sub: str, client: str = "night-agent", **changed: str | None) -> httpx.Response:
-        """A good request for this user."""
-        return await self.send(client, self.signers[client].subject(sub_id=self.sub_id(sub)), **changed)
-
 
 @pytest_asyncio.fixture(scope="module")
 async def night(world: World) -> AsyncIterator[Night]:
-    signers: dict[str, Signer] = {}
-
-    def tables(url: str) -> str:
-        signers.update({name: Signer(name, vault=url) for name in TABLES})
-        return ISSUERS + "\n".join(signer.table(TABLES[name], PROVIDERS) for name, signer in signers.items())
-
-    with also_serving(world, tables) as url:
-        opened = Night(url, signers, world.places.issuer)
+    async with open_night(world) as opened:
         yield opened
-        await opened.http.aclose()
 
 
 async def test_a_night_agent_gets_a_token_for_a_user_who_is_away(
@@ -280,95 +218,3 @@ async def test_a6_an_actor_is_verified_and_recorded(world: World, vault: Vault, 
     (event,) = await vault.events_of(answer)
     assert event["actor"] == {"iss": world.places.issuer, "sub": agent}
     assert (await night.ask(app.user, **(actor | {"actor_token": "x"}))).status_code == 400
-
-
-@pytest_asyncio.fixture
-async def carol(world: World) -> AsyncIterator[Browser]:
-    """Signed in, with an account at GitHub that is gone afterwards."""
-    async with Browser() as browser, AppUser(world, PEOPLE["carol"]) as user:
-        account = await user.connect("github")
-        await browser.open(f"{world.places.vault}/connections")
-        await browser.click("Carol")
-        yield browser
-        await user.disconnect(account["id"])
-
-
-@pytest.fixture(scope="module")
-def elsewhere(world: World, night: Night) -> Iterator[tuple[str, Signer]]:
-    """The same client at another process."""
-    signer = Signer("night-agent", vault=world.places.vault, key=night.signers["night-agent"].key)
-    table = signer.table(MAY + 'assert_issuer = "sandbox"', PROVIDERS)
-    with serving(install(world, "night-elsewhere", {"[keys]\n": f"{table}[keys]\n"})) as running:
-        yield running.url, signer
-
-
-async def test_a_user_can_switch_an_agent_off_and_on_again(
-    world: World, vault: Vault, night: Night, carol: Browser, elsewhere: tuple[str, Signer]
-) -> None:
-    page = await carol.open(f"{night.url}/connections")
-    assert "night-agent may act for you while you are away: yes" in page.text
-    assert (await night.ask("carol")).status_code == 200
-
-    page = await carol.click("Do not allow night-agent while you are away")
-    assert page.url == f"{night.url}/connections"
-    assert "night-agent may act for you while you are away: no" in page.text
-    refused = await night.ask("carol")
-    assert (refused.status_code, refused.content) == (400, (await vault.exchange("x")).content)
-    (event,) = await vault.events_of(refused)
-    assert (event["reason"], event["subject_presence"]) == ("away_refused", "asserted")
-    assert event["subject"]["sub"] == "carol"
-    # It holds at once in every process, and for this agent alone.
-    url, signer = elsewhere
-    form = night.form(signer.subject(sub="carol")) | signer.credentials()
-    async with httpx.AsyncClient(trust_env=False) as http:
-        assert (await http.post(f"{url}/oauth/token", data=form)).status_code == 400
-    assert (await night.ask("carol", "wide-agent")).status_code == 200
-    assert (await vault.exchange(world.issuer.mint("carol", azp=SAMPLE_AGENT))).status_code == 200
-
-    page = await carol.click("Allow night-agent while you are away")
-    assert "night-agent may act for you while you are away: yes" in page.text
-    assert (await night.ask("carol")).status_code == 200
-    switched = [event for kind in ("away.refused", "away.allowed") for event in await _events(vault, kind)]
-    assert [event["type"] for event in switched] == ["away.refused", "away.allowed"]
-    for event in switched:
-        assert (event["client_id"], event["decision"]) == ("night-agent", "allowed")
-        assert event["subject"] == {"issuer": world.places.issuer, "sub": "carol"}
-
-
-async def _events(vault: Vault, kind: str) -> list[dict[str, Any]]:
-    events: list[dict[str, Any]] = (await vault.audit(type=kind))["events"]
-    return events
-
-
-async def test_only_agents_of_the_users_own_issuer_are_shown(night: Night, carol: Browser) -> None:
-    page = await carol.open(f"{night.url}/connections")
-    assert "far-agent" in page.text
-    assert "foreign-agent" not in page.text
-    assert "day-agent" not in page.text
-
-
-@pytest.mark.parametrize(
-    ("changed", "statuses"),
-    [
-        ({"csrf": "x"}, {400, 403}),
-        ({"csrf": ""}, {400, 403}),
-        ({"client": "foreign-agent"}, {404}),
-        ({"client": "day-agent"}, {404}),
-        ({"client": "nobody"}, {404}),
-        ({"client": "a\0b"}, {404}),
-        ({"client": "x" * 300}, {400}),
-        ({"use": "perhaps"}, {400}),
-    ],
-    ids=str,
-)
-async def test_b7_a_switch_that_is_not_one_of_the_pages_is_refused(
-    vault: Vault, night: Night, carol: Browser, changed: dict[str, str], statuses: set[int]
-) -> None:
-    before = len(await _events(vault, "away.refused"))
-    page = await carol.open(f"{night.url}/connections")
-    form = {"csrf": page.forms[0].fields["csrf"], "client": "night-agent", "use": "refuse", **changed}
-    answer = await carol.http.post(f"{night.url}/connections/away", data=form)
-    assert answer.status_code in statuses, answer.text
-    assert len(await _events(vault, "away.refused")) == before
-    async with httpx.AsyncClient(trust_env=False) as stranger:
-        assert (await stranger.post(f"{night.url}/connections/away", data=form)).status_code in {400, 403}

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
 
 import httpx
 
+from tests.support.conformance import Conformance
 from vaultd.sandbox.browser import Browser
 from vaultd.sandbox.dev_config import BRIEFING_AGENT, OPERATOR, PROVIDER_SCOPES, SAMPLE_AGENT
 from vaultd.sandbox.page import Page
@@ -26,12 +28,23 @@ def fresh(prefix: str) -> str:
     return f"{prefix}-{uuid4().hex}"
 
 
+@cache
+def conformance(vault: str) -> Conformance:
+    """What every answer in these tests is held against: the vault's own OpenAPI document (api.md §5)."""
+    return Conformance(httpx.get(f"{vault}/openapi.json", trust_env=False).raise_for_status().json())
+
+
 class Vault:
     """The token endpoint and the audit API, as a client of theirs sees them; the world's own unless `url` says else."""
 
     def __init__(self, world: World, *, url: str | None = None) -> None:
         self.world = world
-        self.http = httpx.AsyncClient(base_url=url or world.places.vault, trust_env=False, timeout=30.0)
+        self.http = httpx.AsyncClient(
+            base_url=url or world.places.vault,
+            event_hooks={"response": [conformance(world.places.vault).check]},
+            trust_env=False,
+            timeout=30.0,
+        )
         self.agent = (BRIEFING_AGENT, world.secrets.briefing_agent.reveal())
         self.operator = (OPERATOR, world.secrets.operator.reveal())
 
@@ -91,6 +104,7 @@ class App:
         self.http = httpx.AsyncClient(
             base_url=f"{world.places.vault}/me/v1/connected-accounts/",
             headers=bearer(self.session_token),
+            event_hooks={"response": [conformance(world.places.vault).check]},
             trust_env=False,
             timeout=30.0,
         )

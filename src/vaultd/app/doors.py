@@ -8,18 +8,25 @@ from vaultd.app.ground import Ground
 from vaultd.connect import Connect
 from vaultd.connections.grants import GrantStore
 from vaultd.revoke import Revoke
+from vaultd.revoke.secrets import Secrets
 from vaultd.sessions.signin import LoginIssuer, SignIn
 from vaultd.sessions.store import Sessions
 from vaultd.web import accounts, away, bearer, consent, page, signin
 from vaultd.web.cookies import Cookies
 
 
-def make_revoke(ground: Ground) -> Revoke:
+def make_secrets(ground: Ground) -> Secrets:
+    """What empties connections, whoever ends them."""
+    return Secrets(data_keys=ground.data_keys, clock=ground.clock)
+
+
+def make_revoke(ground: Ground, secrets: Secrets) -> Revoke:
     """Disconnecting, and the outbox toward providers."""
     return Revoke(
         database=ground.database,
         log=ground.log,
         data_keys=ground.data_keys,
+        secrets=secrets,
         subjects=ground.subjects,
         providers=ground.providers,
         oauth=ground.oauth,
@@ -27,7 +34,12 @@ def make_revoke(ground: Ground) -> Revoke:
     )
 
 
-def make_connect(ground: Ground, revoke: Revoke) -> Connect:
+def make_grants(ground: Ground, revoke: Revoke) -> GrantStore:
+    """Where grants become connections."""
+    return GrantStore(keyring=ground.keyring, data_keys=ground.data_keys, clock=ground.clock, wake_revoker=revoke.wake)
+
+
+def make_connect(ground: Ground, grants: GrantStore) -> Connect:
     """The consent recipes."""
     return Connect(
         public_url=ground.settings.public_url,
@@ -37,9 +49,7 @@ def make_connect(ground: Ground, revoke: Revoke) -> Connect:
         subjects=ground.subjects,
         providers=ground.providers,
         oauth=ground.oauth,
-        grants=GrantStore(
-            keyring=ground.keyring, data_keys=ground.data_keys, clock=ground.clock, wake_revoker=revoke.wake
-        ),
+        grants=grants,
         clock=ground.clock,
     )
 

@@ -16,9 +16,11 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 import vaultd
-from vaultd.app.doors import add_doors, make_connect, make_revoke
+from vaultd.app.doors import add_doors, make_connect, make_grants, make_revoke, make_secrets
 from vaultd.app.ground import lay_ground
 from vaultd.app.metrics import Watched, serve_metrics
+from vaultd.app.notices import add_notices
+from vaultd.app.operators import add_operators
 from vaultd.app.refreshing import make_refreshing
 from vaultd.app.tokens import (
     make_assertions,
@@ -31,8 +33,10 @@ from vaultd.app.tokens import (
 from vaultd.errors import VaultdError
 from vaultd.settings import Settings, load
 from vaultd.terms import Clock, system_clock
-from vaultd.web import accounts, audit, bearer, health, metadata, page, wire
+from vaultd.web import accounts, health, metadata, page, reference, wire
 from vaultd.web.away import AgentsWhileAway
+from vaultd.web.bounded import BoundedBodies
+from vaultd.web.openapi import document
 from vaultd.web.token.route import PATH, TokenEndpoint
 
 
@@ -42,7 +46,7 @@ def from_environment() -> ASGIApp:
     return create_app(load(path, environ=os.environ), workers=int(os.environ.get("VAULTD_WORKERS", "1")))
 
 
-def create_app(settings: Settings, *, clock: Clock = system_clock, workers: int = 1) -> ASGIApp:
+def create_app(settings: Settings, *, clock: Clock = system_clock, workers: int = 1) -> Front:
     """The service. Database, schema and keyring are opened when it starts, or it does not start.
 
     `workers` is how many processes serve side by side, this one among them.
@@ -62,17 +66,22 @@ def create_app(settings: Settings, *, clock: Clock = system_clock, workers: int 
             gc.set_threshold(100_000, 20, 100)
             yield
 
-    # A path with a slash too many is unknown: a redirect would go where the request's own Host header says.
-    app = FastAPI(title="vaultd", version=vaultd.__version__, lifespan=lifespan, redoc_url=None, redirect_slashes=False)
+    # The document and its page are our own (`web/reference`): FastAPI's page loads scripts from elsewhere. And a path
+    # with a slash too many is unknown: a redirect would go where the request's own Host header says.
+    app = FastAPI(lifespan=lifespan, openapi_url=None, redirect_slashes=False)
     environment = page.templates()
 
     def show(_request: Request, error: VaultdError) -> Response:
         return page.error_page(environment, error)
 
-    wire.install(app, page=show)
+    answers = wire.ErrorAnswers(page=show)
+    wire.install(app, answers=answers)
+    described = document(public_url=settings.public_url, version=vaultd.__version__)
+    app.include_router(reference.router(document=described, environment=environment))
+    app.add_middleware(BoundedBodies)
     app.add_middleware(_CorsForAccounts, origins=settings.allowed_origins)
-    app.add_middleware(wire.EveryAnswer, headers=_every_answer(settings))
-    front = _Front(app)
+    app.add_middleware(wire.EveryAnswer, headers=_every_answer(settings), answers=answers)
+    front = Front(app)
     return front
 
 
@@ -80,17 +89,17 @@ def _every_answer(settings: Settings) -> wire.Headers:
     return wire.security_headers(https=settings.public_url.startswith("https:"))
 
 
-class _Front:
+class Front:
     """Leads token requests to their endpoint, and everything else to the framework."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-        self.token_endpoint: ASGIApp = app
+    def __init__(self, framework: FastAPI) -> None:
+        self.framework = framework
+        self.token_endpoint: ASGIApp = framework
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
         is_token_request = scope["type"] == "http" and scope["path"] == PATH and scope["method"] == "POST"
-        await (self.token_endpoint if is_token_request else self._app)(scope, receive, send)
+        await (self.token_endpoint if is_token_request else self.framework)(scope, receive, send)
 
 
 class _CorsForAccounts:
@@ -114,8 +123,10 @@ class _CorsForAccounts:
 
 async def _wire(app: FastAPI, settings: Settings, clock: Clock, workers: int, stack: AsyncExitStack) -> ASGIApp:
     ground = await lay_ground(settings, clock, stack)
-    revoke = make_revoke(ground)
-    connect = make_connect(ground, revoke)
+    secrets = make_secrets(ground)
+    revoke = make_revoke(ground, secrets)
+    grants = make_grants(ground, revoke)
+    connect = make_connect(ground, grants)
     keys = signing_keys(ground.keyring)
     operator_tokens = make_operator_tokens(ground, keys)
     away = make_away(ground)
@@ -132,14 +143,8 @@ async def _wire(app: FastAPI, settings: Settings, clock: Clock, workers: int, st
     )
     # For the methods that it does not take: those that it takes never come as far as here.
     app.router.routes.append(Route(PATH, token_endpoint, methods=["POST"]))
-    app.include_router(
-        audit.router(
-            database=ground.database,
-            subjects=ground.subjects,
-            operators=bearer.Operators(tokens=operator_tokens),
-            log=ground.log,
-        )
-    )
+    add_operators(app, ground, operator_tokens, revoke=revoke, secrets=secrets, grants=grants)
+    add_notices(app, ground, stack)
     app.include_router(metadata.router(public_url=settings.public_url, keys=keys))
     app.include_router(health.router(database=ground.database))
     add_doors(app, ground, connect, revoke, AgentsWhileAway(assertions=assertions, away=away))

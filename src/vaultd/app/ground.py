@@ -96,7 +96,7 @@ async def lay_ground(settings: Settings, clock: Clock, stack: AsyncExitStack) ->
             assertions=ClientAssertions(public_url=settings.public_url, signed=signed),
             throttle=FailureThrottle(clock=clock),
         ),
-        limits=ClientLimits(clock=clock),
+        limits=ClientLimits(clock=clock, clients=len(settings.clients)),
         signed=signed,
         providers=Providers(configs=settings.providers),
         oauth=OAuthClient(outbound=outbound, clock=clock),

@@ -46,10 +46,13 @@ class EventType(StrEnum):
     OPERATOR_READ = "operator.read"
     CONNECTION_CONNECTED = "connection.connected"
     CONNECTION_RECONNECTED = "connection.reconnected"
+    CONNECTION_IMPORTED = "connection.imported"
     CONNECTION_REFUSED = "connection.refused"
     CONNECTION_BROKEN = "connection.broken"
     CONNECTION_REVOKED = "connection.revoked"
     PROVIDER_REVOKED = "provider.revoked"
+    SUBJECT_ERASED = "subject.erased"
+    NOTICE_REFUSED = "notice.refused"
     AWAY_REFUSED = "away.refused"
     AWAY_ALLOWED = "away.allowed"
     KEY_ROTATED = "key.rotated"
@@ -109,6 +112,27 @@ class Draft:
         if self.subject is not None:
             self._add_subject(members, self.subject, event_id)
         return orjson.dumps(members, option=_AS_JCS)
+
+    def about(self, generation: int, revision: int, connection_id: UUID, *, account: str, scopes: Scopes) -> Draft:
+        """The same event, about one connection. Written out, since it is made for every exchange."""
+        return Draft(
+            type=self.type,
+            decision=self.decision,
+            reason=self.reason,
+            client_id=self.client_id,
+            connection=self.connection,
+            scopes=scopes,
+            requested_scopes=self.requested_scopes,
+            generation=generation,
+            revision=revision,
+            subject_presence=self.subject_presence,
+            request_id=self.request_id,
+            subject=self.subject,
+            connection_id=connection_id,
+            account=account,
+            actor=self.actor,
+            ip=self.ip,
+        )
 
     def connection_ref(self) -> bytes | None:
         """The connection's keyed hash, unlinkable once the subject's key is erased."""

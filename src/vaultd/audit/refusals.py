@@ -20,7 +20,7 @@ from vaultd.terms import Clock
 CAPACITY = 10_000
 EVERY = 15
 """Seconds between two looks for minutes that are over."""
-_Kind = tuple[str | None, str | None, str]
+_Kind = tuple[str, str | None, str | None, str | None, str]
 
 
 @dataclass(slots=True)
@@ -42,7 +42,7 @@ class Refusals:
     async def record(self, draft: Draft, *, address_prefix: str) -> None:
         """Write the first refusal of a kind in this minute, count the others."""
         minute = self._clock().replace(second=0, microsecond=0)
-        kind = (draft.reason, draft.client_id, address_prefix)
+        kind = (draft.type, draft.reason, draft.client_id, draft.connection, address_prefix)
         window = self._windows.get(kind)
         if window is not None and window.minute == minute:
             window.more += 1

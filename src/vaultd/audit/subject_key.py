@@ -24,10 +24,11 @@ _MOST_CONNECTIONS = 100
 class SubjectKey:
     """A known subject and what seals and names them in events."""
 
-    __slots__ = ("_connections", "_private", "_random", "_refs", "subject", "subject_ref")
+    __slots__ = ("_connections", "_private", "_random", "_refs", "data_key_id", "subject", "subject_ref")
 
     def __init__(self, subject: Subject, data_key: Key, *, random: Random = os.urandom) -> None:
         self.subject = subject
+        self.data_key_id = data_key.id
         self._random = random
         self._refs = _derive(data_key.material, b"vaultd audit refs v1")
         self._private = Key(data_key.id, _derive(data_key.material, b"vaultd audit private v1"))

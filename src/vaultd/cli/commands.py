@@ -136,3 +136,44 @@ def check(*, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False)
         for finding in findings:
             typer.echo(f"{finding.state:<8} {finding.what:<{width}}  {finding.text}".rstrip())
     raise typer.Exit(1 if failed else 0)
+
+
+@app.command("import")
+def import_(
+    *,
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="The file; - reads standard input."),
+    ],
+    config: ConfigOption = DEFAULT_CONFIG,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check every line, and store nothing.")] = False,
+    ask_provider: Annotated[
+        bool, typer.Option("--ask-provider", help="Ask providers whose tokens these are, where a line does not say.")
+    ] = False,
+    test_refresh: Annotated[
+        bool, typer.Option("--test-refresh", help="Use each refresh token once, after everything is stored.")
+    ] = False,
+    rate: Annotated[int, typer.Option(min=1, max=50, help="Calls to providers in a second.")] = 5,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring in the tokens that an app has kept so far, one JSON object a line: all of them, or none.
+
+    No token is shown. Exits with 1 if a line is wrong, or a refresh token is no longer good.
+
+    Example: vaultd import tokens.ndjson --dry-run
+    """
+    import asyncio
+
+    from vaultd.cli.bringing import Wish, run, write
+    from vaultd.cli.files import load_settings
+
+    if str(file) != "-" and not file.is_file():
+        raise typer.BadParameter(f"there is no file {file}", param_hint="FILE")
+    if dry_run and test_refresh:
+        raise typer.BadParameter(
+            "uses what is stored, and a dry run stores nothing; leave one of the two out", param_hint="--test-refresh"
+        )
+    wish = Wish(dry_run=dry_run, ask_provider=ask_provider, test_refresh=test_refresh, rate=rate)
+    report = asyncio.run(run(load_settings(config), file, wish))
+    write(report, as_json=as_json)
+    raise typer.Exit(0 if report.ok else 1)

@@ -6,6 +6,7 @@ import base64
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, TypeAlias
 from urllib.parse import unquote_plus
 
@@ -40,7 +41,7 @@ def from_request(authorization: str | None, params: Mapping[str, str]) -> Presen
     client_id = params.get("client_id") or None
     secret = params.get("client_secret") or None
     assertion = params.get("client_assertion") or params.get("client_assertion_type")
-    if sum(bool(method) for method in (authorization, secret, assertion)) > 1:
+    if (authorization and (secret or assertion)) or (secret and assertion):
         # RFC 6749 §2.3
         raise InvalidRequest("Use one method of client authentication.", reason="two_authentication_methods")
     if assertion:
@@ -57,12 +58,18 @@ def from_request(authorization: str | None, params: Mapping[str, str]) -> Presen
 
 
 def _from_header(authorization: str, client_id: str | None) -> PresentedCredentials:
+    presented = _read_header(authorization)
+    if client_id is not None and client_id != presented.client_id:
+        raise InvalidRequest("client_id differs from the one in Authorization.", reason="client_id_mismatch")
+    return presented
+
+
+@lru_cache(maxsize=1_000)  # a client's backend sends the same header with each request
+def _read_header(authorization: str) -> PresentedCredentials:
     scheme, _, encoded = authorization.partition(" ")
     if scheme.lower() != "basic":
         raise InvalidClient(reason="unsupported_method", detail="not Basic")
     name, secret = _basic(encoded.strip(" "))
-    if client_id is not None and client_id != name:
-        raise InvalidRequest("client_id differs from the one in Authorization.", reason="client_id_mismatch")
     return PresentedCredentials("client_secret_basic", _checked_id(name), Secret(secret))
 
 

@@ -60,6 +60,7 @@ class Clients:
         self._entries = {
             name: _Entry(Client(ClientId(name), config), _digest(name, config)) for name, config in configs.items()
         }
+        self._any_implicit = any(config.implicit for config in configs.values())
 
     def get(self, client_id: str) -> Client | None:
         """The client of this name, not authenticated."""
@@ -123,6 +124,11 @@ class Clients:
             raise InvalidClient(reason="ambiguous_client", detail=f"{presenter!r} means several implicit clients")
         _check_address(implicit[0].config, ip)
         return implicit[0]
+
+    def check_implicit(self) -> None:
+        """Raise `InvalidClient` when no client may leave its name out, so that no token need be looked at."""
+        if not self._any_implicit:
+            raise InvalidClient(reason="no_implicit_client")
 
     def _meant_by(self, presenter: str | None) -> list[Client]:
         if presenter is None:

@@ -63,7 +63,8 @@ def why_not(
     if taken.redirect_uri != redirect_uri:
         return "redirect_uri"
     if taken.code_challenge is None:
-        return None
+        # RFC 9700 §2.1.1: a verifier without a challenge is somebody's attempt to do without one
+        return None if code_verifier is None else "code_verifier"
     # RFC 7636 §4.6
     if code_verifier is None or not hmac.compare_digest(
         create_s256_code_challenge(code_verifier), taken.code_challenge
@@ -72,10 +73,15 @@ def why_not(
     return None
 
 
+ERASED = "subject_erased"
+"""The user was erased since they began."""
+
+
 def refused(draft: Draft, taken: Pending, reason: str) -> Draft:
-    """The event of a consent that does not become a connection."""
+    """The event of a consent that does not become a connection. An erased user's key is not used any more (E6)."""
     return replace(
         draft,
+        subject=None if reason == ERASED else draft.subject,
         type=EventType.CONNECTION_REFUSED,
         decision=Decision.REFUSED,
         reason=reason,
@@ -96,6 +102,7 @@ _SENTENCES = {
     "access_denied": "You did not allow the connection.",
     "temporarily_unavailable": "The provider cannot be reached right now. Try again later.",
     "invalid_issuer": "The answer did not come from the provider that was asked.",
+    ERASED: "Your data here was erased meanwhile. Start again from your app.",
     "account_limit": "Another account is connected already. Disconnect it first.",
 }
 

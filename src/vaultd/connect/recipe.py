@@ -10,26 +10,21 @@ import asyncio
 import secrets
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any
+from typing import Any, NoReturn
 from uuid import UUID
 
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
 from vaultd.audit.events import Decision, Draft, EventType
 from vaultd.audit.log import AuditLog, AuditTransaction
-from vaultd.connect.flow import Begun, Returned, Wish, error_url, refused, why_not, with_query
+from vaultd.connect.flow import ERASED, Begun, Returned, Wish, error_url, refused, why_not, with_query
 from vaultd.connections import pending
 from vaultd.connections.grants import Brought, GrantStore
 from vaultd.connections.pending import Pending, digest
 from vaultd.db import Database
-from vaultd.errors import (
-    ConsentRefused,
-    InvalidRequest,
-    ProviderError,
-    ProviderRefused,
-    TemporarilyUnavailable,
-)
+from vaultd.errors import ConsentRefused, InvalidRequest, ProviderError, ProviderRefused, TemporarilyUnavailable
 from vaultd.keys.data_keys import DataKeys
+from vaultd.notices import token_names
 from vaultd.policy import allowed_scopes, entry_at
 from vaultd.providers.answers import Account, Grant
 from vaultd.providers.oauth import OAuthClient
@@ -130,9 +125,11 @@ class Connect:
             return await self._complete_at_door(waiting, provider, brought)
         connect_code = secrets.token_urlsafe(32)
         async with self._database.transaction() as connection:
-            await pending.keep_grant(
+            kept = await pending.keep_grant(
                 connection, self._data_keys, waiting, grant=brought.to_json(), code_hash=digest(connect_code)
             )
+        if not kept:
+            await self._give_back_ownerless(waiting, brought)
         return with_query(waiting.redirect_uri, {"connect_code": connect_code, "state": waiting.private["state"]})
 
     async def complete(
@@ -313,7 +310,7 @@ class Connect:
     async def _complete_at_door(self, waiting: Pending, provider: Provider, brought: Brought) -> str:
         subject = await self._subjects.get(waiting.subject_id)
         if subject is None:
-            raise ConsentRefused(reason="foreign")
+            await self._give_back_ownerless(waiting, brought)
         draft = Draft(type=EventType.CONNECTION_CONNECTED, client_id=waiting.client_id, subject=subject.key)
         async with self._log.transaction() as transaction:
             outcome = await self._store(transaction, subject, provider, brought, draft)
@@ -325,9 +322,20 @@ class Connect:
             return error_url(waiting, outcome)
         return with_query(waiting.redirect_uri, {"connection": provider.name, "status": "connected"})
 
+    async def _give_back_ownerless(self, waiting: Pending, brought: Brought) -> NoReturn:
+        """The user was erased while the provider asked them: what it granted is nobody's, and does not stay alive."""
+        async with self._log.transaction() as transaction:
+            await self._grants.give_back(transaction, waiting.provider, None, brought)
+            draft = Draft(type=EventType.CONNECTION_REFUSED, client_id=waiting.client_id)
+            await transaction.append(refused(draft, waiting, ERASED))
+        raise ConsentRefused(reason=ERASED)
+
     async def _store(
         self, transaction: AuditTransaction, subject: KnownSubject, provider: Provider, brought: Brought, draft: Draft
     ) -> UUID | str:
+        # Alone, so that of two accounts that come at once to a `single` provider one is the first.
+        if await self._subjects.hold(transaction.connection, subject.id, alone=True) is None:
+            return ERASED
         return await self._grants.store(
             transaction,
             subject_id=subject.id,
@@ -336,4 +344,5 @@ class Connect:
             single=provider.config.accounts == "single",
             brought=brought,
             draft=draft,
+            token_names=token_names if provider.config.notices == "google_risc" else None,
         )

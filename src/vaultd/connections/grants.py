@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Self
 from uuid import UUID
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from vaultd.audit.events import Draft, EventType
 from vaultd.audit.log import AuditTransaction
 from vaultd.audit.subject_key import SubjectKey
 from vaultd.connections import outbox, store
+from vaultd.connections.imported import UNNAMED_ACCOUNT
 from vaultd.connections.sealing import PURPOSE, Opened, data_key_of, open_connection
+from vaultd.connections.store import Lookups
 from vaultd.connections.table import ConnectionRow
 from vaultd.errors import CannotOpen
 from vaultd.keys.data_keys import DataKeys
 from vaultd.keys.keyring import Keyring
 from vaultd.terms import Clock, Scopes, Secret
+
+TokenNames = Callable[[str], Iterable[str]]
+"""The names that a provider gives to a refresh token of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,16 +87,21 @@ class GrantStore:
         single: bool,
         brought: Brought,
         draft: Draft,
+        token_names: TokenNames | None = None,
     ) -> UUID | str:
         """Make or renew the connection of the grant's account, with its event; gives its id, or why not.
 
+        `token_names` is for a provider whose notices name refresh tokens.
         Another account of the same provider is another connection, or with `single` refused (B5).
         """
         connection = transaction.connection
         account_ref = self._keyring.lookup("account", subject_id, provider, brought.account_id)
         previous = await store.lock_account(connection, subject_id, provider, account_ref)
+        if previous is None:
+            previous = await self._unnamed(connection, subject_id, provider)
         if single and await self._has_another(transaction, subject_id, provider, previous):
             return "account_limit"
+        opened = self._to_seal(brought, previous)
         connection_id, generation = await store.connect(
             connection,
             self._data_keys,
@@ -97,9 +109,10 @@ class GrantStore:
             subject_id=subject_id,
             provider=provider,
             account_ref=account_ref,
+            lookups=self._lookups(provider, opened, token_names),
             granted_scopes=brought.scopes,
             expires_at=brought.expires_at,
-            opened=self._to_seal(brought, previous),
+            opened=opened,
             now=self._clock(),
         )
         await transaction.append(
@@ -116,6 +129,12 @@ class GrantStore:
             )
         )
         return connection_id
+
+    def _lookups(self, provider: str, opened: Opened, token_names: TokenNames | None) -> Lookups:
+        # A provider that names no account has none that a notice could mean.
+        account = store.account_lookup(self._keyring, provider, opened.account_id) if opened.account_id else None
+        named = token_names(opened.refresh_token.reveal()) if token_names and opened.refresh_token else ()
+        return Lookups(account, tuple(store.token_lookup(self._keyring, provider, name) for name in named))
 
     async def give_back(
         self, transaction: AuditTransaction, provider: str, subject_id: UUID | None, brought: Brought
@@ -141,6 +160,16 @@ class GrantStore:
         rows = await store.rows_of(transaction.connection, subject_id)
         return any(row.provider == provider and (own is None or row.id != own.id) for row in rows)
 
+    async def _unnamed(self, connection: AsyncConnection, subject_id: UUID, provider: str) -> ConnectionRow | None:
+        """The connection that was imported without a word about its account: this consent gives it one.
+
+        It is the subject's only one there. A user who agrees with another account than the imported one has the one
+        they agreed with; beside it the imported one would be an account that nobody can name.
+        """
+        account_ref = self._keyring.lookup("account", subject_id, provider, UNNAMED_ACCOUNT)
+        row = await store.lock_account(connection, subject_id, provider, account_ref)
+        return row if row is not None and row.status != "revoked" else None
+
     def _to_seal(self, brought: Brought, previous: ConnectionRow | None) -> Opened:
         return Opened(
             access_token=brought.access_token,
@@ -155,6 +184,8 @@ class GrantStore:
         if previous is None or previous.status != "connected":
             return None
         try:
-            return open_connection(data_key_of(previous, self._data_keys), previous).refresh_token
+            opened = open_connection(data_key_of(previous, self._data_keys), previous)
         except CannotOpen:
             return None
+        # That of an account without a name may be another person's or another account's.
+        return None if opened.account_id == UNNAMED_ACCOUNT else opened.refresh_token

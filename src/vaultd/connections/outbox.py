@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from vaultd.connections.sealing import PURPOSE
 from vaultd.connections.table import revocations_table
+from vaultd.errors import CannotOpen
 from vaultd.keys.data_keys import DataKeys
 from vaultd.keys.envelope import Key, Sealed, bind, open_sealed, seal
 from vaultd.terms import Secret
@@ -19,18 +21,19 @@ from vaultd.terms import Secret
 MOST_COUNTED = 10_000
 
 _r = revocations_table.c
+_HELD = text("SELECT id FROM subjects WHERE id = :subject_id FOR KEY SHARE")
 
 
 @dataclass(frozen=True, slots=True)
 class Revocation:
-    """Tokens to be revoked, in the clear for the time of the call."""
+    """Tokens to be revoked, in the clear for the time of the call. Without an access token they do not open."""
 
     id: UUID
     provider: str
     subject_id: UUID | None
     data_key_id: UUID
     attempts: int
-    access_token: Secret
+    access_token: Secret | None
     refresh_token: Secret | None
 
 
@@ -46,6 +49,9 @@ async def put(
 ) -> UUID:
     """Keep tokens, sealed, until they are revoked at the provider. The row owns `key` from now on."""
     revocation_id = uuid4()
+    if subject_id is not None:
+        # Tokens that come in after their subject was erased are revoked all the same, and are nobody's then (E6).
+        subject_id = (await connection.execute(_HELD, {"subject_id": subject_id})).scalar_one_or_none()
     tokens = {"access_token": access_token.reveal()}
     if refresh_token is not None:
         tokens["refresh_token"] = refresh_token.reveal()
@@ -81,14 +87,20 @@ async def claim(
         .values(attempts=_r.attempts + 1, next_try_at=now + busy_for)
         .returning(_r.id, _r.provider, _r.subject_id, _r.data_key_id, _r.attempts, _r.sealed)
     )
-    claimed = []
-    for row in (await connection.execute(statement)).all():
+    return [await _opened(connection, data_keys, row) for row in (await connection.execute(statement)).all()]
+
+
+async def _opened(connection: AsyncConnection, data_keys: DataKeys, row: Any) -> Revocation:
+    access = refresh = None
+    try:
         key = await data_keys.load(connection, row.data_key_id, PURPOSE)
         tokens = json.loads(open_sealed(key, Sealed(row.sealed), bound=_place(row.id, row.provider)))
-        refresh = Secret(tokens["refresh_token"]) if "refresh_token" in tokens else None
         access = Secret(tokens["access_token"])
-        claimed.append(Revocation(row.id, row.provider, row.subject_id, row.data_key_id, row.attempts, access, refresh))
-    return claimed
+        refresh = Secret(tokens["refresh_token"]) if "refresh_token" in tokens else None
+    except CannotOpen:
+        # One altered row must not keep the others from being revoked.
+        pass
+    return Revocation(row.id, row.provider, row.subject_id, row.data_key_id, row.attempts, access, refresh)
 
 
 async def postpone(connection: AsyncConnection, revocation_id: UUID, *, until: datetime) -> None:

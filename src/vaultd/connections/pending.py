@@ -13,6 +13,7 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from vaultd.connections.table import pending_table
+from vaultd.errors import CannotOpen
 from vaultd.keys.data_keys import DataKeys
 from vaultd.keys.envelope import Sealed, bind, open_sealed, seal
 
@@ -97,13 +98,15 @@ async def find(connection: AsyncConnection, data_keys: DataKeys, **found_by: Any
 
 async def keep_grant(
     connection: AsyncConnection, data_keys: DataKeys, pending: Pending, *, grant: dict[str, Any], code_hash: bytes
-) -> None:
-    """Seal what the provider granted beside the consent, until `complete` takes it."""
-    key = await data_keys.load(connection, pending.data_key_id, PURPOSE)
+) -> bool:
+    """Seal what the provider granted beside the consent, until `complete` takes it; false if the consent is gone."""
+    try:
+        key = await data_keys.load(connection, pending.data_key_id, PURPOSE)
+    except CannotOpen:
+        return False
     granted = seal(key, json.dumps(grant).encode(), bound=_place(pending.id, "granted")).blob
-    await connection.execute(
-        update(pending_table).where(_p.id == pending.id).values(granted=granted, connect_code_hash=code_hash)
-    )
+    kept = update(pending_table).where(_p.id == pending.id).values(granted=granted, connect_code_hash=code_hash)
+    return (await connection.execute(kept.returning(_p.id))).first() is not None
 
 
 async def open_grant(connection: AsyncConnection, data_keys: DataKeys, pending: Pending) -> dict[str, Any]:
@@ -130,9 +133,25 @@ async def expired(
     return [await _opened(connection, data_keys, row) for row in rows]
 
 
+async def lock_of(connection: AsyncConnection, data_keys: DataKeys, subject_id: UUID) -> list[Pending]:
+    """A subject's consents under way, locked for the caller who forgets them; an altered one has nothing granted."""
+    query = select(pending_table).where(_p.subject_id == subject_id).order_by(_p.id).with_for_update()
+    found = []
+    for row in (await connection.execute(query)).mappings().all():
+        try:
+            found.append(await _opened(connection, data_keys, row))
+        except CannotOpen:
+            found.append(_pending(dict(row) | {"granted": None}, private={}))
+    return found
+
+
 async def _opened(connection: AsyncConnection, data_keys: DataKeys, row: Any) -> Pending:
     key = await data_keys.load(connection, row["data_key_id"], PURPOSE)
     private = json.loads(open_sealed(key, Sealed(row["sealed"]), bound=_place(row["id"], "private")))
+    return _pending(row, private)
+
+
+def _pending(row: Any, private: dict[str, Any]) -> Pending:
     names = [name for name in Pending.__dataclass_fields__ if name != "private"]
     return Pending(private=private, **{name: row[name] for name in names})
 

@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import date, datetime, timedelta
+from dataclasses import dataclass
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, RowMapping, Select, Text, cast, func, insert, or_, select, update
+from sqlalchemy import RowMapping, Select, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from vaultd.connections import narrowed
+from vaultd.connections.lease import told
 from vaultd.connections.sealing import PURPOSE, Opened, Place, seal_connection
 from vaultd.connections.table import ConnectionRow, connections_table
 from vaultd.keys.data_keys import DataKeys, data_keys_table
 from vaultd.keys.envelope import Key
+from vaultd.keys.keyring import Keyring
 from vaultd.terms import ConnectionId, Scopes
 
-CHANNEL = "vaultd_connections"
-"""Where the end of each lease is told, with the connection's id, by the transaction that ends it."""
-
 _c = connections_table.c
+
+
+@dataclass(frozen=True, slots=True)
+class Lookups:
+    """Keyed hashes by which a provider's notice finds a connection."""
+
+    account: bytes | None
+    tokens: tuple[bytes, ...] = ()
 
 
 def select_rows() -> Select[Any]:
@@ -61,6 +69,12 @@ async def lock_for_revocation(connection: AsyncConnection, connection_id: UUID) 
     return ConnectionRow.from_mapping(rows[0]) if rows else None
 
 
+async def lock_all_of(connection: AsyncConnection, subject_id: UUID) -> list[ConnectionRow]:
+    """All rows of a subject, under the same lock, in id order as everybody takes them."""
+    query = select_rows().where(_c.subject_id == subject_id).order_by(_c.id).with_for_update(of=connections_table)
+    return [ConnectionRow.from_mapping(row) for row in await _locked(connection, query)]
+
+
 async def lock_account(
     connection: AsyncConnection, subject_id: UUID, provider: str, account_ref: bytes
 ) -> ConnectionRow | None:
@@ -74,6 +88,33 @@ async def lock_account(
     return ConnectionRow.from_mapping(rows[0]) if rows else None
 
 
+def account_lookup(keyring: Keyring, provider: str, account_id: str) -> bytes:
+    """By this a provider's notice, which names the account and no subject, finds connections."""
+    return keyring.lookup("notice account", provider, account_id)
+
+
+def token_lookup(keyring: Keyring, provider: str, name: str) -> bytes:
+    """The same for a refresh token that a notice names; see `notices.token_names`."""
+    return keyring.lookup("notice token", provider, name)
+
+
+async def named(
+    connection: AsyncConnection,
+    provider: str,
+    *,
+    accounts: Collection[bytes],
+    tokens: Collection[bytes],
+    connected_before: datetime | None,
+) -> list[tuple[UUID, UUID]]:
+    """Connections that a notice names, and their subjects, in the order in which they are to be locked."""
+    meant = or_(_c.account_lookup.in_(list(accounts)), _c.token_lookups.overlap(list(tokens)))
+    query = select(_c.id, _c.subject_id).where(meant, _c.provider == provider, _c.status == "connected")
+    if connected_before is not None:
+        query = query.where(_c.connected_at <= connected_before)
+    rows = (await connection.execute(query.order_by(_c.subject_id, _c.id))).all()
+    return [(row.id, row.subject_id) for row in rows]
+
+
 async def connect(
     connection: AsyncConnection,
     data_keys: DataKeys,
@@ -82,6 +123,7 @@ async def connect(
     subject_id: UUID,
     provider: str,
     account_ref: bytes,
+    lookups: Lookups,
     granted_scopes: Scopes,
     expires_at: datetime | None,
     opened: Opened,
@@ -92,25 +134,10 @@ async def connect(
     connection_id = previous.id if previous else uuid4()
     generation = previous.generation + 1 if previous else 1
     place = Place(connection_id, subject_id, provider, generation, 1, granted_scopes, expires_at)
-    values = {
-        "status": "connected",
-        "reason": None,
-        "generation": generation,
-        "revision": 1,
-        "granted_scopes": str(granted_scopes),
-        "expires_at": expires_at,
-        "data_key_id": key.id,
-        "connected_at": now,
-        "refreshed_at": None,
-        "renew_at": None,
-        "lease_owner": None,
-        "lease_until": None,
-        "intent_fence": None,
-        "intent_at": None,
-        **seal_connection(key, place, opened),
-    }
+    # The account is known by its own id from now on, also where the row was imported without one.
+    values = {"account_ref": account_ref, **_connected(key, place, opened, lookups, now)}
     if previous is None:
-        identity = {"subject_id": subject_id, "provider": provider, "account_ref": account_ref, "created_at": now}
+        identity = {"subject_id": subject_id, "provider": provider, "created_at": now}
         await connection.execute(insert(connections_table).values(id=connection_id, **identity, **values))
         return connection_id, generation
     await connection.execute(update(connections_table).where(_c.id == connection_id).values(**values))
@@ -120,30 +147,71 @@ async def connect(
     return connection_id, generation
 
 
-async def take_lease(
-    connection: AsyncConnection, row: ConnectionRow, *, owner: UUID, now: datetime, lasts: timedelta
-) -> int | None:
-    """Take the refresh lease and write the intent; gives the fencing number, or None when another holds it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class New:
+    """A connection that has no row yet."""
 
-    None too where the row is no longer as the caller saw it: what the caller knows of an intent would be outdated.
+    subject_id: UUID
+    provider: str
+    account_ref: bytes
+    lookups: Lookups
+    granted_scopes: Scopes
+    expires_at: datetime | None
+    opened: Opened
+
+
+async def connect_new(
+    connection: AsyncConnection, data_keys: DataKeys, news: Sequence[New], *, now: datetime
+) -> list[UUID]:
+    """Store many new connections in two statements. Gives their ids, in order."""
+    rows = []
+    for new, key in zip(news, await data_keys.create_many(connection, PURPOSE, len(news)), strict=True):
+        place = Place(uuid4(), new.subject_id, new.provider, 1, 1, new.granted_scopes, new.expires_at)
+        identity = {"id": place.connection_id, "subject_id": new.subject_id, "provider": new.provider}
+        values = _connected(key, place, new.opened, new.lookups, now)
+        rows.append({**identity, "account_ref": new.account_ref, "created_at": now, **values})
+    if rows:
+        await connection.execute(insert(connections_table), rows)
+    return [row["id"] for row in rows]
+
+
+def _connected(key: Key, place: Place, opened: Opened, lookups: Lookups, now: datetime) -> dict[str, Any]:
+    """The columns of a grant that was just given."""
+    return {
+        "status": "connected",
+        "reason": None,
+        "generation": place.generation,
+        "revision": place.revision,
+        "granted_scopes": str(place.granted_scopes),
+        "expires_at": place.expires_at,
+        "data_key_id": key.id,
+        "account_lookup": lookups.account,
+        "token_lookups": list(lookups.tokens) or None,
+        "connected_at": now,
+        "refreshed_at": None,
+        "renew_at": None,
+        "lease_owner": None,
+        "lease_until": None,
+        "intent_fence": None,
+        "intent_at": None,
+        **seal_connection(key, place, opened),
+    }
+
+
+async def rows_of_many(
+    connection: AsyncConnection, subject_ids: Collection[UUID], *, lock: bool
+) -> list[tuple[bytes, ConnectionRow]]:
+    """All connections of these subjects, disconnected ones too, each with its account's reference.
+
+    With `lock` they are held against everything until the commit.
     """
-    statement = (
-        update(connections_table)
-        .where(_c.id == row.id, _c.generation == row.generation, _c.revision == row.revision, _c.status == "connected")
-        .where(_c.lease_fence == row.lease_fence)
-        .where(or_(_c.lease_until.is_(None), _c.lease_until < func.now()))
-        .values(
-            lease_owner=owner,
-            lease_fence=_c.lease_fence + 1,
-            # The database's clock for both ends of the lease, since replicas' clocks may differ.
-            lease_until=func.now() + lasts,
-            intent_fence=_c.lease_fence + 1,
-            intent_at=now,
-        )
-        .returning(_c.lease_fence)
-    )
-    fence: int | None = (await connection.execute(statement)).scalar_one_or_none()
-    return fence
+    # In the order of their ids, so that two who lock several rows do not wait for each other.
+    query = select_rows().where(_c.subject_id.in_(subject_ids)).order_by(_c.id)
+    if not lock:
+        rows: Sequence[RowMapping] = (await connection.execute(query)).mappings().all()
+    else:
+        rows = await _locked(connection, query.with_for_update(of=connections_table))
+    return [(row["account_ref"], ConnectionRow.from_mapping(row)) for row in rows]
 
 
 async def store_refreshed(
@@ -176,20 +244,9 @@ async def store_refreshed(
             intent_at=None,
             **seal_connection(key, place, opened),
         )
-        .returning(_c.id, _told())
+        .returning(_c.id, told())
     )
     return (await connection.execute(statement)).first() is not None
-
-
-async def give_lease_back(connection: AsyncConnection, row: ConnectionRow, *, fence: int, keep_intent: bool) -> None:
-    """End a lease that stored nothing. The intent stays where the provider may have rotated unheard."""
-    forgotten = {} if keep_intent else {"intent_fence": None, "intent_at": None}
-    await connection.execute(
-        update(connections_table)
-        .where(_c.id == row.id, _c.lease_fence == fence)
-        .values(lease_owner=None, lease_until=None, **forgotten)
-        .returning(_told())
-    )
 
 
 async def break_connection(connection: AsyncConnection, row: ConnectionRow, *, fence: int | None, reason: str) -> bool:
@@ -209,22 +266,12 @@ async def break_connection(connection: AsyncConnection, row: ConnectionRow, *, f
             lease_until=None,
             intent_fence=None,
             intent_at=None,
-        ).returning(_c.id, _told())
+        ).returning(_c.id, told())
     )
     if result.first() is None:
         return False
     await narrowed.forget(connection, row.id)
     return True
-
-
-async def tell(connection: AsyncConnection, word: str) -> None:
-    """Send a word to everybody who listens, when the transaction commits."""
-    await connection.execute(select(func.pg_notify(CHANNEL, word)))
-
-
-def _told() -> ColumnElement[Any]:
-    """For a RETURNING: who waits for the row is told when the transaction commits, if the row was changed at all."""
-    return func.pg_notify(CHANNEL, cast(_c.id, Text))
 
 
 async def revoke(connection: AsyncConnection, row: ConnectionRow, *, reason: str) -> None:

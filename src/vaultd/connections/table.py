@@ -20,6 +20,7 @@ from sqlalchemy import (
     UniqueConstraint,
     Uuid,
 )
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from vaultd.db import metadata
 from vaultd.terms import ConnectionId, ProviderName, Scopes, SubjectId
@@ -31,6 +32,8 @@ connections_table = Table(
     Column("subject_id", Uuid, ForeignKey("subjects.id", ondelete="CASCADE"), nullable=False),
     Column("provider", Text, nullable=False),
     Column("account_ref", LargeBinary, nullable=False),
+    Column("account_lookup", LargeBinary),
+    Column("token_lookups", ARRAY(LargeBinary)),
     Column("status", Text, nullable=False),
     Column("reason", Text),
     Column("generation", BigInteger, nullable=False),

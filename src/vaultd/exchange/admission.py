@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 from vaultd.clients.registry import Client
@@ -51,6 +52,18 @@ class Admission:
             event=attempt.draft(),
             narrows=provider.config.narrows,
         )
+
+    async def admit_again(self, attempt: Attempt, ask: Ask) -> Ask:
+        """The same ask, of a subject that was erased since. Raises `RequestRefused`."""
+        await self.look_again(attempt)
+        if attempt.subject is None:
+            raise InteractionRequired("not_connected", connection=ask.provider, display_name=ask.display_name)
+        subject = attempt.subject
+        return replace(ask, subject_id=subject.id, subject=subject.key, event=attempt.draft())
+
+    async def look_again(self, attempt: Attempt) -> None:
+        """Look up once more a subject that was erased since."""
+        await self._parties.look_again(attempt)
 
     def _target(self, request: ExchangeRequest, client: Client) -> Provider:
         # RFC 8693 §2.1: audience and resource may come together; here they must mean one provider.

@@ -48,6 +48,17 @@ class Parties:
             return await self._asserted(attempt, claimed, unverified)
         return await self._present(attempt, claimed)
 
+    async def look_again(self, attempt: Attempt) -> None:
+        """Look up once more a subject that was erased since. Who presents a good token is a new subject then."""
+        if attempt.subject is None:
+            return
+        subject = attempt.subject.key.subject
+        self._subjects.forget(subject)
+        if attempt.presence == "present":
+            attempt.subject = await self._subjects.current(subject)
+        else:
+            attempt.subject = await self._subjects.find(subject)
+
     async def _authenticated(self, attempt: Attempt) -> Client | None:
         """The client that the credentials name. It counts as proven, and as asking, only if it has a secret.
 
@@ -55,6 +66,8 @@ class Parties:
         so that no stranger can use up its limit or fill the log in its name (A11).
         """
         if attempt.request.credentials is None:
+            # Before the token is looked at: nobody else's may cost us a call to its issuer.
+            self._clients.check_implicit()
             return None
         client = await self._clients.authenticate(attempt.request.credentials, ip=attempt.request.ip)
         if not client.public:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from dataclasses import replace
 from datetime import datetime
 from urllib.parse import quote, urlencode
@@ -10,13 +11,13 @@ from vaultd.audit.events import Decision, EventType
 from vaultd.audit.refusals import Refusals
 from vaultd.connections.narrowed import AccessToken
 from vaultd.connections.uses import Uses
-from vaultd.errors import InteractionRequired, RequestRefused, SlowDown, VaultdError
+from vaultd.errors import InteractionRequired, RequestRefused, SlowDown, SubjectErased, VaultdError
 from vaultd.exchange.admission import Admission
 from vaultd.exchange.ready import release_ready
 from vaultd.exchange.request import Attempt, ExchangeAnswer, ExchangeRequest
 from vaultd.limits import address_prefix
 from vaultd.refresh import Narrower, Refresher
-from vaultd.release.decide import Allowed, Refused
+from vaultd.release.decide import Allowed, Ask, Refused
 from vaultd.release.queue import Counter
 from vaultd.terms import ClientId, Clock
 
@@ -53,22 +54,33 @@ class Exchange:
         """
         attempt = Attempt(request)
         # 1.-4. who asks, for whom, where, and may they
+        ask = await self._admitted(attempt, self._admission.admit(attempt))
         try:
-            ask = await self._admission.admit(attempt)
-        except RequestRefused as refusal:
-            await self._record(attempt, refusal)
-            self._with_uri(refusal, attempt)
-            raise
-        # 5. release: look at the connection, decide, record
-        verdict = await self._counter.release(ask)
-        # 6. refresh what is stale, narrow what is too wide, then release again
-        verdict = await release_ready(
-            ask, verdict, counter=self._counter, refresher=self._refresher, narrower=self._narrower
-        )
+            verdict = await self._release(ask)
+        except SubjectErased:
+            # E6: offboarded since we looked. Nothing was written under the erased key, nor will be.
+            ask = await self._admitted(attempt, self._admission.admit_again(attempt, ask))
+            verdict = await self._release(ask)
         if isinstance(verdict, Refused):
             raise self._with_uri(verdict.error, attempt)
         # 7. the token was opened at the counter  8. answer
         return self._answer(verdict, attempt)
+
+    async def _admitted(self, attempt: Attempt, admission: Coroutine[None, None, Ask]) -> Ask:
+        try:
+            return await admission
+        except RequestRefused as refusal:
+            await self._record(attempt, refusal)
+            self._with_uri(refusal, attempt)
+            raise
+
+    async def _release(self, ask: Ask) -> Allowed | Refused:
+        # 5. release: look at the connection, decide, record
+        verdict = await self._counter.release(ask)
+        # 6. refresh what is stale, narrow what is too wide, then release again
+        return await release_ready(
+            ask, verdict, counter=self._counter, refresher=self._refresher, narrower=self._narrower
+        )
 
     def _answer(self, verdict: Allowed, attempt: Attempt) -> ExchangeAnswer:
         row = verdict.row
@@ -97,7 +109,12 @@ class Exchange:
     async def _record(self, attempt: Attempt, refusal: RequestRefused) -> None:
         draft = replace(attempt.draft(), type=EventType.TOKEN_REFUSED, decision=Decision.REFUSED, reason=refusal.reason)
         if attempt.client is not None and not isinstance(refusal, SlowDown):
-            await self._counter.record(draft)
+            try:
+                await self._counter.record(draft)
+            except SubjectErased:
+                await self._admission.look_again(attempt)
+                known = attempt.subject
+                await self._counter.record(replace(draft, subject=known.key if known else None))
             return
         if attempt.request.credentials is not None:
             draft = replace(draft, client_id=ClientId(attempt.request.credentials.client_id[:128]))

@@ -12,6 +12,7 @@ from vaultd.jose.refused import JwtRefused, Reason
 from vaultd.jose.sign import SigningKey, access_token_claims, sign_access_token, verify_access_token
 from vaultd.jose.verify import (
     MAX_TOKEN_BYTES,
+    KeyFor,
     UnverifiedJwt,
     VerifiedJwt,
     check_given_times,
@@ -27,6 +28,7 @@ __all__ = [
     "FixedKeys",
     "JwtRefused",
     "KeyCache",
+    "KeyFor",
     "Reason",
     "SharedSecret",
     "SigningKey",

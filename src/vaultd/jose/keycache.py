@@ -19,7 +19,7 @@ from joserfc.jwk import Key, OctKey
 from vaultd.errors import OutboundError, TemporarilyUnavailable
 from vaultd.jose.jwks import fingerprint, named, read_keys, the_one
 from vaultd.jose.refused import JwtRefused
-from vaultd.jose.source import JwksSource, KeySourceFailed
+from vaultd.jose.source import OPENID, JwksSource, KeySourceFailed
 from vaultd.outbound import Outbound
 from vaultd.terms import Clock, Secret
 
@@ -76,11 +76,17 @@ class KeyCache:
         issuer: str | None = None,
         jwks_uri: str | None = None,
         jwks_file: Path | None = None,
+        discovery: str = OPENID,
         allow_private: Collection[str] = (),
     ) -> None:
         self._clock = clock
         self._source = JwksSource(
-            outbound=outbound, issuer=issuer, jwks_uri=jwks_uri, jwks_file=jwks_file, allow_private=allow_private
+            outbound=outbound,
+            issuer=issuer,
+            jwks_uri=jwks_uri,
+            jwks_file=jwks_file,
+            discovery=discovery,
+            allow_private=allow_private,
         )
         self._keys: tuple[Key, ...] = ()
         self._version = 0

@@ -16,6 +16,7 @@ from vaultd.config_types import is_loopback
 from vaultd.outbound import Outbound
 
 _OK = 200
+OPENID = "openid-configuration"
 
 
 class KeySourceFailed(Exception):
@@ -32,12 +33,14 @@ class JwksSource:
         issuer: str | None,
         jwks_uri: str | None,
         jwks_file: Path | None,
+        discovery: str = OPENID,
         allow_private: Collection[str],
     ) -> None:
         self._outbound = outbound
         self._issuer = issuer
         self._jwks_uri = jwks_uri
         self._jwks_file = jwks_file
+        self._discovery = discovery
         self._allow_private = frozenset(allow_private)
 
     async def read(self) -> object:
@@ -50,17 +53,26 @@ class JwksSource:
     async def _discovered(self) -> str:
         if self._issuer is None:
             raise KeySourceFailed("there is no issuer whose discovery would name the keys")
-        metadata = await discover(self._outbound, self._issuer, allow_private=self._allow_private)
+        metadata = await discover(self._outbound, self._issuer, self._discovery, allow_private=self._allow_private)
         return named_address(metadata, "jwks_uri")
 
 
-async def discover(outbound: Outbound, issuer: str, *, allow_private: Collection[str]) -> Mapping[str, Any]:
+async def discover(
+    outbound: Outbound, issuer: str, well_known: str = OPENID, *, allow_private: Collection[str]
+) -> Mapping[str, Any]:
     """What an issuer says of itself. Raises `KeySourceFailed` or `OutboundError`."""
     # OpenID Connect Discovery 1.0 §4: the document lies under the issuer's own path.
-    document = await _get(outbound, issuer.rstrip("/") + "/.well-known/openid-configuration", allow_private)
-    if not isinstance(document, dict) or document.get("issuer") != issuer:
+    document = await _get(outbound, f"{issuer.rstrip('/')}/.well-known/{well_known}", allow_private)
+    if not isinstance(document, dict) or not _is_of(document.get("issuer"), issuer, well_known):
         raise KeySourceFailed("discovery names another issuer")  # §4.3
     return document
+
+
+def _is_of(named: object, issuer: str, well_known: str) -> bool:
+    if well_known == OPENID or not isinstance(named, str):
+        return named == issuer
+    # Google writes its name with a slash here and without one there.
+    return named.rstrip("/") == issuer.rstrip("/")
 
 
 def named_address(metadata: Mapping[str, Any], name: str) -> str:

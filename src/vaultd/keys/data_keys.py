@@ -42,13 +42,23 @@ class DataKeys:
 
     async def create(self, connection: AsyncConnection, purpose: str) -> Key:
         """Make a key and store it wrapped, in the caller's transaction."""
-        key = Key(uuid4(), self._random(KEY_BYTES))
-        kek = self._keyring.active("kek")
-        wrapped = seal(kek, key.material, bound=_place(key.id, purpose), random=self._random)
-        await connection.execute(
-            insert(data_keys_table).values(id=key.id, kek_id=kek.id, purpose=purpose, wrapped=wrapped.blob)
-        )
+        (key,) = await self.create_many(connection, purpose, 1)
         return key
+
+    async def create_many(self, connection: AsyncConnection, purpose: str, count: int) -> list[Key]:
+        """The same for as many as are needed, in one statement."""
+        keys = [Key(uuid4(), self._random(KEY_BYTES)) for _ in range(count)]
+        kek = self._keyring.active("kek")
+        rows = [
+            {"id": key.id, "kek_id": kek.id, "purpose": purpose, "wrapped": self._wrap(key, purpose)} for key in keys
+        ]
+        if rows:
+            await connection.execute(insert(data_keys_table), rows)
+        return keys
+
+    def _wrap(self, key: Key, purpose: str) -> bytes:
+        kek = self._keyring.active("kek")
+        return seal(kek, key.material, bound=_place(key.id, purpose), random=self._random).blob
 
     def unwrap(self, key_id: UUID, purpose: str, wrapped: bytes) -> Key:
         """Open a wrapped key that the caller has read already. Raises `CannotOpen`."""

@@ -20,7 +20,10 @@ from vaultd.config_types import (
 from vaultd.terms import Secret
 
 TokenEndpointAuth: TypeAlias = Literal["client_secret_basic", "client_secret_post", "json", "none"]
+NoticeKind: TypeAlias = Literal["github", "google_risc", "slack"]
 Narrowing: TypeAlias = Literal["none", "refresh"]
+
+_SHORTEST_WEBHOOK_SECRET = 16
 
 OWN_PARAMS = frozenset(
     {
@@ -50,7 +53,8 @@ class ProviderConfig(ConfigTable):
     in time.
     `scopes` are asked for when the caller names none. `narrowing` is how a token for fewer scopes than the grant's is
     had: "refresh" by a refresh that names them (RFC 6749 §6), for a provider where earlier access tokens stay good
-    and a rotated refresh token keeps the whole grant.
+    and a rotated refresh token keeps the whole grant. `notices` is how the provider tells of revocations at
+    `/notices/<name>`: "github" and "slack" sign with `webhook_secret`, Google's RISC with the keys of `notices_issuer`.
     """
 
     extends: Text | None = None
@@ -77,6 +81,9 @@ class ProviderConfig(ConfigTable):
     refresh_token_idle_limit: Seconds = 0
     narrowing: Narrowing = "none"
     accounts: Literal["multiple", "single"] = "multiple"
+    notices: NoticeKind | None = None
+    notices_issuer: str = "https://accounts.google.com/"
+    webhook_secret: Annotated[PlainSecret | None, Field(validate_default=True)] = None
 
     @property
     def narrows(self) -> bool:
@@ -93,7 +100,19 @@ class ProviderConfig(ConfigTable):
             raise ValueError('stands beside token_endpoint_auth_method = "none"; write one of the two')
         return secret
 
-    @field_validator("authorization_endpoint", "token_endpoint", "revocation_endpoint", "userinfo_endpoint")
+    @field_validator("webhook_secret")
+    @classmethod
+    def _signs_the_notices(cls, secret: Secret | None, info: ValidationInfo) -> Secret | None:
+        by_secret = info.data.get("notices") in {"github", "slack"}
+        if by_secret and secret is None:
+            raise ValueError("is missing, and notices are believed by it; write env:NAME or file:path")
+        if by_secret and secret is not None and len(secret.reveal()) < _SHORTEST_WEBHOOK_SECRET:
+            raise ValueError(f"is shorter than {_SHORTEST_WEBHOOK_SECRET} characters; take a longer one")
+        return secret
+
+    @field_validator(
+        "authorization_endpoint", "token_endpoint", "revocation_endpoint", "userinfo_endpoint", "notices_issuer"
+    )
     @classmethod
     def _callable(cls, url: str | None, info: ValidationInfo) -> str | None:
         return None if url is None else check_endpoint(url, info.data.get("allow_private_hosts"))

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from vaultd.audit.events import Draft, EventType
 from vaultd.audit.log import AuditLog
-from vaultd.connections import outbox, store
+from vaultd.connections import lease, outbox, store
 from vaultd.connections.sealing import PURPOSE, Opened, data_key_of, open_connection
 from vaultd.connections.table import ConnectionRow
 from vaultd.db import Database
@@ -89,7 +89,7 @@ class Leased:
 
     async def take(self, connection: AsyncConnection, row: ConnectionRow) -> int | None:
         """Take the lease and write the intent; gives the fencing number, or None when another holds it."""
-        return await store.take_lease(connection, row, owner=self._owner, now=self._clock(), lasts=LEASE)
+        return await lease.take(connection, row, owner=self._owner, now=self._clock(), lasts=LEASE)
 
     def paused(self, row: ConnectionRow) -> TemporarilyUnavailable | None:
         """The refusal while this row's provider is left alone; without a lease, since there is nothing to do."""
@@ -216,7 +216,7 @@ class Leased:
 
     async def _give_back(self, row: ConnectionRow, fence: int, *, keep_intent: bool) -> None:
         async with self._database.transaction() as connection:
-            await store.give_lease_back(connection, row, fence=fence, keep_intent=keep_intent)
+            await lease.give_back(connection, row, fence=fence, keep_intent=keep_intent)
 
     async def _break(self, row: ConnectionRow, fence: int, reason: str) -> None:
         async with self._log.transaction() as transaction:

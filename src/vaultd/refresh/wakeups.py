@@ -18,7 +18,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import structlog
 
-from vaultd.connections.store import CHANNEL, tell
+from vaultd.connections.lease import CHANNEL, tell
 from vaultd.db import Database
 from vaultd.errors import TemporarilyUnavailable
 

@@ -84,6 +84,11 @@ class Narrow:
     scopes: Scopes
 
 
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """Not decided: the subject was erased since they were looked up, so no event may be written under their key."""
+
+
 Verdict = Allowed | Refused | Stale | Narrow
 
 
@@ -138,14 +143,7 @@ def refused(ask: Ask, error: RequestRefused | CannotOpen) -> Refused:
 
 def left(ask: Ask, row: ConnectionRow, label: str, scopes: Scopes) -> Draft:
     """The event that a token with these scopes leaves."""
-    return replace(
-        ask.event,
-        scopes=scopes,
-        generation=row.generation,
-        revision=row.revision,
-        connection_id=row.id,
-        account=label,
-    )
+    return ask.event.about(row.generation, row.revision, row.id, account=label, scopes=scopes)
 
 
 def stale(ask: Ask, expires_at: datetime | None, now: datetime) -> bool:

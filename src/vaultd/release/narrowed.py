@@ -15,14 +15,14 @@ from vaultd.connections.narrowed import AccessToken, Narrowed, NarrowedRow, find
 from vaultd.connections.sealing import Delivery
 from vaultd.errors import CannotOpen, InvalidScope
 from vaultd.policy import check_delivery
-from vaultd.release.decide import Allowed, Ask, Narrow, Recorded, Verdict, left, refused, stale
+from vaultd.release.decide import Allowed, Ask, Gone, Narrow, Recorded, Verdict, left, refused, stale
 
 
 async def settle_narrowed(
     driver: asyncpg.Connection,
     narrowed: Narrowed,
     entries: Sequence[Ask | Draft],
-    verdicts: list[Verdict | Recorded | None],
+    verdicts: list[Verdict | Recorded | Gone | None],
     *,
     now: datetime,
 ) -> None:

@@ -15,8 +15,8 @@ from typing import Any
 
 from vaultd.audit.events import Draft
 from vaultd.db import STATEMENT_REFUSED, unavailable
-from vaultd.errors import TemporarilyUnavailable
-from vaultd.release.decide import Ask, Verdict
+from vaultd.errors import SubjectErased, TemporarilyUnavailable
+from vaultd.release.decide import Ask, Gone, Verdict
 from vaultd.release.statement import Entry, Statement
 from vaultd.telemetry.metrics import Spread
 
@@ -62,6 +62,7 @@ class Counter:
         Raises:
             TemporarilyUnavailable: too many are waiting, the connection's row stayed locked, or the event could not
                 be made durable.
+            SubjectErased: look the subject up again.
         """
         verdict: Verdict = await self._wait(ask)
         return verdict
@@ -76,7 +77,10 @@ class Counter:
         loop = asyncio.get_running_loop()
         verdict = loop.create_future()
         self._enqueue([_Waiting(entry, verdict, loop.time() + self._patience)])
-        return await verdict
+        answer = await verdict
+        if isinstance(answer, Gone):
+            raise SubjectErased
+        return answer
 
     @property
     def waiting(self) -> int:

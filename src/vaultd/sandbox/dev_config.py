@@ -108,7 +108,7 @@ redirect_uris = {connected}
 [clients.{OPERATOR}]
 auth = "client_secret_basic"
 secret = {_quoted(secrets.operator.reveal())}
-operator_scopes = ["audit:read", "connections:read"]
+operator_scopes = ["audit:read", "connections:read", "connections:revoke", "keys:read"]
 """
 
 
@@ -127,6 +127,7 @@ issuer = {_quoted(url)}
 resources = [{_quoted(url)}]
 scopes = {json.dumps(PROVIDER_SCOPES[name])}
 allow_private_hosts = ["127.0.0.1"]
+account_id_field = {_quoted("id" if name == "github" else "sub")}
 """
 
 

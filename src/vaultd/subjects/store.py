@@ -1,19 +1,21 @@
 """The subject table: found by a keyed hash, sealed under the subject's own erasable key (data.md).
 
 A row is made only for a verified subject. What is known of a subject is kept in memory for a minute at most,
-so that erasure is felt by every process within that time.
+so that an erased one's key lives no longer than that; before an event is written under what is remembered, the counter
+looks whether the row is still there (`subjects.present`).
 """
 
 from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Column, DateTime, ForeignKey, LargeBinary, Select, Table, Uuid, select
+from sqlalchemy import Column, DateTime, ForeignKey, LargeBinary, Select, Table, Uuid, delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.elements import ColumnElement
@@ -21,7 +23,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from vaultd.audit.subject_key import SubjectKey
 from vaultd.db import Database, metadata
 from vaultd.keys.data_keys import DataKeys, data_keys_table
-from vaultd.keys.envelope import Sealed, bind, open_sealed, seal
+from vaultd.keys.envelope import Key, Sealed, bind, open_sealed, seal
 from vaultd.keys.keyring import Keyring
 from vaultd.terms import Clock, Subject, SubjectId
 
@@ -61,9 +63,10 @@ class SubjectStore:
 
     async def ensure(self, subject: Subject) -> KnownSubject:
         """The row of a verified subject, made if there was none."""
-        known = self._recall(subject)
-        if known is not None:
-            return known
+        return self._recall(subject) or await self.current(subject)
+
+    async def current(self, subject: Subject) -> KnownSubject:
+        """The same, never from memory: for calls that are not counted in microseconds."""
         known = await self.find(subject)
         if known is None:
             known = await self._create(subject)
@@ -79,8 +82,62 @@ class SubjectStore:
 
     async def get(self, subject_id: UUID, *, within: AsyncConnection | None = None) -> KnownSubject | None:
         """The subject of a row that refers to it; read `within` a transaction that is open already, if one is."""
-        found = await self._select(subjects_table.c.id == subject_id, within)
+        condition = subjects_table.c.id == subject_id
+        found = await (self._select(condition) if within is None else self._select_in(within, condition))
         return found[0] if found else None
+
+    async def hold(self, connection: AsyncConnection, subject_id: UUID, *, alone: bool = False) -> KnownSubject | None:
+        """The subject, not to be erased before the caller's transaction ends; `alone`: nor held by anybody else.
+
+        Whoever locks several rows of one subject takes them in one order: consents under way, the subject,
+        connections.
+        """
+        query = self._query(subjects_table.c.id == subject_id)
+        lock = query.with_for_update(of=subjects_table, read=not alone, key_share=not alone)
+        row = (await connection.execute(lock)).one_or_none()
+        return None if row is None else self._open(row.id, row.data_key_id, row.sealed, row.wrapped)
+
+    async def erase(self, connection: AsyncConnection, known: KnownSubject) -> None:
+        """Delete a subject that is held alone, and their key: what it sealed cannot be read or linked again (E6).
+
+        All that refers to the row goes with it; tokens still to be revoked at their provider stay, and say no more
+        whose they were.
+        """
+        await connection.execute(delete(subjects_table).where(subjects_table.c.id == known.id))
+        await self._data_keys.erase(connection, known.key.data_key_id)
+
+    def forget(self, subject: Subject) -> None:
+        """Remember a subject no longer."""
+        self._remembered.pop(subject, None)
+
+    async def by_ids(self, subject_ids: Collection[UUID]) -> dict[UUID, KnownSubject]:
+        """These subjects, as far as they are there."""
+        found = await self._select(subjects_table.c.id.in_(list(subject_ids))) if subject_ids else []
+        return {known.id: known for known in found}
+
+    async def find_many(
+        self, connection: AsyncConnection, subjects: Collection[Subject]
+    ) -> dict[Subject, KnownSubject]:
+        """Those of them that have a row. Nothing of it is remembered."""
+        condition = subjects_table.c.lookup.in_([self._lookup(subject) for subject in subjects])
+        found = await self._select_in(connection, condition) if subjects else []
+        return {known.key.subject: known for known in found}
+
+    async def ensure_many(
+        self, connection: AsyncConnection, subjects: Collection[Subject]
+    ) -> dict[Subject, KnownSubject]:
+        """The rows of subjects that the operator vouches for, made where there were none, in the caller's transaction.
+
+        A user who signs in for the first time meanwhile waits for that transaction's end.
+        """
+        known = await self.find_many(connection, subjects)
+        missing = [subject for subject in dict.fromkeys(subjects) if subject not in known]
+        made = await self._insert_many(connection, missing)
+        late = [subject for subject in missing if subject not in made]
+        if late:
+            # Another process was first, and its row is committed: we waited for it.
+            made |= await self.find_many(connection, late)
+        return known | made
 
     async def by_audit_refs(self, refs: Collection[bytes]) -> dict[bytes, SubjectKey]:
         """The keys that open these subjects' events; an erased subject is missing."""
@@ -89,28 +146,32 @@ class SubjectStore:
 
     def _recall(self, subject: Subject) -> KnownSubject | None:
         remembered = self._remembered.get(subject)
-        if remembered is None or remembered[0] <= self._clock():
+        if remembered is None:
+            return None
+        if remembered[0] <= self._clock():
+            self.forget(subject)
             return None
         return remembered[1]
 
     def _lookup(self, subject: Subject) -> bytes:
         return self._keyring.lookup("subject", subject.issuer, subject.sub)
 
-    async def _select(
-        self, condition: ColumnElement[bool], within: AsyncConnection | None = None
-    ) -> list[KnownSubject]:
-        query: Select[tuple[UUID, UUID, bytes, bytes]] = (
+    @staticmethod
+    def _query(condition: ColumnElement[bool]) -> Select[tuple[UUID, UUID, bytes, bytes]]:
+        return (
             select(
                 subjects_table.c.id, subjects_table.c.data_key_id, subjects_table.c.sealed, data_keys_table.c.wrapped
             )
             .join(data_keys_table, data_keys_table.c.id == subjects_table.c.data_key_id)
             .where(condition)
         )
-        if within is not None:
-            rows = (await within.execute(query)).all()
-        else:
-            async with self._database.transaction() as connection:
-                rows = (await connection.execute(query)).all()
+
+    async def _select(self, condition: ColumnElement[bool]) -> list[KnownSubject]:
+        async with self._database.transaction() as connection:
+            return await self._select_in(connection, condition)
+
+    async def _select_in(self, connection: AsyncConnection, condition: ColumnElement[bool]) -> list[KnownSubject]:
+        rows = (await connection.execute(self._query(condition))).all()
         return [self._open(row.id, row.data_key_id, row.sealed, row.wrapped) for row in rows]
 
     def _open(self, subject_id: UUID, data_key_id: UUID, sealed: bytes, wrapped: bytes) -> KnownSubject:
@@ -129,27 +190,42 @@ class SubjectStore:
         return known
 
     async def _insert(self, connection: AsyncConnection, subject: Subject) -> KnownSubject | None:
-        subject_id = uuid4()
-        data_key = await self._data_keys.create(connection, _PURPOSE)
-        key = SubjectKey(subject, data_key)
-        document = json.dumps({"iss": subject.issuer, "sub": subject.sub}).encode()
+        return (await self._insert_many(connection, [subject])).get(subject)
+
+    async def _insert_many(
+        self, connection: AsyncConnection, subjects: Sequence[Subject]
+    ) -> dict[Subject, KnownSubject]:
+        """The rows that were made; a subject who has one already, or gets one meanwhile, is missing."""
+        if not subjects:
+            return {}
+        data_keys = await self._data_keys.create_many(connection, _PURPOSE, len(subjects))
+        made = {uuid4(): SubjectKey(subject, key) for subject, key in zip(subjects, data_keys, strict=True)}
+        rows = [
+            self._row(row_id, key, data_key) for (row_id, key), data_key in zip(made.items(), data_keys, strict=True)
+        ]
         statement = (
             insert(subjects_table)
-            .values(
-                id=subject_id,
-                lookup=self._lookup(subject),
-                audit_ref=key.subject_ref,
-                data_key_id=data_key.id,
-                sealed=seal(data_key, document, bound=_place(subject_id)).blob,
-                created_at=self._clock(),
-            )
+            .values(rows)
             .on_conflict_do_nothing(index_elements=["lookup"])
             .returning(subjects_table.c.id)
         )
-        if (await connection.execute(statement)).first() is None:
-            await self._data_keys.erase(connection, data_key.id)
-            return None
-        return KnownSubject(SubjectId(subject_id), key)
+        inserted = set((await connection.execute(statement)).scalars())
+        for row in rows:
+            if row["id"] not in inserted:
+                await self._data_keys.erase(connection, row["data_key_id"])
+        return {made[row_id].subject: KnownSubject(SubjectId(row_id), made[row_id]) for row_id in inserted}
+
+    def _row(self, subject_id: UUID, key: SubjectKey, data_key: Key) -> dict[str, Any]:
+        subject = key.subject
+        document = json.dumps({"iss": subject.issuer, "sub": subject.sub}).encode()
+        return {
+            "id": subject_id,
+            "lookup": self._lookup(subject),
+            "audit_ref": key.subject_ref,
+            "data_key_id": data_key.id,
+            "sealed": seal(data_key, document, bound=_place(subject_id)).blob,
+            "created_at": self._clock(),
+        }
 
 
 def _place(subject_id: UUID) -> bytes:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -25,12 +25,13 @@ from vaultd.providers.registry import Providers
 from vaultd.revoke import Revoke
 from vaultd.terms import Scopes
 from vaultd.web.bearer import Caller, Users
+from vaultd.web.inputs import WHOLE, Cursor, json_body, path_id, query
 from vaultd.web.peer import client_ip
 from vaultd.web.wire import NO_STORE
 
 PREFIX = "/me/v1/connected-accounts"
-Skip = Annotated[int, Query(alias="from", ge=0, le=1_000_000)]
-Take = Annotated[int, Query(ge=1, le=100)]
+Skip = Annotated[int, Field(alias="from", ge=0, le=1_000_000), WHOLE]
+Take = Annotated[int, Field(ge=1, le=100), WHOLE]
 Text = Annotated[str, Field(min_length=1, max_length=2048)]
 
 
@@ -43,7 +44,7 @@ class ConnectBody(BaseModel):
     state: Text | None = None
     scopes: list[Text] | None = None
     code_challenge: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{43}$")] | None = None
-    code_challenge_method: str | None = None
+    code_challenge_method: Literal["S256"] | None = None
     authorization_params: dict[str, Text] | None = None
 
 
@@ -54,7 +55,30 @@ class CompleteBody(BaseModel):
     auth_session: Text
     connect_code: Text
     redirect_uri: Text
-    code_verifier: Text | None = None
+    # RFC 7636 §4.1
+    code_verifier: Annotated[str, Field(pattern=r"^[A-Za-z0-9._~-]{43,128}$")] | None = None
+
+
+class PageQuery(BaseModel):
+    """Which part of a list. Parameters that later versions may know are ignored."""
+
+    model_config = ConfigDict(extra="ignore")
+    skip: Skip = 0
+    take: Take = 50
+
+
+class AccountsQuery(PageQuery):
+    """The same, of one connection."""
+
+    connection: Annotated[str, Field(max_length=255)] | None = None
+
+
+class ActivityQuery(BaseModel):
+    """Which part of the user's own events; `from` is what the page before gave as `next`."""
+
+    model_config = ConfigDict(extra="ignore")
+    cursor: Annotated[Cursor | None, Field(alias="from")] = None
+    take: Take = 50
 
 
 class Accounts:
@@ -113,13 +137,12 @@ def router(
     routes = APIRouter(prefix=PREFIX, tags=["connected accounts"])
 
     @routes.post("/connect", status_code=201, response_model=None)
-    async def begin(request: Request, body: ConnectBody) -> Response:
+    async def begin(request: Request) -> Response:
         caller = await users.caller(request, "create")
+        body = await json_body(request, ConnectBody)
         client = _client_of(caller)
         if body.redirect_uri not in client.config.redirect_uris:
             raise InvalidRequest("redirect_uri is not one of the client's.")
-        if body.code_challenge is not None and (body.code_challenge_method or "S256") != "S256":
-            raise InvalidRequest("code_challenge_method must be S256.")
         wish = Wish(
             client=client,
             provider=body.connection,
@@ -139,8 +162,9 @@ def router(
         return JSONResponse(answer, 201, NO_STORE)
 
     @routes.post("/complete", status_code=201, response_model=None)
-    async def complete(request: Request, body: CompleteBody) -> Response:
+    async def complete(request: Request) -> Response:
         caller = await users.caller(request, "create")
+        body = await json_body(request, CompleteBody)
         connection_id = await connect.complete(
             caller.subject,
             auth_session=body.auth_session,
@@ -152,50 +176,58 @@ def router(
         return JSONResponse(view_of(await accounts.one(connection_id)), 201, NO_STORE)
 
     @routes.get("/accounts", response_model=None)
-    async def listed(request: Request, connection: str | None = None, skip: Skip = 0, take: Take = 50) -> Response:
+    async def listed(request: Request) -> Response:
         caller = await users.caller(request, "read")
-        views = [view for view in await accounts.of(caller.subject.id) if connection in (None, view["connection"])]
-        body: dict[str, Any] = {"accounts": views[skip : skip + take]}
-        if len(views) > skip + take:
-            body["next"] = str(skip + take)
+        asked = query(request, AccountsQuery)
+        views = [v for v in await accounts.of(caller.subject.id) if asked.connection in (None, v["connection"])]
+        body = _page(asked, "accounts", views)
         etag = '"' + hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:32] + '"'
         headers = {"etag": etag, "cache-control": "private, no-cache"}
-        if etag in [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]:
+        # RFC 9110 §13.1.2: compared weakly; a star is whatever there is
+        wanted = {tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")}
+        if wanted & {etag, "*"}:
             return Response(status_code=304, headers=headers)
         return JSONResponse(body, 200, headers)
 
     @routes.delete("/accounts/{account_id}", status_code=204, response_model=None)
-    async def disconnect(request: Request, account_id: UUID) -> Response:
+    async def disconnect(request: Request, account_id: str) -> Response:
         caller = await users.caller(request, "delete")
-        await revoke.disconnect(subject_id=caller.subject.id, connection_id=account_id, draft=_draft(request, caller))
+        connection_id = path_id(account_id)
+        if connection_id is None:
+            raise NotFound
+        draft = _draft(request, caller)
+        await revoke.disconnect(subject_id=caller.subject.id, connection_id=connection_id, draft=draft)
         return Response(status_code=204, headers=NO_STORE)
 
     @routes.get("/connections", response_model=None)
-    async def available(request: Request, skip: Skip = 0, take: Take = 50) -> Response:
+    async def available(request: Request) -> Response:
         caller = await users.caller(request, "read")
+        asked = query(request, PageQuery)
         allowed = caller.client.config.providers if caller.client else {}
         entries = [
             {"name": provider.name, "strategy": provider.name, "scopes": sorted(allowed[provider.name].scopes)}
             for provider in providers.all()
             if provider.name in allowed
         ]
-        body: dict[str, Any] = {"connections": entries[skip : skip + take]}
-        if len(entries) > skip + take:
-            body["next"] = str(skip + take)
-        return JSONResponse(body, 200, NO_STORE)
+        return JSONResponse(_page(asked, "connections", entries), 200, NO_STORE)
 
     @routes.get("/activity", response_model=None)
-    async def activity(
-        request: Request, cursor: Annotated[str | None, Query(alias="from")] = None, take: Take = 50
-    ) -> Response:
+    async def activity(request: Request) -> Response:
         caller = await users.caller(request, "read")
-        query = read.Query(subject_ref=caller.subject.key.subject_ref, cursor=cursor, limit=take)
+        asked = query(request, ActivityQuery)
+        wanted = read.Query(subject_ref=caller.subject.key.subject_ref, cursor=asked.cursor, limit=asked.take)
         async with database.transaction() as connection:
-            rows, following = await read.page(connection, query)
+            rows, following = await read.page(connection, wanted)
         body: dict[str, Any] = {"events": [read.render(row, caller.subject.key) for row in rows]}
         return JSONResponse(body | ({"next": following} if following else {}), 200, NO_STORE)
 
     return routes
+
+
+def _page(asked: PageQuery, name: str, entries: list[dict[str, Any]]) -> dict[str, Any]:
+    end = asked.skip + asked.take
+    page: dict[str, Any] = {name: entries[asked.skip : end]}
+    return page | ({"next": str(end)} if len(entries) > end else {})
 
 
 def _client_of(caller: Caller) -> Client:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel, ConfigDict, Field
 
 from vaultd.audit import read
-from vaultd.audit.events import Draft, EventType
+from vaultd.audit.events import Decision, Draft, EventType
 from vaultd.audit.log import AuditLog
 from vaultd.connections import store
 from vaultd.db import Database
@@ -18,11 +18,30 @@ from vaultd.errors import InvalidRequest
 from vaultd.subjects.store import SubjectStore
 from vaultd.terms import Subject
 from vaultd.web.bearer import Operators
+from vaultd.web.inputs import WHOLE, Cursor, Id, Moment, query
 from vaultd.web.peer import client_ip
 from vaultd.web.wire import NO_STORE
 
-Name = Annotated[str | None, Query(max_length=2048, pattern=r"^[^\x00]*$")]
+# PostgreSQL has no NUL in text: such a name would look like a failing database.
+Name = Annotated[str, Field(max_length=1024, pattern=r"^[^\x00]*$")]
 _NOBODY = b"\x00"
+
+
+class EventsQuery(BaseModel):
+    """What to look for. A parameter that is not known is refused: a misspelt filter must not look like "no events"."""
+
+    model_config = ConfigDict(extra="forbid")
+    subject_issuer: Name | None = None
+    subject: Name | None = None
+    client_id: Annotated[Name, Field(max_length=255)] | None = None
+    connection: Annotated[Name, Field(max_length=255)] | None = None
+    connection_id: Id | None = None
+    type: EventType | None = None
+    decision: Decision | None = None
+    since: Moment | None = None
+    until: Moment | None = None
+    cursor: Cursor | None = None
+    limit: Annotated[int, Field(ge=1, le=1000), WHOLE] = 100
 
 
 def router(*, database: Database, subjects: SubjectStore, operators: Operators, log: AuditLog) -> APIRouter:
@@ -30,38 +49,23 @@ def router(*, database: Database, subjects: SubjectStore, operators: Operators, 
     routes = APIRouter(prefix="/v1/audit", tags=["audit"])
 
     @routes.get("/events", response_model=None)
-    async def events(
-        request: Request,
-        subject_issuer: Name = None,
-        subject: Name = None,
-        client_id: Name = None,
-        connection: Name = None,
-        connection_id: UUID | None = None,
-        type_: Annotated[str | None, Query(alias="type", max_length=64, pattern=r"^[a-z_.]*$")] = None,
-        decision: Annotated[str | None, Query(pattern=r"^(allowed|refused)$")] = None,
-        since: datetime | None = None,
-        until: datetime | None = None,
-        cursor: Name = None,
-        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-    ) -> Response:
+    async def events(request: Request) -> Response:
         reader = operators.caller(request, "audit:read")
-        for moment in (since, until):
-            if moment is not None and moment.tzinfo is None:
-                raise InvalidRequest("since and until need a zone (RFC 3339).")
-        query = read.Query(
-            subject_ref=await _subject_ref(subject_issuer, subject),
-            connection_ref=await _connection_ref(connection_id),
-            client_id=client_id,
-            connection=connection,
-            type=type_,
-            decision=decision,
-            since=since,
-            until=until,
-            cursor=cursor,
-            limit=limit,
+        asked = query(request, EventsQuery)
+        wanted = read.Query(
+            subject_ref=await _subject_ref(asked.subject_issuer, asked.subject),
+            connection_ref=await _connection_ref(asked.connection_id),
+            client_id=asked.client_id,
+            connection=asked.connection,
+            type=asked.type,
+            decision=asked.decision,
+            since=asked.since,
+            until=asked.until,
+            cursor=asked.cursor,
+            limit=asked.limit,
         )
         async with database.transaction() as transaction:
-            rows, following = await read.page(transaction, query)
+            rows, following = await read.page(transaction, wanted)
         keys = await subjects.by_audit_refs({row["subject_ref"] for row in rows if row["subject_ref"]})
         # Reading other people's affairs is an event too, and is written before the answer.
         await log.record(

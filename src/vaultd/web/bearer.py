@@ -80,7 +80,7 @@ class Users:
             raise InvalidToken(detail="the token names no audience and no trusted client")
         if verified.account_scopes == "required" and scope not in verified.scopes:
             raise InsufficientScope(scope)
-        return Caller(await self._subjects.ensure(verified.subject), client)
+        return Caller(await self._subjects.current(verified.subject), client)
 
     async def _verified(self, request: Request) -> VerifiedSubject:
         scheme, token = credentials(request, "bearer", "dpop")

@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import RedirectResponse, Response
+from pydantic import BaseModel, ConfigDict, Field
 
 from vaultd.clients.registry import Client, Clients
 from vaultd.connect import Connect, Returned, Wish
@@ -15,10 +16,29 @@ from vaultd.sessions.store import Sessions
 from vaultd.subjects.store import SubjectStore
 from vaultd.terms import Scopes
 from vaultd.web.cookies import Cookies
+from vaultd.web.inputs import query
 
 Parameter = Annotated[str | None, Query(max_length=4096)]
 # PostgreSQL has no NUL in text: such a name would look like a failing database.
 Name = Annotated[str, Path(max_length=255, pattern=r"^[^\x00]+$")]
+Url = Annotated[str, Field(max_length=2048, pattern=r"^[\x21-\x7e]+$")]
+
+
+class TicketQuery(BaseModel):
+    """What `connect_uri` carries; apps may add to it."""
+
+    model_config = ConfigDict(extra="ignore")
+    ticket: Annotated[str, Field(max_length=128)]
+
+
+class DoorQuery(BaseModel):
+    """A plain link's parameters."""
+
+    model_config = ConfigDict(extra="ignore")
+    client_id: Annotated[str, Field(max_length=255)] | None = None
+    return_to: Url | None = None
+    scope: Annotated[str, Field(max_length=2048, pattern=r"^[\x20-\x7e]*$")] | None = None
+    login_hint: Annotated[str, Field(max_length=512)] | None = None
 
 
 def router(
@@ -36,24 +56,18 @@ def router(
     routes = APIRouter(tags=["browser"], include_in_schema=False)
 
     @routes.get("/auth/connect")
-    async def ticketed(request: Request, ticket: Parameter = None) -> Response:
+    async def ticketed(request: Request) -> Response:
         browser = cookies.browser_or_new(request)
-        response = see_other(await connect.visit(ticket or "", browser))
+        response = see_other(await connect.visit(query(request, TicketQuery).ticket, browser))
         cookies.set_browser(response, browser)
         return response
 
     @routes.get("/auth/connect/{provider}")
-    async def door(
-        request: Request,
-        provider: Name,
-        client_id: Parameter = None,
-        return_to: Parameter = None,
-        scope: Parameter = None,
-        login_hint: Parameter = None,
-    ) -> Response:
+    async def door(request: Request, provider: Name) -> Response:
         # 1. which app asks, and may it have the browser back there (B4)
-        client = _client(clients, client_id or default_client)
-        target = _checked_return(client, return_to)
+        asked = query(request, DoorQuery)
+        client = _client(clients, asked.client_id or default_client)
+        target = _checked_return(client, asked.return_to)
         # 2. who is it
         session = await sessions.find(cookies.session(request))
         if session is None:
@@ -67,8 +81,8 @@ def router(
             client=client,
             provider=provider,
             redirect_uri=target,
-            scopes=Scopes.parse(scope) if scope else None,
-            params={"login_hint": login_hint} if login_hint else None,
+            scopes=Scopes.parse(asked.scope) if asked.scope else None,
+            params={"login_hint": asked.login_hint} if asked.login_hint else None,
         )
         browser = cookies.browser_or_new(request)
         response = see_other(await connect.door(subject, wish, browser))

@@ -16,20 +16,20 @@ class Cookies:
     def __init__(self, *, https: bool) -> None:
         self._https = https
         prefix = "__Host-" if https else ""
-        self._session = f"{prefix}vaultd_session"
+        self.session_name = f"{prefix}vaultd_session"
         self._browser = f"{prefix}vaultd_browser"
 
     def session(self, request: Request) -> str | None:
         """The session cookie's value."""
-        return request.cookies.get(self._session)
+        return request.cookies.get(self.session_name)
 
     def set_session(self, response: Response, value: str) -> None:
         """Give the browser a session."""
-        self._set(response, self._session, value, None)
+        self._set(response, self.session_name, value, None)
 
     def end_session(self, response: Response) -> None:
         """Take it away."""
-        response.delete_cookie(self._session, path="/", secure=self._https, httponly=True, samesite="lax")
+        response.delete_cookie(self.session_name, path="/", secure=self._https, httponly=True, samesite="lax")
 
     def browser(self, request: Request) -> str | None:
         """The value that ties a flow to the browser that began it."""

@@ -12,6 +12,7 @@ from vaultd.config_types import ASYMMETRIC
 from vaultd.jose import SigningKey
 from vaultd.jose.dpop import PROOF_ALGORITHMS
 from vaultd.web.token.grants import GRANT_TYPES
+from vaultd.web.wire import READ
 
 
 def router(*, public_url: str, keys: Sequence[SigningKey]) -> APIRouter:
@@ -37,12 +38,12 @@ def router(*, public_url: str, keys: Sequence[SigningKey]) -> APIRouter:
     jwks = {"keys": [key.public_jwk() for key in keys]}
     headers = {"cache-control": "public, max-age=300"}
 
-    @routes.get("/oauth-authorization-server", response_model=None)
-    @routes.get("/openid-configuration", response_model=None)
+    @routes.api_route("/oauth-authorization-server", methods=READ, response_model=None)
+    @routes.api_route("/openid-configuration", methods=READ, response_model=None)
     async def metadata() -> Response:
         return JSONResponse(document, 200, headers)
 
-    @routes.get("/jwks.json", response_model=None)
+    @routes.api_route("/jwks.json", methods=READ, response_model=None)
     async def key_set() -> Response:
         return JSONResponse(jwks, 200, headers)
 

@@ -23,7 +23,7 @@ from vaultd.web.consent import see_other
 from vaultd.web.cookies import Cookies
 from vaultd.web.peer import client_ip
 from vaultd.web.signin import check_csrf
-from vaultd.web.wire import NO_STORE, status_of
+from vaultd.web.wire import NO_STORE, error_headers, status_of
 
 _FOLDER = Path(__file__).parent
 
@@ -35,9 +35,8 @@ def templates() -> Environment:
 
 def error_page(environment: Environment, error: VaultdError) -> HTMLResponse:
     """An error in words a person understands."""
-    status = status_of(error)
     text = environment.get_template("error.html").render(sentence=error.description)
-    return HTMLResponse(text, status, NO_STORE)
+    return HTMLResponse(text, status_of(error), error_headers(error))
 
 
 def router(

@@ -43,7 +43,7 @@ def router(
         subject, target = await _configured(sign_in).finish(
             unverified_state=state or "", unverified_code=code, browser=cookies.browser(request) or ""
         )
-        known = await subjects.ensure(subject)
+        known = await subjects.current(subject)
         # A session that was there before is ended: an id never survives a sign-in (B7).
         await sessions.end(cookies.session(request))
         response = see_other(f"{public_url}{target}")

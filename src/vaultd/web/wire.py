@@ -22,8 +22,12 @@ from vaultd.errors import (
     InsufficientScope,
     InteractionRequired,
     InvalidClient,
+    InvalidInput,
+    InvalidRequest,
     InvalidToken,
+    Mistake,
     NotFound,
+    NoticeRefused,
     RequestRefused,
     SlowDown,
     TemporarilyUnavailable,
@@ -32,6 +36,8 @@ from vaultd.errors import (
 )
 from vaultd.jose.dpop import PROOF_ALGORITHMS
 
+READ = ["GET", "HEAD"]
+"""RFC 9110 §9.1: what is safe to read can be asked for its headers alone."""
 NO_STORE = {"cache-control": "no-store", "pragma": "no-cache"}
 STATUS: dict[type[VaultdError], int] = {
     RequestRefused: 400,
@@ -39,6 +45,7 @@ STATUS: dict[type[VaultdError], int] = {
     InvalidClient: 401,
     SlowDown: 429,
     TemporarilyUnavailable: 503,
+    NoticeRefused: 400,
     InvalidToken: 401,
     InsufficientScope: 403,
     ConsentRefused: 400,
@@ -52,6 +59,12 @@ _STAND_INS = str.maketrans({'"': "'", "\\": "/"})
 _TAKES_DPOP = "/me/"
 _REALM = 'realm="vaultd"'
 _PROOFS = f'algs="{" ".join(PROOF_ALGORITHMS)}"'
+TITLES = {405: "Method not allowed", 413: "Content too large", 415: "Unsupported media type"}
+"""What the framework refuses by itself, in words that do not change with Python's version."""
+BROWSER = ("/auth/", "/connections")
+"""Where a person reads the answer."""
+_SHOWN_NAME = 64
+"""Characters of a name that an answer repeats."""
 
 
 def status_of(error: VaultdError) -> int:
@@ -83,19 +96,25 @@ def _plain(text: str) -> str:
     return "".join(letter for letter in decomposed if not unicodedata.combining(letter))
 
 
+def error_headers(error: VaultdError) -> dict[str, str]:
+    """The headers that go with an error, whatever the shape of its body."""
+    headers = dict(NO_STORE)
+    if isinstance(error, SlowDown | TemporarilyUnavailable):
+        headers["retry-after"] = str(error.retry_after)
+    return headers
+
+
 def oauth_error(error: VaultdError, *, with_challenge: bool = False) -> JSONResponse:
     """An error of the token endpoint (RFC 6749 §5.2) or of a bearer route (RFC 6750 §3)."""
     status = status_of(error)
     if status == _BUG:
         return server_error()
     body: dict[str, Any] = {"error": error.code, "error_description": description_of(error)}
-    headers = dict(NO_STORE)
+    headers = error_headers(error)
     if isinstance(error, InteractionRequired):
         body |= {"reason": error.reason, "connection": error.connection, "connect_uri": error.connect_uri}
         if error.accounts:
             body["accounts"] = list(error.accounts)
-    if isinstance(error, SlowDown | TemporarilyUnavailable):
-        headers["retry-after"] = str(error.retry_after)
     if isinstance(error, InvalidClient) and with_challenge:
         headers["www-authenticate"] = 'Basic realm="vaultd"'
     return JSONResponse(body, status, headers)
@@ -126,21 +145,48 @@ def challenge(error: VaultdError, request: Request) -> str:
 
 
 def problem(error: VaultdError, request: Request) -> JSONResponse:
-    """An error of the JSON APIs: `{type, title, status, detail}`."""
+    """An error of the JSON APIs: `{type, title, status, detail, validation_errors?}`."""
     status = status_of(error)
     known = status != _BUG
-    body = {
+    body: dict[str, Any] = {
         "type": f"urn:vaultd:error:{error.code if known else 'server_error'}",
         "title": error.code.replace("_", " ").capitalize() if known else "Server error",
         "status": status,
         "detail": error.description if known else "Something went wrong on our side.",
     }
-    headers = dict(NO_STORE)
+    if isinstance(error, InvalidInput):
+        body["validation_errors"] = [_validation_error(mistake) for mistake in error.mistakes]
+    headers = error_headers(error)
     if isinstance(error, InvalidToken | InsufficientScope):
         headers["www-authenticate"] = challenge(error, request)
-    if isinstance(error, SlowDown | TemporarilyUnavailable):
-        headers["retry-after"] = str(error.retry_after)
     return JSONResponse(body, status, headers)
+
+
+def _validation_error(mistake: Mistake) -> dict[str, str]:
+    shown: dict[str, str] = {"detail": mistake.detail, "source": mistake.source}
+    if mistake.place:
+        shown["field"] = str(mistake.place[0])[:_SHOWN_NAME]
+    if mistake.source == "body":
+        # RFC 6901 §3
+        parts = (str(part)[:_SHOWN_NAME].replace("~", "~0").replace("/", "~1") for part in mistake.place)
+        shown["pointer"] = "".join(f"/{part}" for part in parts)
+    return shown
+
+
+class ErrorAnswers:
+    """Gives an error the shape that its route's callers read: a page, or a problem object.
+
+    The token endpoint, whose callers read OAuth's, answers for itself.
+    """
+
+    def __init__(self, *, page: Callable[[Request, VaultdError], Response]) -> None:
+        self._page = page
+
+    def __call__(self, request: Request, error: VaultdError) -> Response:
+        """The answer."""
+        if request.url.path.startswith(BROWSER):
+            return self._page(request, error)
+        return problem(error, request)
 
 
 def note(error: Exception, path: str) -> None:
@@ -155,28 +201,26 @@ def note(error: Exception, path: str) -> None:
 _Handler = Callable[[Request, Exception], Awaitable[Response]]
 
 
-def install(app: FastAPI, *, page: Callable[[Request, VaultdError], Response]) -> None:
-    """Map every error to an answer: OAuth's form, a problem object, or for a browser a page."""
+def install(app: FastAPI, *, answers: ErrorAnswers) -> None:
+    """Map every error that is not a bug to an answer; `EveryAnswer` answers for the bugs."""
 
     async def domain(request: Request, error: Exception) -> Response:
-        if not isinstance(error, VaultdError):
+        if not isinstance(error, VaultdError) or status_of(error) == _BUG:
             raise error
         note(error, request.url.path)
-        if request.url.path.startswith(("/auth/", "/connections")):
-            return page(request, error)
-        return problem(error, request)
+        return answers(request, error)
 
     async def validation(request: Request, error: Exception) -> Response:
-        del request, error
-        body = {"type": "urn:vaultd:error:invalid_request", "title": "Invalid request", "status": 400}
-        return JSONResponse(body | {"detail": "A parameter is missing or malformed."}, 400, dict(NO_STORE))
+        del error  # FastAPI's own words repeat what was sent
+        return answers(request, InvalidRequest("A parameter is missing or malformed."))
 
     async def http(request: Request, error: Exception) -> Response:
         if not isinstance(error, HTTPException):
             raise error
-        del request
-        title = {404: "Not found", 405: "Method not allowed"}.get(error.status_code, "Error")
-        body = {"type": "about:blank", "title": title, "status": error.status_code, "detail": title}
+        if error.status_code == STATUS[NotFound]:
+            return answers(request, NotFound())
+        title = TITLES.get(error.status_code, "Refused")
+        body = {"type": "about:blank", "title": title, "status": error.status_code, "detail": error.detail}
         return JSONResponse(body, error.status_code, dict(error.headers or {}) | NO_STORE)
 
     handlers: list[tuple[type[Exception], _Handler]] = [
@@ -214,8 +258,9 @@ def security_headers(*, https: bool) -> Headers:
 class EveryAnswer:
     """Puts the security headers and a request id on every answer, also on the one for a bug (security A12, B7)."""
 
-    def __init__(self, app: ASGIApp, *, headers: Headers) -> None:
+    def __init__(self, app: ASGIApp, *, headers: Headers, answers: ErrorAnswers) -> None:
         self._app = app
+        self._answers = answers
         # What does not say that it may be kept may not.
         self._headers = [*headers, (b"cache-control", NO_STORE["cache-control"].encode())]
 
@@ -250,7 +295,7 @@ class EveryAnswer:
                 if started:
                     # Half an answer cannot be taken back: the server closes the connection.
                     raise
-                await server_error()(scope, receive, send_with_headers)
+                await self._answers(Request(scope), VaultdError())(scope, receive, send_with_headers)
 
 
 def request_id_of(scope: Scope) -> str:

@@ -89,7 +89,7 @@ def test_what_would_leave_where_it_cannot(settings: Settings) -> None:
 @pytest.mark.parametrize(
     ("client", "provider", "scope", "error", "reason", "said"),
     [
-        ("open", "narrowing", "", "invalid_target", "invalid_target", "has no entry for narrowing"),
+        ("open", "narrowing", "", "invalid_target", "forbidden_provider", "has no entry for narrowing"),
         ("open", "acme", "read write", "invalid_scope", "scope_not_allowed", "its list does not have write"),
         ("agent", "acme", "*", "invalid_scope", "scope_not_allowed", "its list does not have *"),
     ],
@@ -142,7 +142,9 @@ def test_a_person_reads_the_same(settings: Settings) -> None:
         "tokens of app": "issued to web-app, phone-app",
         "tokens of partner": "whomever they were issued to (trusted_clients)",
         "tokens of bare": "none",
+        "users who are away": "not theirs",
         "limits": "500 a second, 1000 at once",
+        "limits for one user": "none of its own",
         "its list": "read write",
         "requested": "read",
         "on a wider grant": "refuse",

@@ -26,7 +26,7 @@ def clock() -> SetClock:
 
 @pytest.fixture
 def limits(clock: SetClock) -> ClientLimits:
-    return ClientLimits(clock=clock, subjects=3)
+    return ClientLimits(clock=clock, clients=2, subjects=3)
 
 
 def _taken(limits: ClientLimits, client: Client, subject: Subject | None = None, tries: int = 1000) -> int:

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from tests.support.house import House
-from vaultd.connections import store
+from vaultd.connections import lease, store
 from vaultd.connections.labels import Labels
 from vaultd.connections.sealing import Delivery, data_key_of, open_account, open_connection
 from vaultd.connections.table import ConnectionRow
@@ -140,7 +140,7 @@ async def test_tokens_of_the_revision_before(house: House) -> None:
     key = data_key_of(row, house.data_keys)
     opened = replace(open_connection(key, row), access_token=Secret("refreshed"))
     async with house.database.transaction() as connection:
-        fence = await store.take_lease(connection, row, owner=uuid4(), now=house.clock(), lasts=timedelta(seconds=30))
+        fence = await lease.take(connection, row, owner=uuid4(), now=house.clock(), lasts=timedelta(seconds=30))
         assert fence is not None
         assert await store.store_refreshed(
             connection,

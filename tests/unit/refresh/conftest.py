@@ -119,7 +119,11 @@ class Room:
             due = await outbox.claim(
                 connection, self.house.data_keys, now=self.house.clock(), busy_for=timedelta(seconds=1)
             )
-        return [(one.access_token.reveal(), one.refresh_token.reveal() if one.refresh_token else None) for one in due]
+        return [
+            (one.access_token.reveal(), one.refresh_token.reveal() if one.refresh_token else None)
+            for one in due
+            if one.access_token is not None
+        ]
 
     async def events(self, kind: str) -> list[dict[str, Any]]:
         async with self.house.database.transaction() as connection:

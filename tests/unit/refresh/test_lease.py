@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import text
 
 from tests.unit.refresh.conftest import Process, Room, listening
-from vaultd.connections import store
+from vaultd.connections import lease
 from vaultd.connections.table import ConnectionRow
 from vaultd.errors import TemporarilyUnavailable
 from vaultd.outbound import Outbound
@@ -34,7 +34,7 @@ async def end_lease(room: Room, row: ConnectionRow) -> None:
 async def leased_to_nobody(room: Room, row: ConnectionRow) -> int:
     """A lease whose owner has died."""
     async with room.house.database.transaction() as connection:
-        fence = await store.take_lease(connection, row, owner=uuid4(), now=room.house.clock(), lasts=LEASE)
+        fence = await lease.take(connection, row, owner=uuid4(), now=room.house.clock(), lasts=LEASE)
     assert fence is not None
     return fence
 
@@ -260,5 +260,5 @@ async def test_lease_lasts_by_the_databases_clock(room: Room) -> None:
     assert leased.lease_until is not None
     assert leased.lease_until < room.house.clock() - timedelta(seconds=30)
     async with room.house.database.transaction() as connection:
-        taken = await store.take_lease(connection, leased, owner=uuid4(), now=room.house.clock(), lasts=LEASE)
+        taken = await lease.take(connection, leased, owner=uuid4(), now=room.house.clock(), lasts=LEASE)
     assert taken is None

@@ -11,7 +11,7 @@ import pytest
 
 from tests.unit.refresh.conftest import MARGIN, USER, Room
 from vaultd.audit.events import Draft, EventType
-from vaultd.connections import store
+from vaultd.connections import lease, store
 from vaultd.connections.sealing import data_key_of
 from vaultd.connections.table import ConnectionRow
 from vaultd.errors import InvalidScope, TemporarilyUnavailable
@@ -199,7 +199,7 @@ async def test_c5_a_refresh_that_waited_for_a_narrowing_refreshes_all_the_same(r
     """The new revision that it sees is the narrowing's: the stored token is as stale as it was."""
     row = await room.connected()
     async with room.house.database.transaction() as connection:
-        fence = await store.take_lease(connection, row, owner=uuid4(), now=room.house.clock(), lasts=LEASE)
+        fence = await lease.take(connection, row, owner=uuid4(), now=room.house.clock(), lasts=LEASE)
     assert fence is not None
     room.answers(access_token="whole", scope="repo user")
     waiting = asyncio.create_task(room.first.refresher.refresh(row))

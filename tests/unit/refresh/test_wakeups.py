@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from tests.conftest import DatabaseUrls
 from tests.unit.refresh.conftest import listening
-from vaultd.connections.store import tell
+from vaultd.connections.lease import tell
 from vaultd.db import Database
 from vaultd.refresh.wakeups import Waiter, Wakeups
 from vaultd.terms import Secret

@@ -87,14 +87,16 @@ class _Members(list[tuple[str, object]]):
 def _collect(pairs: Iterable[tuple[str, str]]) -> Parameters:
     params: Parameters = {}
     for name, value in pairs:
-        if _NO_TEXT.search(name) or _NO_TEXT.search(value):
+        # What is printable is text, and that is quicker to see; what is not may be text all the same.
+        if not (name.isprintable() and value.isprintable()) and (_NO_TEXT.search(name) or _NO_TEXT.search(value)):
             raise InvalidRequest("A parameter has characters in it that are no text.")
-        if name in params and name not in _MAY_REPEAT:
+        if name not in params:
+            params[name] = (value,) if value else ()
+            continue
+        if name not in _MAY_REPEAT:
             # RFC 6749 §3.2
             plain = name.isascii() and name.isidentifier()
             raise InvalidRequest(f"{name[:64]} came twice." if plain else "A parameter came twice.")
         if value:
-            params[name] = (*params.get(name, ()), value)
-        else:
-            params.setdefault(name, ())
+            params[name] = (*params[name], value)
     return params

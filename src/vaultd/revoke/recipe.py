@@ -8,16 +8,11 @@ from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from vaultd.audit.events import Draft, EventType
 from vaultd.audit.log import AuditLog
-from vaultd.connections import narrowed, outbox, store
-from vaultd.connections.sealing import PURPOSE, data_key_of, open_connection
-from vaultd.connections.table import ConnectionRow
+from vaultd.connections import outbox, store
 from vaultd.db import Database
 from vaultd.errors import (
-    CannotOpen,
     InvalidTarget,
     NotFound,
     ProviderRefused,
@@ -27,14 +22,17 @@ from vaultd.errors import (
 from vaultd.keys.data_keys import DataKeys
 from vaultd.providers.oauth import OAuthClient
 from vaultd.providers.registry import Providers
+from vaultd.revoke.secrets import Secrets
 from vaultd.subjects.store import SubjectStore
 from vaultd.terms import Clock
 
 MAX_ATTEMPTS = 50
+"""After so many tries a revocation is declared impossible: with the waits between them, after about a week."""
 CALL_LASTS = timedelta(seconds=30)
 WOKEN_AFTER = 0.2
 """Seconds between being woken and looking: the waker's transaction commits meanwhile."""
 LONGEST_WAIT = timedelta(hours=6)
+"""The wait doubles from two seconds up to this."""
 
 
 class Revoke:
@@ -46,6 +44,7 @@ class Revoke:
         database: Database,
         log: AuditLog,
         data_keys: DataKeys,
+        secrets: Secrets,
         subjects: SubjectStore,
         providers: Providers,
         oauth: OAuthClient,
@@ -54,6 +53,7 @@ class Revoke:
         self._database = database
         self._log = log
         self._data_keys = data_keys
+        self._secrets = secrets
         self._subjects = subjects
         self._providers = providers
         self._oauth = oauth
@@ -69,22 +69,35 @@ class Revoke:
             NotFound: there is none of that id, or it is somebody else's.
             TemporarilyUnavailable: nothing was changed.
         """
+        await self._disconnect(subject_id, connection_id, draft, reason="disconnected")
+
+    async def disconnect_any(self, connection_id: UUID, *, draft: Draft) -> None:
+        """The same by an operator, whosever it is."""
+        async with self._database.transaction() as connection:
+            row = await store.get(connection, connection_id)
+        if row is None:
+            raise NotFound
+        await self._disconnect(row.subject_id, connection_id, draft, reason="revoked_by_operator")
+
+    async def _disconnect(self, subject_id: UUID, connection_id: UUID, draft: Draft, *, reason: str) -> None:
         async with self._log.transaction() as transaction:
             # 1. nobody releases this row from here on
+            known = await self._subjects.hold(transaction.connection, subject_id)
             row = await store.lock_for_revocation(transaction.connection, connection_id)
-            if row is None or row.subject_id != subject_id:
+            if known is None or row is None or row.subject_id != known.id:
                 raise NotFound
             if row.status == "revoked":
                 return
             # 2. the secrets move to the outbox and nowhere else
-            label = await self._move_secrets(transaction.connection, row)
+            label = await self._secrets.move(transaction.connection, row, subject_id=known.id)
             # 3. the row is another generation, without secrets
-            await store.revoke(transaction.connection, row, reason="disconnected")
+            await store.revoke(transaction.connection, row, reason=reason)
             await transaction.append(
                 replace(
                     draft,
                     type=EventType.CONNECTION_REVOKED,
-                    reason="disconnected",
+                    reason=reason,
+                    subject=known.key,
                     connection=row.provider,
                     connection_id=row.id,
                     account=label,
@@ -95,40 +108,6 @@ class Revoke:
         # 4. at the provider, at once but not while the user waits
         self._wake.set()
 
-    async def _move_secrets(self, connection: AsyncConnection, row: ConnectionRow) -> str | None:
-        if row.status != "connected":
-            await self._erase_key(connection, row)
-            return None
-        try:
-            key = data_key_of(row, self._data_keys)
-            opened = open_connection(key, row)
-        except CannotOpen:
-            # Altered bytes cannot be revoked at the provider, but they must not keep the user from disconnecting.
-            await self._erase_key(connection, row)
-            return None
-        now = self._clock()
-        narrower = await narrowed.take(connection, key, row, opened.account_id, now=now)
-        # A row of the outbox takes its key along when it is done, so each token has one of its own.
-        own_keys = [await self._data_keys.create(connection, PURPOSE) for _ in narrower]
-        moved = [(key, opened.access_token, opened.refresh_token)]
-        moved += [(own_key, token, None) for own_key, token in zip(own_keys, narrower, strict=True)]
-        for sealing_key, access_token, refresh_token in moved:
-            await outbox.put(
-                connection,
-                provider=row.provider,
-                subject_id=row.subject_id,
-                key=sealing_key,
-                access_token=access_token,
-                refresh_token=refresh_token,
-                now=now,
-            )
-        return opened.account_label
-
-    async def _erase_key(self, connection: AsyncConnection, row: ConnectionRow) -> None:
-        if row.data_key_id is not None:
-            await store.forget_key(connection, row)
-            await self._data_keys.erase(connection, row.data_key_id)
-
     def wake(self) -> None:
         """Look at the outbox soon: something is about to be committed to it."""
         asyncio.get_running_loop().call_later(WOKEN_AFTER, self._wake.set)
@@ -137,7 +116,8 @@ class Revoke:
         """Drain the outbox for as long as the process serves."""
         while True:
             try:
-                await self.drain()
+                while await self.drain():
+                    pass
             except TemporarilyUnavailable:
                 # The database is away; the rows are where they were.
                 await asyncio.sleep(1)
@@ -157,15 +137,18 @@ class Revoke:
         return len(due)
 
     async def _revoke_at_provider(self, revocation: outbox.Revocation) -> None:
+        if revocation.access_token is None:
+            await self._finish(revocation, "cannot_open")
+            return
         try:
             provider = self._providers.get(revocation.provider)
             # RFC 7009 §2.1: revoking the refresh token ends the grant; the access token is the next best.
             if revocation.refresh_token is not None:
                 await self._oauth.revoke(provider, token=revocation.refresh_token, hint="refresh_token")
             await self._oauth.revoke(provider, token=revocation.access_token, hint="access_token")
-        except ProviderUnavailable:
+        except ProviderUnavailable as error:
             if revocation.attempts < MAX_ATTEMPTS:
-                await self._postpone(revocation)
+                await self._postpone(revocation, error.retry_after)
                 return
             await self._finish(revocation, "gave_up")
         except (ProviderRefused, InvalidTarget) as error:
@@ -173,21 +156,29 @@ class Revoke:
         else:
             await self._finish(revocation, None)
 
-    async def _postpone(self, revocation: outbox.Revocation) -> None:
-        wait = min(timedelta(seconds=2**revocation.attempts), LONGEST_WAIT)
+    async def _postpone(self, revocation: outbox.Revocation, retry_after: int | None) -> None:
+        # Bounded as numbers: so many doublings are more seconds than a `timedelta` holds.
+        wait = timedelta(seconds=min(2**revocation.attempts, LONGEST_WAIT.total_seconds()))
         # Jitter, so that a provider that comes back is not asked by everybody at once.
-        until = self._clock() + wait * random.uniform(0.5, 1.0)  # noqa: S311 - not a secret
+        wait *= random.uniform(0.5, 1.0)  # noqa: S311 - not a secret
+        until = self._clock() + max(wait, timedelta(seconds=retry_after or 0))
         async with self._database.transaction() as connection:
             await outbox.postpone(connection, revocation.id, until=until)
 
     async def _finish(self, revocation: outbox.Revocation, reason: str | None) -> None:
-        known = await self._subjects.get(revocation.subject_id) if revocation.subject_id else None
-        draft = Draft(
-            type=EventType.PROVIDER_REVOKED,
-            reason=reason,
-            connection=revocation.provider,
-            subject=known.key if known else None,
-        )
         async with self._log.transaction() as transaction:
+            # E6: a subject that was erased meanwhile has no key to write this under.
+            known = (
+                await self._subjects.hold(transaction.connection, revocation.subject_id)
+                if revocation.subject_id
+                else None
+            )
             await outbox.finish(transaction.connection, self._data_keys, revocation)
-            await transaction.append(draft)
+            await transaction.append(
+                Draft(
+                    type=EventType.PROVIDER_REVOKED,
+                    reason=reason,
+                    connection=revocation.provider,
+                    subject=known.key if known else None,
+                )
+            )

@@ -1,0 +1,84 @@
+"""The doors that an app sends a browser to (api.md §3). What vaultd's own pages call is between it and the browser."""
+
+from __future__ import annotations
+
+from vaultd.web.consent import DoorQuery, TicketQuery
+from vaultd.web.openapi.answers import NO_STORE, carrying, failing
+from vaultd.web.openapi.parts import HTML, Json, query_parameters
+
+_TAG = "Browser"
+_REFUSED = {400: "PageRefused", 500: "PageBug", 503: "PageUnavailable"}
+
+
+def _note(name: str, description: str) -> Json:
+    return {"name": name, "in": "query", "description": description, "schema": {"type": "string"}}
+
+
+def _elsewhere(description: str) -> Json:
+    return carrying(description, None, "No-Store", "Location", "Cookie")
+
+
+_TICKET: Json = {
+    "operationId": "openTicket",
+    "tags": [_TAG],
+    "summary": "Go to the provider, with a ticket",
+    "description": "Where an app sends the browser after `beginConnection`. A ticket is good once.",
+    "security": [],
+    "parameters": query_parameters(TicketQuery, {"ticket": "From `connect_params`."}),
+    "responses": {"303": _elsewhere("To the provider's consent."), **failing(_REFUSED)},
+}
+
+_DOOR: Json = {
+    "operationId": "openDoor",
+    "tags": [_TAG],
+    "summary": "Go to the provider, by a plain link",
+    "description": "A link that an app may show to its user, such as `connect_uri` of an `interaction_required`. Signs "
+    "the user in first where need be. Ends at `return_to` with `connection` and `status` in the query: `connected`, or "
+    "`error` with `error` and `error_description`.",
+    "security": [{"browserSession": []}, {}],
+    "parameters": [
+        {
+            "name": "provider",
+            "in": "path",
+            "required": True,
+            "description": "The provider's name here, such as `github`.",
+            "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[^\x00/]+$"},
+        },
+        *query_parameters(
+            DoorQuery,
+            {
+                "client_id": "The app; absent for the configured default.",
+                "return_to": "Where it ends: one that is registered, exactly; absent for `/connections`.",
+                "scope": "Space-separated, within what the app may have; absent for the provider's default.",
+                "login_hint": "Handed to the provider.",
+            },
+        ),
+    ],
+    "responses": {
+        "303": _elsewhere("To the provider's consent, or to sign in first."),
+        **failing({**_REFUSED, 404: "PageNotFound"}),
+    },
+}
+
+_PAGE: Json = {
+    "operationId": "openConnections",
+    "tags": [_TAG],
+    "summary": "The user's page",
+    "description": "What is connected, and the way to stop it, for a signed-in browser.",
+    "security": [{"browserSession": []}, {}],
+    "parameters": [
+        _note("status", "What happened on the way here: `connected` or `error`."),
+        _note("connection", "To which provider it happened."),
+    ],
+    "responses": {
+        "200": carrying("The page.", {"type": "string"}, *NO_STORE, media_type=HTML),
+        "303": _elsewhere("To sign in first."),
+        **failing({500: "PageBug", 503: "PageUnavailable"}),
+    },
+}
+
+PATHS: dict[str, Json] = {
+    "/auth/connect": {"get": _TICKET},
+    "/auth/connect/{provider}": {"get": _DOOR},
+    "/connections": {"get": _PAGE},
+}

@@ -1,0 +1,54 @@
+"""A file of lines, and a reader that knows one issuer and three providers."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from io import BytesIO
+from typing import Any
+
+from vaultd.importing.line import LineReader
+from vaultd.providers.config import ProviderConfig
+from vaultd.providers.registry import Providers
+
+ISSUER = "https://login.example.com/"
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+CANARY = "canary-6f1d2c"
+"""Part of every token in these tests; no message may hold it."""
+
+
+def providers() -> Providers:
+    """`google` names accounts, `plain` has no userinfo, `solo` takes one account."""
+    table = {
+        "client_id": "vaultd",
+        "token_endpoint_auth_method": "none",
+        "authorization_endpoint": "https://provider.example/authorize",
+        "token_endpoint": "https://provider.example/token",
+    }
+    userinfo = {"userinfo_endpoint": "https://provider.example/me"}
+    tables = {"google": table | userinfo, "plain": table, "solo": table | userinfo | {"accounts": "single"}}
+    return Providers(configs={name: ProviderConfig.model_validate(one) for name, one in tables.items()})
+
+
+def reader() -> LineReader:
+    return LineReader(issuers={"app": ISSUER}, providers=providers())
+
+
+def members(**changes: Any) -> dict[str, Any]:
+    """A line that is right; a change to None leaves a key out."""
+    plain = {
+        "issuer": ISSUER,
+        "sub": "user-1",
+        "provider": "google",
+        "refresh_token": f"refresh-{CANARY}",
+        "scopes": ["calendar.readonly"],
+    }
+    return {name: value for name, value in (plain | changes).items() if value is not None}
+
+
+def line(**changes: Any) -> bytes:
+    return json.dumps(members(**changes)).encode()
+
+
+def file_of(*lines: bytes) -> BytesIO:
+    return BytesIO(b"".join(one + b"\n" for one in lines))

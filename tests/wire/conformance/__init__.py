@@ -1,0 +1,1 @@
+"""Other people's programs hold the vault against its own OpenAPI document."""

@@ -8,6 +8,7 @@ VaultdError
 ├── RequestRefused                an answer of the token endpoint; `reason` goes into the audit event
 │   ├── InvalidRequest
 │   │   ├── BodyTooLarge
+│   │   ├── SettingsNeeded        where the user's provider is: missing, or not accepted
 │   │   ├── InvalidInput          says where the mistakes are
 │   │   └── SubjectTokenRefused   the real reason is for the log and the event, never for the answer
 │   ├── InvalidClient
@@ -118,6 +119,13 @@ class BodyTooLarge(InvalidRequest):
 
     def __init__(self) -> None:
         super().__init__(reason="body_too_large")
+
+
+class SettingsNeeded(InvalidRequest):
+    """A connection setting is missing or not accepted; the user can give another."""
+
+    def __init__(self, description: str) -> None:
+        super().__init__(description, reason="connection_settings")
 
 
 class SubjectTokenRefused(InvalidRequest):

@@ -44,6 +44,15 @@ class OidcProvider:
     pid: int
 
 
+@dataclass(frozen=True, slots=True)
+class NodeOAuth:
+    """A running npm `@node-oauth/oauth2-server` at `url`, and the app that it knows."""
+
+    url: str
+    client_id: str
+    client_secret: Secret
+
+
 @cache
 def find_node() -> str:
     """The machine's Node.js if it is recent enough, else the one from PyPI. Raises `NodeError`."""
@@ -85,14 +94,25 @@ async def oidc_provider(
         options["resource"] = resource
     if scopes is not None:
         options["scopes"] = list(scopes)
-    with tempfile.TemporaryFile() as log:
-        process = await asyncio.create_subprocess_exec(
-            find_node(), "provider.mjs", json.dumps(options), cwd=FOLDER, stdin=PIPE, stdout=PIPE, stderr=log
+    async with _program("provider.mjs", options) as (said, pid):
+        async with httpx.AsyncClient(trust_env=False) as http:
+            answer = await http.get(f"{said['issuer']}/.well-known/openid-configuration")
+        yield OidcProvider(
+            issuer=said["issuer"],
+            client_id=said["clientId"],
+            client_secret=Secret(said["clientSecret"]),
+            introspector=(said["introspector"]["clientId"], Secret(said["introspector"]["clientSecret"])),
+            endpoints=answer.raise_for_status().json(),
+            pid=pid,
         )
-        try:
-            yield await _started(process, log)
-        finally:
-            await _stop(process)
+
+
+@asynccontextmanager
+async def node_oauth(*, redirect_uris: Collection[str], access_token_ttl: int) -> AsyncIterator[NodeOAuth]:
+    """The same with the other server, which says yes at once. Raises `NodeError`."""
+    options = {"redirectUris": list(redirect_uris), "accessTokenTtl": access_token_ttl}
+    async with _program("node-oauth.mjs", options) as (said, _):
+        yield NodeOAuth(said["issuer"], said["clientId"], Secret(said["clientSecret"]))
 
 
 async def exchange(request: Mapping[str, Any], program: str = "exchange.mjs") -> dict[str, Any]:
@@ -119,9 +139,22 @@ async def exchange(request: Mapping[str, Any], program: str = "exchange.mjs") ->
     return outcome
 
 
-async def _started(process: Process, log: IO[bytes]) -> OidcProvider:
+@asynccontextmanager
+async def _program(name: str, options: Mapping[str, Any]) -> AsyncIterator[tuple[dict[str, Any], int]]:
+    """Start a program that serves; gives what it said when it listened, and its process."""
+    with tempfile.TemporaryFile() as log:
+        process = await asyncio.create_subprocess_exec(
+            find_node(), name, json.dumps(options), cwd=FOLDER, stdin=PIPE, stdout=PIPE, stderr=log
+        )
+        try:
+            yield await _said(name, process, log), process.pid
+        finally:
+            await _stop(process)
+
+
+async def _said(name: str, process: Process, log: IO[bytes]) -> dict[str, Any]:
     if process.stdout is None:
-        raise NodeError("provider.mjs was started without a pipe")
+        raise NodeError(f"{name} was started without a pipe")
     try:
         async with asyncio.timeout(START_TIMEOUT):
             line = await process.stdout.readline()
@@ -129,18 +162,9 @@ async def _started(process: Process, log: IO[bytes]) -> OidcProvider:
         line = b""
     if not line:
         log.seek(0)
-        raise NodeError(f"provider.mjs did not start: {log.read().decode(errors='replace').strip()}")
-    said = json.loads(line)
-    async with httpx.AsyncClient(trust_env=False) as http:
-        answer = await http.get(f"{said['issuer']}/.well-known/openid-configuration")
-    return OidcProvider(
-        issuer=said["issuer"],
-        client_id=said["clientId"],
-        client_secret=Secret(said["clientSecret"]),
-        introspector=(said["introspector"]["clientId"], Secret(said["introspector"]["clientSecret"])),
-        endpoints=answer.raise_for_status().json(),
-        pid=process.pid,
-    )
+        raise NodeError(f"{name} did not start: {log.read().decode(errors='replace').strip()}")
+    said: dict[str, Any] = json.loads(line)
+    return said
 
 
 async def _stop(process: Process) -> None:

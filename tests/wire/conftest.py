@@ -5,9 +5,12 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import pytest_asyncio
 
-from tests.conftest import DatabaseUrls
+from tests.conftest import DatabaseUrls, own_database
+from tests.doubles.provider import ProviderDouble
+from tests.doubles.stage import Stage, whole_catalogue
 from tests.wire.issuers import Issuers, issuers_of_every_kind
 from tests.wire.vault import App, Vault
+from vaultd.sandbox.postgres import RunningPostgres
 from vaultd.sandbox.world import World, start_world
 
 
@@ -52,3 +55,23 @@ async def believer(issuers: Issuers) -> AsyncIterator[Vault]:
     issuers.asked.reset()
     async with Vault(issuers.world) as speaking:
         yield speaking
+
+
+@pytest.fixture(scope="session")
+def stage(
+    world: World, postgres: RunningPostgres, template: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stage]:
+    """A vault that knows the whole catalogue, one for the whole run."""
+    folder = tmp_path_factory.mktemp("catalogue")
+    with (
+        own_database(postgres, template) as urls,
+        whole_catalogue(world, database_url=urls.service, folder=folder) as running,
+    ):
+        yield running
+
+
+@pytest.fixture
+def double(stage: Stage, name: str) -> ProviderDouble:
+    """The double of the provider `name`, as if nothing had been asked of it."""
+    stage.doubles[name].reset()
+    return stage.doubles[name]

@@ -72,8 +72,8 @@ async def test_without_a_hint_several_accounts_are_ambiguous(vault: Vault, app: 
     assert (event["type"], event["reason"]) == ("token.refused", "account_ambiguous")
 
 
-@pytest.mark.parametrize("hint", ["bob@example.com", "1002"])
-async def test_a_hint_is_the_label_or_the_immutable_id(vault: Vault, app: App, hint: str) -> None:
+@pytest.mark.parametrize("hint", ["bob@example.com", "1002", "bob", "BOB"])
+async def test_a_hint_is_the_id_the_login_or_the_e_mail(vault: Vault, app: App, hint: str) -> None:
     await connect_as(app, "Alice")
     await connect_as(app, "Bob")
     answer = await vault.exchange(app.session_token, login_hint=hint)

@@ -11,7 +11,7 @@ from vaultd.revoke import Revoke
 from vaultd.revoke.secrets import Secrets
 from vaultd.sessions.signin import LoginIssuer, SignIn
 from vaultd.sessions.store import Sessions
-from vaultd.web import accounts, away, bearer, consent, page, signin
+from vaultd.web import accounts, asking, away, bearer, consent, page, signin
 from vaultd.web.cookies import Cookies
 
 
@@ -58,6 +58,7 @@ def add_doors(app: FastAPI, ground: Ground, connect: Connect, revoke: Revoke, ag
     """Add the routes."""
     settings = ground.settings
     public_url, default_client = settings.public_url, settings.default_client
+    environment = page.templates()
     cookies = Cookies(https=public_url.startswith("https:"))
     sessions = Sessions(database=ground.database, clock=ground.clock)
     rendered = accounts.Accounts(database=ground.database, data_keys=ground.data_keys)
@@ -88,6 +89,8 @@ def add_doors(app: FastAPI, ground: Ground, connect: Connect, revoke: Revoke, ag
             sessions=sessions,
             subjects=ground.subjects,
             cookies=cookies,
+            providers=ground.providers,
+            asking=asking.Asking(environment=environment),
             default_client=default_client,
             allowed_return_urls=settings.allowed_return_urls,
         )
@@ -104,7 +107,7 @@ def add_doors(app: FastAPI, ground: Ground, connect: Connect, revoke: Revoke, ag
     app.include_router(
         page.router(
             public_url=public_url,
-            environment=page.templates(),
+            environment=environment,
             sessions=sessions,
             subjects=ground.subjects,
             accounts=rendered,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import urlencode, urlsplit, urlunsplit
@@ -13,13 +14,22 @@ from authlib.oauth2.rfc7636 import create_s256_code_challenge
 from vaultd.audit.events import Decision, Draft, EventType
 from vaultd.clients.registry import Client
 from vaultd.connections.pending import Pending, digest
+from vaultd.errors import InvalidRequest, ProviderRefused
+from vaultd.providers.config import ProviderConfig
+from vaultd.providers.registry import Provider
 from vaultd.subjects.store import KnownSubject
 from vaultd.terms import Scopes
+
+_IDENTIFIER = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """What an app asks the user to allow. `redirect_uri` was found in the client's list by the caller."""
+    """What an app asks the user to allow. `redirect_uri` was found in the client's list by the caller.
+
+    Among `params` there may be the provider's connection settings; `settings` is where they are looked for besides,
+    and what is not one of them is nothing to us there.
+    """
 
     client: Client
     provider: str
@@ -28,6 +38,7 @@ class Wish:
     state: str | None = None
     code_challenge: str | None = None
     params: Mapping[str, str] | None = None
+    settings: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +59,38 @@ class Returned:
     unverified_code: str | None
     unverified_error: str | None
     unverified_issuer: str | None
+    unverified_query: Mapping[str, str]
     browser: str | None
     session_subject: UUID | None
+
+
+def begun_with(provider: Provider, wish: Wish) -> tuple[dict[str, str], dict[str, str]]:
+    """The connection's settings, and the parameters of the authorization request that the app adds.
+
+    Raises:
+        InvalidRequest: a parameter that the provider's table does not allow, or a setting that is not accepted.
+    """
+    config = provider.config
+    given = dict(wish.params or {})
+    settings = {name: given.pop(name) for name in config.connection_settings if name in given}
+    unknown = sorted(set(given) - set(config.allowed_authorization_params))
+    if unknown:
+        raise InvalidRequest(f"authorization_params may not carry: {', '.join(unknown)}.")
+    return provider.settings_from({**(wish.settings or {}), **settings}), given
+
+
+def callback_metadata(config: ProviderConfig, unverified_query: Mapping[str, str]) -> dict[str, str]:
+    """What the table looks for in the callback's query, beside the code.
+
+    It comes through the browser, so it is kept only as far as it is a plain identifier, which stays one in any URL.
+
+    Raises:
+        ProviderRefused: something is missing, or is none.
+    """
+    found = {name: unverified_query.get(parameter, "") for name, parameter in config.callback_metadata.items()}
+    if not all(_IDENTIFIER.fullmatch(value) for value in found.values()):
+        raise ProviderRefused("invalid_request", detail="the callback lacks what the provider's table looks for")
+    return found
 
 
 def why_not(

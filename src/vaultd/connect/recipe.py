@@ -17,19 +17,29 @@ from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
 from vaultd.audit.events import Decision, Draft, EventType
 from vaultd.audit.log import AuditLog, AuditTransaction
-from vaultd.connect.flow import ERASED, Begun, Returned, Wish, error_url, refused, why_not, with_query
+from vaultd.connect.flow import (
+    ERASED,
+    Begun,
+    Returned,
+    Wish,
+    begun_with,
+    callback_metadata,
+    error_url,
+    refused,
+    why_not,
+    with_query,
+)
+from vaultd.connect.redemption import Redemption
 from vaultd.connections import pending
 from vaultd.connections.grants import Brought, GrantStore
 from vaultd.connections.pending import Pending, digest
 from vaultd.db import Database
-from vaultd.errors import ConsentRefused, InvalidRequest, ProviderError, ProviderRefused, TemporarilyUnavailable
+from vaultd.errors import ConsentRefused, ProviderError, ProviderRefused, TemporarilyUnavailable
 from vaultd.keys.data_keys import DataKeys
 from vaultd.notices import token_names
 from vaultd.policy import allowed_scopes, entry_at
-from vaultd.providers.answers import Account, Grant
 from vaultd.providers.oauth import OAuthClient
 from vaultd.providers.registry import Provider, Providers
-from vaultd.refresh import expiry
 from vaultd.subjects.store import KnownSubject, SubjectStore
 from vaultd.terms import Clock, Scopes, Secret
 
@@ -62,6 +72,7 @@ class Connect:
         self._providers = providers
         self._oauth = oauth
         self._grants = grants
+        self._redemption = Redemption(log=log, oauth=oauth, grants=grants, clock=clock, redirect_uri=self.redirect_uri)
         self._clock = clock
 
     async def begin(self, subject: KnownSubject, wish: Wish) -> Begun:
@@ -106,7 +117,7 @@ class Connect:
         """
         # 1. one redemption of this state, at its own provider, in its own browser (B1, B2)
         waiting = await self._take_back(returned)
-        provider = self._providers.get(waiting.provider)
+        provider = self._providers.get(waiting.provider).at(waiting.private.get("settings", {}))
         # 2. RFC 9207 §2.4: a declared issuer must be the one that answers
         if provider.config.issuer is not None and returned.unverified_issuer != provider.config.issuer:
             return await self._failed(waiting, "invalid_issuer")
@@ -115,7 +126,8 @@ class Connect:
             return await self._failed(waiting, returned.unverified_error or "invalid_request")
         # 4. redeem the code
         try:
-            brought = await self._redeem(provider, waiting, Secret(returned.unverified_code))
+            beside_code = callback_metadata(provider.config, returned.unverified_query)
+            brought = await self._redemption(provider, waiting, Secret(returned.unverified_code), beside_code)
         except ProviderRefused as error:
             return await self._failed(waiting, error.error)
         except ProviderError:
@@ -198,16 +210,15 @@ class Connect:
         provider = self._providers.get(wish.provider)
         grant = entry_at(wish.client.config.providers, provider.name)
         allowed_scopes(grant.scopes, wish.scopes)
-        params = dict(wish.params or {})
-        unknown = set(params) - set(provider.config.allowed_authorization_params)
-        if unknown:
-            raise InvalidRequest(f"authorization_params may not carry: {', '.join(sorted(unknown))}.")
+        settings, params = begun_with(provider, wish)
         asked = wish.scopes or Scopes(set(provider.config.scopes) & set(grant.scopes)) or Scopes(grant.scopes)
         private = {
             "verifier": secrets.token_urlsafe(48),
             "state": wish.state,
             "scopes": sorted(asked),
             "params": params,
+            "settings": settings,
+            "nonce": secrets.token_urlsafe(32) if provider.config.account_source == "id_token" else None,
         }
         now = self._clock()
         common = {
@@ -231,12 +242,13 @@ class Connect:
 
     def _provider_url(self, provider: Provider, private: dict[str, Any], state: str) -> str:
         return self._oauth.authorization_url(
-            provider,
+            provider.at(private.get("settings", {})),
             redirect_uri=self.redirect_uri(provider.name),
             state=state,
             scopes=Scopes(private["scopes"]),
             code_challenge=create_s256_code_challenge(private["verifier"]),
             extra=private["params"],
+            nonce=private.get("nonce"),
         )
 
     def redirect_uri(self, provider: str) -> str:
@@ -260,36 +272,6 @@ class Connect:
             await self._failed(waiting, "foreign")
             raise ConsentRefused(reason="foreign")
         return waiting
-
-    async def _redeem(self, provider: Provider, waiting: Pending, code: Secret) -> Brought:
-        grant = await self._oauth.redeem(
-            provider,
-            code=code,
-            code_verifier=Secret(waiting.private["verifier"]),
-            redirect_uri=self.redirect_uri(provider.name),
-        )
-        asked = Scopes(waiting.private["scopes"])
-        try:
-            account = await self._oauth.account(provider, access_token=grant.access_token)
-        except ProviderError:
-            # Nobody can say whose tokens these are, so they must not stay alive (B3).
-            async with self._log.transaction() as transaction:
-                nameless = self._brought(grant, None, asked)
-                await self._grants.give_back(transaction, waiting.provider, waiting.subject_id, nameless)
-            raise
-        return self._brought(grant, account, asked)
-
-    def _brought(self, grant: Grant, account: Account | None, asked: Scopes) -> Brought:
-        return Brought(
-            access_token=grant.access_token,
-            refresh_token=grant.refresh_token,
-            expires_at=expiry(grant, self._clock()),
-            # RFC 6749 §5.1: silence means that all that was asked for was granted.
-            scopes=asked if grant.scopes is None else grant.scopes,
-            account_id=account.id if account else "",
-            account_label=account.label if account else "",
-            metadata=dict(grant.metadata),
-        )
 
     async def _failed(self, waiting: Pending, error: str) -> str:
         known = await self._subjects.get(waiting.subject_id)

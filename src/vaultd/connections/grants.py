@@ -38,6 +38,7 @@ class Brought:
     account_id: str
     account_label: str
     metadata: dict[str, Any]
+    account_names: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """For sealing; holds the tokens in the clear."""
@@ -48,6 +49,7 @@ class Brought:
             "scopes": sorted(self.scopes),
             "account_id": self.account_id,
             "account_label": self.account_label,
+            "account_names": self.account_names,
             "metadata": self.metadata,
         }
 
@@ -62,6 +64,7 @@ class Brought:
             scopes=Scopes(document["scopes"]),
             account_id=document["account_id"],
             account_label=document["account_label"],
+            account_names=tuple(document.get("account_names", ())),
             metadata=document["metadata"],
         )
 
@@ -148,6 +151,7 @@ class GrantStore:
             key=key,
             access_token=brought.access_token,
             refresh_token=brought.refresh_token,
+            metadata=brought.metadata,
             now=self._clock(),
         )
         # The row is committed a moment later; the revoker waits for that moment.
@@ -178,6 +182,7 @@ class GrantStore:
             account_id=brought.account_id,
             account_label=brought.account_label,
             metadata=brought.metadata,
+            account_names=brought.account_names,
         )
 
     def _kept_refresh_token(self, previous: ConnectionRow | None) -> Secret | None:

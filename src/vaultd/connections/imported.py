@@ -8,7 +8,7 @@ subject's single one there.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TypeAlias
@@ -51,7 +51,10 @@ class Conflict(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Imported:
-    """One account's tokens as they are stored. `account_id` is the provider's, or `UNNAMED_ACCOUNT`."""
+    """One account's tokens as they are stored. `account_id` is the provider's, or `UNNAMED_ACCOUNT`.
+
+    `settings` are those of the connection: what the operator has fixed.
+    """
 
     provider: str
     single: bool
@@ -61,10 +64,19 @@ class Imported:
     scopes: Scopes
     account_id: str
     account_label: str
+    account_names: tuple[str, ...] = ()
+    settings: dict[str, str] = field(default_factory=dict)
 
     def opened(self) -> Opened:
         """What is sealed of it."""
-        return Opened(self.access_token, self.refresh_token, self.account_id, self.account_label, {})
+        return Opened(
+            self.access_token,
+            self.refresh_token,
+            self.account_id,
+            self.account_label,
+            dict(self.settings),
+            self.account_names,
+        )
 
 
 @dataclass(frozen=True, slots=True)

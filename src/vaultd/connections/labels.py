@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vaultd.connections.sealing import Delivery, data_key_of, open_account, open_delivery
+from vaultd.connections.sealing import Delivery, data_key_of, open_account, open_delivery, open_names
 from vaultd.connections.table import ConnectionRow
 from vaultd.keys.data_keys import DataKeys
 
@@ -18,9 +18,9 @@ class Labels:
         return open_account(data_key_of(row, self._data_keys), row)[1]
 
     def matches(self, row: ConnectionRow, hint: str) -> bool:
-        """Whether a `login_hint` means this account: its id, or its label in any case."""
-        account_id, label = open_account(data_key_of(row, self._data_keys), row)
-        return hint == account_id or hint.casefold() == label.casefold()
+        """Whether a `login_hint` means this account: its id, or one of its names in any case."""
+        account_id, names = open_names(data_key_of(row, self._data_keys), row)
+        return hint == account_id or hint.casefold() in {name.casefold() for name in names}
 
     def deliver(self, row: ConnectionRow) -> Delivery:
         """What of a row leaves the vault."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -35,6 +36,7 @@ class Revocation:
     attempts: int
     access_token: Secret | None
     refresh_token: Secret | None
+    metadata: Mapping[str, Any]
 
 
 async def put(
@@ -45,14 +47,18 @@ async def put(
     key: Key,
     access_token: Secret,
     refresh_token: Secret | None,
+    metadata: Mapping[str, Any],
     now: datetime,
 ) -> UUID:
-    """Keep tokens, sealed, until they are revoked at the provider. The row owns `key` from now on."""
+    """Keep tokens, sealed, until they are revoked at the provider. The row owns `key` from now on.
+
+    `metadata` is their connection's: it may be needed to know where the provider is.
+    """
     revocation_id = uuid4()
     if subject_id is not None:
         # Tokens that come in after their subject was erased are revoked all the same, and are nobody's then (E6).
         subject_id = (await connection.execute(_HELD, {"subject_id": subject_id})).scalar_one_or_none()
-    tokens = {"access_token": access_token.reveal()}
+    tokens: dict[str, Any] = {"access_token": access_token.reveal(), "metadata": dict(metadata)}
     if refresh_token is not None:
         tokens["refresh_token"] = refresh_token.reveal()
     await connection.execute(
@@ -91,16 +97,18 @@ async def claim(
 
 
 async def _opened(connection: AsyncConnection, data_keys: DataKeys, row: Any) -> Revocation:
-    access = refresh = None
+    access, refresh, metadata = None, None, {}
     try:
         key = await data_keys.load(connection, row.data_key_id, PURPOSE)
         tokens = json.loads(open_sealed(key, Sealed(row.sealed), bound=_place(row.id, row.provider)))
         access = Secret(tokens["access_token"])
         refresh = Secret(tokens["refresh_token"]) if "refresh_token" in tokens else None
+        # Rows that were put here before metadata was kept have none.
+        metadata = tokens.get("metadata", {})
     except CannotOpen:
         # One altered row must not keep the others from being revoked.
         pass
-    return Revocation(row.id, row.provider, row.subject_id, row.data_key_id, row.attempts, access, refresh)
+    return Revocation(row.id, row.provider, row.subject_id, row.data_key_id, row.attempts, access, refresh, metadata)
 
 
 async def postpone(connection: AsyncConnection, revocation_id: UUID, *, until: datetime) -> None:

@@ -84,6 +84,7 @@ class Opened:
     account_id: str
     account_label: str
     metadata: dict[str, Any]
+    account_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,8 @@ class Delivery:
 
 def seal_connection(key: Key, place: Place, opened: Opened) -> dict[str, bytes | None]:
     """The sealed columns of a row."""
-    account = json.dumps({"id": opened.account_id, "label": opened.account_label}).encode()
+    named = {"id": opened.account_id, "label": opened.account_label, "names": opened.account_names}
+    account = json.dumps(named).encode()
 
     def sealed(name: str, plaintext: bytes | None, account_id: str | None = opened.account_id) -> bytes | None:
         return None if plaintext is None else seal(key, plaintext, bound=place.bound(name, account_id)).blob
@@ -121,29 +123,38 @@ def data_key_of(row: ConnectionRow, data_keys: DataKeys) -> Key:
 
 def open_account(key: Key, row: ConnectionRow) -> tuple[str, str]:
     """The account's immutable id and its label. Raises `CannotOpen`."""
-    return _account(key, row, Place.of(row))
+    account_id, label, _ = _account(key, row, Place.of(row))
+    return account_id, label
+
+
+def open_names(key: Key, row: ConnectionRow) -> tuple[str, frozenset[str]]:
+    """The account's immutable id, and all that its owner may call it by. Raises `CannotOpen`."""
+    account_id, label, names = _account(key, row, Place.of(row))
+    return account_id, frozenset({label, *names})
 
 
 def open_connection(key: Key, row: ConnectionRow) -> Opened:
     """Everything sealed in a row. Raises `CannotOpen`."""
     place = Place.of(row)
-    account_id, label = _account(key, row, place)
+    account_id, label, names = _account(key, row, place)
     refresh = None
     if row.refresh_token is not None:
         refresh = Secret(_open(key, row.refresh_token, place.bound("refresh_token", account_id)).decode())
     delivery = _delivery(key, row, place, account_id, label)
-    return Opened(delivery.access_token, refresh, account_id, label, delivery.metadata)
+    return Opened(delivery.access_token, refresh, account_id, label, delivery.metadata, names)
 
 
 def open_delivery(key: Key, row: ConnectionRow) -> Delivery:
     """What of a row leaves the vault; the refresh token stays closed. Raises `CannotOpen`."""
     place = Place.of(row)
-    return _delivery(key, row, place, *_account(key, row, place))
+    account_id, label, _ = _account(key, row, place)
+    return _delivery(key, row, place, account_id, label)
 
 
-def _account(key: Key, row: ConnectionRow, place: Place) -> tuple[str, str]:
+def _account(key: Key, row: ConnectionRow, place: Place) -> tuple[str, str, tuple[str, ...]]:
     document = orjson.loads(_open(key, row.account, place.bound("account", None)))
-    return document["id"], document["label"]
+    # Rows that were sealed before names were kept have none.
+    return document["id"], document["label"], tuple(document.get("names", ()))
 
 
 def _delivery(key: Key, row: ConnectionRow, place: Place, account_id: str, label: str) -> Delivery:

@@ -39,7 +39,7 @@ class Accounts:
         await self._pace.wait()
         try:
             account = await self._oauth.account(
-                self._providers.get(imported.provider), access_token=imported.access_token
+                self._providers.get(imported.provider).at(imported.settings), access_token=imported.access_token
             )
         except ProviderRefused:
             # The token is no longer good for asking. What it may be good for is the refresh token's matter.
@@ -48,4 +48,5 @@ class Accounts:
             return LineRefused(["the provider does not say whose token it is; run this again, or write account = {…}"])
         if account is None:
             return line
-        return replace(line, imported=replace(imported, account_id=account.id, account_label=account.label))
+        named = replace(imported, account_id=account.id, account_label=account.label, account_names=account.names)
+        return replace(line, imported=named)

@@ -92,10 +92,18 @@ class LineReader:
 
     def _provider(self, value: object) -> Provider:
         try:
-            return self._providers.get(value if isinstance(value, str) else "")
+            provider = self._providers.get(value if isinstance(value, str) else "")
         except InvalidTarget:
             names = [provider.name for provider in self._providers.all()]
             raise ValueError(f"is no configured provider; {_one_of(names)}") from None
+        try:
+            provider.at({})
+        except InvalidTarget:
+            settings = ", ".join(provider.config.connection_settings)
+            raise ValueError(
+                f"needs {settings} with each connection; write fixed_settings in its table, or have the users connect"
+            ) from None
+        return provider
 
 
 class _Checked:
@@ -198,11 +206,12 @@ def _imported(
         scopes=scopes,
         account_id=account_id if account_id is not None else unknown,
         account_label=label or account_id or "",
+        settings=provider.settings_from({}),
     )
 
 
 def _names_accounts(provider: Provider) -> bool:
-    return provider.config.userinfo_endpoint is not None
+    return provider.config.names_accounts
 
 
 def _one_of(names: Iterable[str]) -> str:

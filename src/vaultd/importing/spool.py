@@ -72,13 +72,14 @@ def _to_json(line: Line) -> dict[str, Any]:
         "refresh_token": imported.refresh_token.reveal() if imported.refresh_token else None,
         "expires_at": imported.expires_at.isoformat() if imported.expires_at else None,
         "scopes": sorted(imported.scopes),
-        "account": [imported.account_id, imported.account_label],
+        "account": [imported.account_id, imported.account_label, *imported.account_names],
+        "settings": imported.settings,
     }
 
 
 def _from_json(document: dict[str, Any]) -> Line:
     refresh, expires_at = document["refresh_token"], document["expires_at"]
-    account_id, label = document["account"]
+    account_id, label, *names = document["account"]
     imported = Imported(
         provider=document["provider"],
         single=document["single"],
@@ -88,5 +89,7 @@ def _from_json(document: dict[str, Any]) -> Line:
         scopes=Scopes(document["scopes"]),
         account_id=account_id,
         account_label=label,
+        account_names=tuple(names),
+        settings=document["settings"],
     )
     return Line(document["number"], Subject(*document["subject"]), imported)

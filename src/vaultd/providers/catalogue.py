@@ -13,7 +13,7 @@ from typing import Any
 from vaultd.errors import ConfigurationError
 
 _ENDING = ".toml"
-_OPERATORS_OWN = frozenset({"client_id", "client_secret"})
+_OPERATORS_OWN = frozenset({"client_id", "client_secret", "webhook_secret"})
 
 
 def load_catalogue(folder: Traversable | None = None) -> dict[str, dict[str, Any]]:

@@ -2,132 +2,106 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+import re
+from collections.abc import Mapping
+from typing import Any, Literal, Self, TypeAlias
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from vaultd.config_types import (
-    ConfigTable,
-    Flag,
-    Host,
-    PlainSecret,
-    ScopeName,
-    Seconds,
-    Text,
-    WebUrl,
-    check_endpoint,
-)
-from vaultd.terms import Secret
+from vaultd.config_types import ScopeName, Text, check_endpoint
+from vaultd.providers.config_about import AboutConfig
+from vaultd.providers.config_answers import AnswersConfig, LifeConfig
+from vaultd.providers.config_endpoints import ADDRESSES, EndpointsConfig, check_gaps
+from vaultd.providers.config_notices import NoticesConfig
+from vaultd.providers.config_requests import RequestsConfig
+from vaultd.providers.templates import fill, gaps
 
-TokenEndpointAuth: TypeAlias = Literal["client_secret_basic", "client_secret_post", "json", "none"]
-NoticeKind: TypeAlias = Literal["github", "google_risc", "slack"]
 Narrowing: TypeAlias = Literal["none", "refresh"]
+Revocation: TypeAlias = Literal["rfc7009", "github_grant", "slack", "bearer_post", "delete_bearer", "none"]
 
-_SHORTEST_WEBHOOK_SECRET = 16
-
-OWN_PARAMS = frozenset(
-    {
-        "client_id",
-        "client_secret",
-        "code_challenge",
-        "code_challenge_method",
-        "nonce",
-        "redirect_uri",
-        "request",
-        "request_uri",
-        "response_mode",
-        "response_type",
-        "scope",
-        "state",
-    }
-)
-"""Parameters of the authorization request that vaultd sets itself, or that would replace all of them (RFC 9101)."""
+_METADATA = ("metadata_fields", "userinfo_metadata", "callback_metadata")
 
 
-class ProviderConfig(ConfigTable):
+# The bases' keys are checked from the last base to the first, and a rule looks at keys that were checked before.
+class ProviderConfig(AboutConfig, NoticesConfig, LifeConfig, AnswersConfig, RequestsConfig, EndpointsConfig):
     """One provider, the catalogue's entry of that name merged in. Its name is its connection's name.
 
-    `issuer`, where set, must be the `iss` of its answers (RFC 9207). `assumed_ttl` is the life in seconds of a token
-    that came without one; `refresh_margin` how many seconds before its end a stored token counts as stale.
-    `refresh_token_idle_limit` is the seconds after which an unused refresh token ends, 0 for never: vaultd then uses it
-    in time.
     `scopes` are asked for when the caller names none. `narrowing` is how a token for fewer scopes than the grant's is
     had: "refresh" by a refresh that names them (RFC 6749 §6), for a provider where earlier access tokens stay good
-    and a rotated refresh token keeps the whole grant. `notices` is how the provider tells of revocations at
-    `/notices/<name>`: "github" and "slack" sign with `webhook_secret`, Google's RISC with the keys of `notices_issuer`.
+    and a rotated refresh token keeps the whole grant.
+    `revocation` is how tokens are given back at `revocation_endpoint`, "rfc7009" being the standard's way:
+    "github_grant" deletes the grant of `{client_id}` as GitHub has it, "slack" asks `auth.revoke`, "bearer_post" and
+    "delete_bearer" send nothing but the token itself. `revocation_params` are sent along.
     """
 
     extends: Text | None = None
-    display_name: Text | None = None
-    allow_private_hosts: tuple[Host, ...] = ()
-    client_id: Text
-    token_endpoint_auth_method: TokenEndpointAuth = "client_secret_basic"  # noqa: S105 - a method's name
-    client_secret: PlainSecret | None = None
-    authorization_endpoint: str
-    token_endpoint: str
-    revocation_endpoint: str | None = None
-    userinfo_endpoint: str | None = None
-    issuer: WebUrl | None = None
-    resources: tuple[WebUrl, ...] = ()
     scopes: tuple[ScopeName, ...] = ()
-    scope_separator: Annotated[str, Field(min_length=1, max_length=1)] = " "
-    pkce: Flag = True
-    authorization_params: dict[str, str] = Field(default_factory=dict)
-    allowed_authorization_params: tuple[Text, ...] = ("prompt", "login_hint")
-    account_id_field: Text = "sub"
-    account_label_fields: tuple[Text, ...] = ("email", "preferred_username", "login", "name")
-    assumed_ttl: Annotated[Seconds, Field(gt=0)] = 3600
-    refresh_margin: Seconds = 60
-    refresh_token_idle_limit: Seconds = 0
     narrowing: Narrowing = "none"
     accounts: Literal["multiple", "single"] = "multiple"
-    notices: NoticeKind | None = None
-    notices_issuer: str = "https://accounts.google.com/"
-    webhook_secret: Annotated[PlainSecret | None, Field(validate_default=True)] = None
+    revocation: Revocation = "rfc7009"
+    revocation_token: Literal["both", "access_token", "refresh_token"] = "both"  # noqa: S105 - names of kinds
+    revocation_params: dict[Text, str] = Field(default_factory=dict)
 
     @property
     def narrows(self) -> bool:
         """Whether a token for fewer scopes than the grant's can be had here."""
         return self.narrowing != "none"
 
-    @field_validator("client_secret")
-    @classmethod
-    def _fits_the_method(cls, secret: Secret | None, info: ValidationInfo) -> Secret | None:
-        method = info.data.get("token_endpoint_auth_method")
-        if secret is None and method not in {"none", None}:
-            raise ValueError('is missing; write env:NAME or file:path, or token_endpoint_auth_method = "none"')
-        if secret is not None and method == "none":
-            raise ValueError('stands beside token_endpoint_auth_method = "none"; write one of the two')
-        return secret
+    @property
+    def names_accounts(self) -> bool:
+        """Whether the provider tells whose account a grant is."""
+        return self.account_source != "userinfo" or self.userinfo_endpoint is not None
 
-    @field_validator("webhook_secret")
-    @classmethod
-    def _signs_the_notices(cls, secret: Secret | None, info: ValidationInfo) -> Secret | None:
-        by_secret = info.data.get("notices") in {"github", "slack"}
-        if by_secret and secret is None:
-            raise ValueError("is missing, and notices are believed by it; write env:NAME or file:path")
-        if by_secret and secret is not None and len(secret.reveal()) < _SHORTEST_WEBHOOK_SECRET:
-            raise ValueError(f"is shorter than {_SHORTEST_WEBHOOK_SECRET} characters; take a longer one")
-        return secret
+    def filled(self, values: Mapping[str, str]) -> Self:
+        """This table with the gaps in its addresses filled.
 
-    @field_validator(
-        "authorization_endpoint", "token_endpoint", "revocation_endpoint", "userinfo_endpoint", "notices_issuer"
-    )
-    @classmethod
-    def _callable(cls, url: str | None, info: ValidationInfo) -> str | None:
-        return None if url is None else check_endpoint(url, info.data.get("allow_private_hosts"))
+        Raises:
+            ValueError: a value is missing, does not match its pattern, or may not stand in its place.
+        """
+        for name, setting in self.connection_settings.items():
+            if not re.fullmatch(setting.pattern, values[name]):
+                raise ValueError(f"{name} does not match its pattern")
+        addresses = {name: getattr(self, name) for name in ADDRESSES}
+        update: dict[str, Any] = {name: fill(url, values) for name, url in addresses.items() if url is not None}
+        if self.lookup is not None:
+            endpoint = fill(self.lookup.endpoint, values)
+            update["lookup"] = self.lookup.model_copy(update={"endpoint": endpoint})
+        update["fixed_settings"] = {name: values[name] for name in self.connection_settings}
+        update["id_token_issuers"] = tuple(fill(issuer, values) for issuer in self.id_token_issuers)
+        return self.model_copy(update=update)
 
-    @field_validator("authorization_params", "allowed_authorization_params")
+    @field_validator("allowed_authorization_params", *_METADATA)
     @classmethod
-    def _not_ours(cls, names: dict[str, str] | tuple[str, ...]) -> dict[str, str] | tuple[str, ...]:
-        ours = sorted(OWN_PARAMS.intersection(names))
-        if ours:
-            raise ValueError(f"names {', '.join(ours)}, which vaultd sets itself; leave that out")
+    def _no_setting(
+        cls, names: dict[str, str] | tuple[str, ...], info: ValidationInfo
+    ) -> dict[str, str] | tuple[str, ...]:
+        # A setting chooses a host, so nothing that is given or answered later may take its place (C0).
+        settings = sorted(info.data.get("connection_settings", {}).keys() & set(names))
+        if settings:
+            raise ValueError(f"names {', '.join(settings)}, which is one of connection_settings; write another name")
         return names
 
-    @field_validator("refresh_margin")
+    @field_validator("notices_issuer")
     @classmethod
-    def _within_the_life(cls, margin: int, info: ValidationInfo) -> int:
-        if margin >= info.data.get("assumed_ttl", margin + 1):
-            raise ValueError("is not below assumed_ttl, so that every token were stale; write fewer seconds")
-        return margin
+    def _reachable(cls, url: str, info: ValidationInfo) -> str:
+        return check_endpoint(url, info.data.get("allow_private_hosts"))
+
+    @field_validator("id_token_issuers")
+    @classmethod
+    def _known_issuer(cls, issuers: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if info.data.get("account_source") == "id_token" and not issuers and info.data.get("issuer") is None:
+            raise ValueError('is missing beside account_source = "id_token"; write the iss of its ID tokens')
+        check_gaps(gaps(" ".join(issuers)), info.data.get("connection_settings"))
+        return issuers
+
+    @field_validator("revocation")
+    @classmethod
+    def _has_its_endpoint(cls, style: str, info: ValidationInfo) -> str:
+        endpoint = info.data.get("revocation_endpoint", "")
+        if endpoint is None and style not in {"rfc7009", "none"}:
+            raise ValueError("has no revocation_endpoint beside it; write one")
+        if endpoint and style == "none":
+            raise ValueError("stands beside a revocation_endpoint; write one of the two")
+        if style == "github_grant" and info.data.get("client_secret", style) is None:
+            raise ValueError("needs a client_secret, by which the app proves itself; write one")
+        return style

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import TypeAlias
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
 
 from vaultd.config_types import split_url
-from vaultd.errors import InvalidTarget
+from vaultd.errors import InvalidTarget, SettingsNeeded
 from vaultd.providers.config import ProviderConfig
 from vaultd.terms import ProviderName
 
@@ -21,6 +22,46 @@ class Provider:
     name: ProviderName
     display_name: str
     config: ProviderConfig
+
+    def settings_from(self, given: Mapping[str, str]) -> dict[str, str]:
+        """The settings of a connection to be made: what the operator fixed, what was given, or a default.
+
+        Raises:
+            SettingsNeeded: one is missing, is not what its pattern asks for, or was fixed otherwise.
+        """
+        config, settings = self.config, {}
+        for name, setting in config.connection_settings.items():
+            value = config.fixed_settings.get(name) or given.get(name) or setting.default
+            if value is None:
+                raise SettingsNeeded(f"{name} is missing. It looks like this: {setting.example}.")
+            if given.get(name) not in {None, "", value} or not re.fullmatch(setting.pattern, value):
+                raise SettingsNeeded(f"{name} is not accepted. It looks like this: {setting.example}.")
+            settings[name] = value
+        try:
+            self.at(settings)
+        except InvalidTarget as error:
+            raise SettingsNeeded(f"{error.detail}.") from None
+        return settings
+
+    def at(self, settings: Mapping[str, Any]) -> Provider:
+        """This provider with the gaps in its addresses filled for one connection (security C0).
+
+        `settings` may hold more: a connection's metadata will do, where `settings_from` put them.
+
+        Raises:
+            InvalidTarget: a setting is missing, or one that is accepted no longer.
+        """
+        config = self.config
+        if not config.connection_settings:
+            return self
+        values = {
+            name: str(settings.get(name) or config.fixed_settings.get(name) or setting.default or "")
+            for name, setting in config.connection_settings.items()
+        }
+        try:
+            return replace(self, config=config.filled(values))
+        except ValueError as error:
+            raise InvalidTarget(reason="connection_settings", detail=str(error)) from None
 
 
 class Providers:

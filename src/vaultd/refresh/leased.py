@@ -113,7 +113,7 @@ class Leased:
             await self._break(row, fence, "no_refresh_token")
             return None
         try:
-            provider = self._providers.get(row.provider)
+            provider = self._providers.get(row.provider).at(opened.metadata)
             with self._breaker.calling(row.provider):
                 grant = await self._oauth.refresh(provider, refresh_token=opened.refresh_token, scopes=scopes)
         except ProviderUnavailable as error:
@@ -147,7 +147,7 @@ class Leased:
             again = True
             await asyncio.sleep(PERSIST_AGAIN)
 
-    async def not_stored(self, connection: AsyncConnection, row: ConnectionRow, grant: Grant, *, again: bool) -> None:
+    async def not_stored(self, connection: AsyncConnection, row: ConnectionRow, fresh: Fresh, *, again: bool) -> None:
         """The row is not as it was when the provider was called: see to it that nothing outlives the grant (C7).
 
         As long as the grant stands, nothing is revoked at the provider: that would end the grant there. Then either
@@ -158,7 +158,7 @@ class Leased:
             self.count(row, "refreshed" if again and current.revision > row.revision else "superseded")
             return
         self.count(row, "superseded")
-        await self._give_away(connection, row, grant)
+        await self._give_away(connection, row, fresh)
 
     def count(self, row: ConnectionRow, outcome: str) -> None:
         """Note for the metrics how a refresh ended."""
@@ -176,7 +176,7 @@ class Leased:
             connection_id=row.id,
         )
 
-    async def _give_away(self, connection: AsyncConnection, row: ConnectionRow, grant: Grant) -> None:
+    async def _give_away(self, connection: AsyncConnection, row: ConnectionRow, fresh: Fresh) -> None:
         """To be revoked at the provider: only what it gave now, for what we asked with may be a replacement's too."""
         key = await self._data_keys.create(connection, PURPOSE)
         await outbox.put(
@@ -184,8 +184,9 @@ class Leased:
             provider=row.provider,
             subject_id=row.subject_id,
             key=key,
-            access_token=grant.access_token,
-            refresh_token=grant.refresh_token,
+            access_token=fresh.grant.access_token,
+            refresh_token=fresh.grant.refresh_token,
+            metadata=fresh.opened.metadata,
             now=self._clock(),
         )
 

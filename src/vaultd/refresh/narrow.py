@@ -104,7 +104,7 @@ class Narrower:
                     now=now,
                 )
                 if not stored:
-                    await self._leased.not_stored(transaction.connection, row, grant, again=again)
+                    await self._leased.not_stored(transaction.connection, row, fresh, again=again)
                     return
                 await narrowed.keep(transaction.connection, fresh.key, place, grant.access_token, carries, now=now)
                 draft = await self._leased.draft(transaction.connection, row, EventType.TOKEN_REFRESHED)

@@ -100,7 +100,7 @@ class Refresher:
                     now=now,
                 )
                 if not stored:
-                    await self._leased.not_stored(transaction.connection, row, grant, again=again)
+                    await self._leased.not_stored(transaction.connection, row, fresh, again=again)
                     return
                 draft = await self._leased.draft(transaction.connection, row, EventType.TOKEN_REFRESHED)
                 await transaction.append(replace(draft, scopes=scopes, revision=row.revision + 1))

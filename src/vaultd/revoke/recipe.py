@@ -141,7 +141,7 @@ class Revoke:
             await self._finish(revocation, "cannot_open")
             return
         try:
-            provider = self._providers.get(revocation.provider)
+            provider = self._providers.get(revocation.provider).at(revocation.metadata)
             # RFC 7009 §2.1: revoking the refresh token ends the grant; the access token is the next best.
             if revocation.refresh_token is not None:
                 await self._oauth.revoke(provider, token=revocation.refresh_token, hint="refresh_token")

@@ -47,6 +47,7 @@ class Secrets:
                 key=sealing_key,
                 access_token=access_token,
                 refresh_token=refresh_token,
+                metadata=opened.metadata,
                 now=now,
             )
         return opened.account_label

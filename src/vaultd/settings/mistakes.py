@@ -17,6 +17,7 @@ from vaultd.clients.config import ClientConfig, LimitsConfig, ProviderGrant
 from vaultd.config_types import ConfigTable
 from vaultd.keys.config import KeysConfig
 from vaultd.providers.config import ProviderConfig
+from vaultd.providers.config_endpoints import ConnectionSetting, LookupConfig
 from vaultd.refresh.config import RefreshConfig
 from vaultd.sessions.config import LoginConfig
 from vaultd.settings.model import Settings
@@ -73,6 +74,8 @@ _TABLES: Mapping[tuple[str, ...], type[ConfigTable]] = MappingProxyType(
         ("clients", "*", "limits"): LimitsConfig,
         ("clients", "*", "providers", "*"): ProviderGrant,
         ("providers", "*"): ProviderConfig,
+        ("providers", "*", "connection_settings", "*"): ConnectionSetting,
+        ("providers", "*", "lookup"): LookupConfig,
     }
 )
 

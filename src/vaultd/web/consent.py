@@ -12,9 +12,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from vaultd.clients.registry import Client, Clients
 from vaultd.connect import Connect, Returned, Wish
 from vaultd.errors import ConsentRefused, NotFound
+from vaultd.policy import entry_at
+from vaultd.providers.registry import Provider, Providers
 from vaultd.sessions.store import Sessions
 from vaultd.subjects.store import SubjectStore
 from vaultd.terms import Scopes
+from vaultd.web.asking import Asking
 from vaultd.web.cookies import Cookies
 from vaultd.web.inputs import query
 
@@ -49,6 +52,8 @@ def router(
     sessions: Sessions,
     subjects: SubjectStore,
     cookies: Cookies,
+    providers: Providers,
+    asking: Asking,
     default_client: str | None,
     allowed_return_urls: tuple[str, ...],
 ) -> APIRouter:
@@ -76,18 +81,28 @@ def router(
         subject = await subjects.get(session.subject_id)
         if subject is None:
             raise NotFound
-        # 3. to the provider
+        # 3. where is the provider, if that is another place for each user
+        ask = asking.page(request, _allowed(client, provider))
+        if ask is not None:
+            return ask
+        # 4. to the provider
         wish = Wish(
             client=client,
             provider=provider,
             redirect_uri=target,
             scopes=Scopes.parse(asked.scope) if asked.scope else None,
             params={"login_hint": asked.login_hint} if asked.login_hint else None,
+            settings=request.query_params,
         )
         browser = cookies.browser_or_new(request)
         response = see_other(await connect.door(subject, wish, browser))
         cookies.set_browser(response, browser)
         return response
+
+    def _allowed(client: Client, name: str) -> Provider:
+        # As for an exchange: one that is unknown and one that the client may not use are told alike.
+        entry_at(client.config.providers, name)
+        return providers.get(name)
 
     def _checked_return(client: Client, return_to: str | None) -> str:
         if return_to is None or return_to == "/connections":
@@ -113,6 +128,7 @@ def router(
             unverified_code=code,
             unverified_error=error,
             unverified_issuer=iss,
+            unverified_query=request.query_params,
             browser=cookies.browser(request),
             session_subject=session.subject_id if session else None,
         )

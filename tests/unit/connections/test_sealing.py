@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -12,10 +13,11 @@ import pytest
 from tests.support.house import House
 from vaultd.connections import lease, store
 from vaultd.connections.labels import Labels
-from vaultd.connections.sealing import Delivery, data_key_of, open_account, open_connection
+from vaultd.connections.sealing import Delivery, Place, data_key_of, open_account, open_connection
 from vaultd.connections.table import ConnectionRow
 from vaultd.errors import CannotOpen
 from vaultd.keys.data_keys import DataKeys
+from vaultd.keys.envelope import seal
 from vaultd.terms import ConnectionId, ProviderName, Scopes, Secret, SubjectId
 
 
@@ -53,6 +55,33 @@ async def test_a_row_with_an_altered_token_is_not_delivered(house: House) -> Non
     altered = replace(row, access_token=row.access_token[:-1] + bytes([row.access_token[-1] ^ 1]))
     with pytest.raises(CannotOpen):
         labels.deliver(altered)
+
+
+async def test_a_hint_means_the_id_or_any_name(house: House) -> None:
+    """api.md §1.1: `login_hint` is an account's id, login or e-mail."""
+    brought = replace(
+        house.brought("583231"),
+        account_label="octo@example.com",
+        account_names=("octo@example.com", "Octo Cat", "Straße"),
+    )
+    row = await house.row(await house.connect(await house.subject(), brought))
+    labels = Labels(data_keys=house.data_keys)
+    assert labels.of(row) == "octo@example.com"
+    for hint in ("583231", "octo@example.com", "OCTO@example.com", "octo cat", "STRASSE"):
+        assert labels.matches(row, hint), hint
+    for hint in ("", "58323", "octo", "octo@example.com ", "Octo"):
+        assert not labels.matches(row, hint), hint
+
+
+async def test_a_row_sealed_before_names_were_kept(house: House) -> None:
+    row = await connected(house)
+    key = data_key_of(row, house.data_keys)
+    old = json.dumps({"id": "octocat", "label": "octocat@example.com"}).encode()
+    row = replace(row, account=seal(key, old, bound=Place.of(row).bound("account", None)).blob)
+    assert open_account(key, row) == ("octocat", "octocat@example.com")
+    assert open_connection(key, row).account_names == ()
+    labels = Labels(data_keys=house.data_keys)
+    assert (labels.matches(row, "octocat@example.com"), labels.matches(row, "octo")) == (True, False)
 
 
 async def test_nothing_secret_is_stored_in_the_clear(house: House) -> None:

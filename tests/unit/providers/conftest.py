@@ -12,7 +12,7 @@ from tests.unit.scripted_server import HOST, ScriptedServer, serve_scripted
 from vaultd.errors import ProviderRefused, ProviderUnavailable
 from vaultd.outbound import Outbound
 from vaultd.providers.config import ProviderConfig
-from vaultd.providers.oauth import Grant, OAuthClient
+from vaultd.providers.oauth import Account, Grant, OAuthClient
 from vaultd.providers.registry import Provider, Providers
 from vaultd.sandbox.servers import LoopbackServers
 from vaultd.terms import Secret
@@ -77,6 +77,12 @@ def oauth(outbound: Outbound) -> OAuthClient:
 @pytest.fixture
 def refresh(oauth: OAuthClient, provider: Provider) -> Callable[[], Awaitable[Grant]]:
     return lambda: oauth.refresh(provider, refresh_token=SENT)
+
+
+async def account_of(oauth: OAuthClient, provider: Provider, token: Secret) -> Account | None:
+    """Whose token it is, by the provider's userinfo."""
+    grant = Grant(access_token=token, refresh_token=None, expires_in=None, scopes=None)
+    return (await oauth.identify(provider, grant=grant)).account
 
 
 async def refused(call: Call) -> ProviderRefused:

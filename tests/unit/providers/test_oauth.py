@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tests.unit.providers.conftest import CLIENT_ID, CLIENT_SECRET, provider_of
+from tests.unit.providers.conftest import CLIENT_ID, CLIENT_SECRET, account_of, provider_of
 from tests.unit.scripted_server import ScriptedServer
 from vaultd.errors import InvalidRequest, ProviderRefused, ProviderUnavailable
 from vaultd.providers.oauth import Account, OAuthClient
@@ -233,24 +233,24 @@ class TestRevoke:
 class TestAccount:
     async def test_asks_with_the_token(self, oauth: OAuthClient, provider: Provider, server: ScriptedServer) -> None:
         server.answers_json({"sub": "u-1", "email": "", "name": "Alice", "login": None})
-        assert await oauth.account(provider, access_token=Secret("at-1")) == Account(id="u-1", label="Alice")
+        assert await account_of(oauth, provider, Secret("at-1")) == Account("u-1", "Alice", ("Alice",))
         assert (server.last.method, server.last.path) == ("GET", "/me")
         assert server.last.headers["authorization"] == "Bearer at-1"
 
     async def test_nobody_to_ask(self, oauth: OAuthClient, server: ScriptedServer) -> None:
         provider = provider_of(server, userinfo_endpoint=None)
-        assert await oauth.account(provider, access_token=Secret("at-1")) is None
+        assert await account_of(oauth, provider, Secret("at-1")) is None
 
     async def test_a_number_as_id_and_a_path_to_it(self, oauth: OAuthClient, server: ScriptedServer) -> None:
         server.answers_json({"ok": True, "user": {"id": 583231, "names": {"short": "octo"}}})
         provider = provider_of(server, account_id_field="user.id", account_label_fields=["nope.x", "user.names.short"])
-        assert await oauth.account(provider, access_token=Secret("t")) == Account(id="583231", label="octo")
+        assert await account_of(oauth, provider, Secret("t")) == Account("583231", "octo", ("octo",))
 
     async def test_a_label_is_made_fit_to_show(
         self, oauth: OAuthClient, provider: Provider, server: ScriptedServer
     ) -> None:
         server.answers_json({"sub": "u", "name": " Zoë\x00\r\n\u202e\ud800 <b>" + "x" * 500})
-        account = await oauth.account(provider, access_token=Secret("t"))
+        account = await account_of(oauth, provider, Secret("t"))
         assert account is not None
         assert account.label.startswith("Zoë <b>xxx")
         assert len(account.label) == 200
@@ -259,7 +259,7 @@ class TestAccount:
         self, oauth: OAuthClient, provider: Provider, server: ScriptedServer
     ) -> None:
         server.answers_json({"sub": "u-9", "email": 7})
-        assert await oauth.account(provider, access_token=Secret("t")) == Account(id="u-9", label="u-9")
+        assert await account_of(oauth, provider, Secret("t")) == Account("u-9", "u-9")
 
     @pytest.mark.parametrize("sub", [None, "", True, 1.5, [], {}, "a\x00b", "x" * 256])
     async def test_an_id_that_is_none(
@@ -267,7 +267,7 @@ class TestAccount:
     ) -> None:
         server.answers_json({"sub": sub})
         with pytest.raises(ProviderUnavailable, match="sub"):
-            await oauth.account(provider, access_token=Secret("t"))
+            await account_of(oauth, provider, Secret("t"))
 
     async def test_a_token_that_is_not_accepted(
         self, oauth: OAuthClient, provider: Provider, server: ScriptedServer
@@ -275,11 +275,28 @@ class TestAccount:
         """RFC 6750 §3.1; GitHub's body has no `error`."""
         server.answers_json({"message": "Bad credentials"}, status=401)
         with pytest.raises(ProviderRefused) as refused:
-            await oauth.account(provider, access_token=Secret("t"))
+            await account_of(oauth, provider, Secret("t"))
         assert refused.value.error == "invalid_token"
 
     async def test_slack_says_no_with_200(self, oauth: OAuthClient, provider: Provider, server: ScriptedServer) -> None:
         server.answers_json({"ok": False, "error": "missing_scope"})
         with pytest.raises(ProviderRefused) as refused:
-            await oauth.account(provider, access_token=Secret("t"))
+            await account_of(oauth, provider, Secret("t"))
         assert refused.value.error == "missing_scope"
+
+    async def test_a_setting_may_name_the_account_and_no_answer_takes_its_place(
+        self, oauth: OAuthClient, server: ScriptedServer
+    ) -> None:
+        """Shopify's answer does not say whose shop it is; the setting that chose the place does (C0)."""
+        setting = {"pattern": "[a-z]+", "example": "mine", "description": "Your shop."}
+        provider = provider_of(
+            server,
+            connection_settings={"shop": setting},
+            token_endpoint=f"{server.url}/{{shop}}/token",
+            account_source="token",
+            account_id_field="shop",
+        ).at({"shop": "mine"})
+        server.answers_json({**TOKENS, "shop": "another"})
+        grant = await oauth.redeem(provider, code=Secret("c"), code_verifier=Secret("v"), redirect_uri=CALLBACK)
+        assert (await oauth.identify(provider, grant=grant)).account == Account("mine", "mine", ())
+        assert server.seen[0].path == "/mine/token"

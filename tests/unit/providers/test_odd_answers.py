@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.providers.conftest import GOOD, SENT, Call, refused, unavailable
+from tests.unit.providers.conftest import GOOD, SENT, Call, account_of, refused, unavailable
 from tests.unit.scripted_server import ScriptedServer
 from vaultd.providers.oauth import OAuthClient
 from vaultd.providers.registry import Provider
@@ -18,7 +18,7 @@ def calls_of(oauth: OAuthClient, provider: Provider) -> dict[str, Call]:
         ),
         "refresh": lambda: oauth.refresh(provider, refresh_token=SENT),
         "revoke": lambda: oauth.revoke(provider, token=SENT, hint="refresh_token"),
-        "userinfo": lambda: oauth.account(provider, access_token=SENT),
+        "userinfo": lambda: account_of(oauth, provider, SENT),
     }
 
 
@@ -196,7 +196,7 @@ class TestTokens:
         server.answers_json({**GOOD, "access_token": given})
         await unavailable(refresh)
 
-    @pytest.mark.parametrize("given", ["bearer", "Bearer", "BEARER", None, ""])
+    @pytest.mark.parametrize("given", ["bearer", "Bearer", "BEARER", "Bearer ", None, ""])
     async def test_bearer_in_any_case_or_unsaid(self, given: object, refresh: Call, server: ScriptedServer) -> None:
         server.answers_json({**GOOD, "token_type": given})
         assert (await refresh()).access_token == Secret("at-1")

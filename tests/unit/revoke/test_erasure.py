@@ -99,6 +99,7 @@ async def test_a_revocation_done_after_the_erasure_is_evented_without_a_subject(
             key=await house.data_keys.create(transaction.connection, PURPOSE),
             access_token=Secret("a token"),
             refresh_token=None,
+            metadata={},
             now=house.clock(),
         )
     await ends.offboard(known.key.subject, draft=BY_OPERATOR)

@@ -12,6 +12,7 @@ from vaultd.clients.config import ClientConfig, LimitsConfig, ProviderGrant
 from vaultd.errors import ConfigurationError
 from vaultd.keys.config import KeysConfig
 from vaultd.providers.config import ProviderConfig
+from vaultd.providers.config_endpoints import ConnectionSetting, LookupConfig
 from vaultd.refresh.config import RefreshConfig
 from vaultd.sessions.config import LoginConfig
 from vaultd.settings import Settings, load
@@ -57,7 +58,7 @@ ip_allowlist = ["192.0.2.1/24"]
 limits = {{per_second = "many", burst = 1}}
 [clients.briefing-agent.providers]
 acme = ["read", "read write"]
-slack = ["channels:history"]
+nowhere = ["channels:history"]
 
 [clients.open]
 auth = "none"
@@ -99,7 +100,7 @@ TWENTY_LINES = [
         "clients.briefing-agent.providers.acme[1]: 'read write' is not one scope; write one scope a string, like"
         ' ["read", "write"]'
     ),
-    "clients.briefing-agent.providers.slack: names no table [providers.slack]; write one of acme, second",
+    "clients.briefing-agent.providers.nowhere: names no table [providers.nowhere]; write one of acme, second",
     (
         'clients.open.operator_scopes: stands beside auth = "none", so that anyone had them; write another auth and a'
         " secret"
@@ -199,12 +200,14 @@ def _every_key_is_explained(text: str) -> bool:
         ProviderGrant,
         LimitsConfig,
         ProviderConfig,
+        ConnectionSetting,
+        LookupConfig,
         RefreshConfig,
         MetricsConfig,
     )
     keys = {key for table in tables for key in table.model_fields}
     explained = {key for key in keys if re.search(rf"\b{key}\b( =|\.)|^\[{key}\]$", text, re.MULTILINE)}
-    return keys - explained <= {"clients", "providers"}
+    return keys - explained <= {"clients", "providers", "connection_settings"}
 
 
 class TestOverrides:

@@ -1,0 +1,100 @@
+"""Where a `[providers.X]` table says that what we look for stands in its provider's answers.
+
+A path is the names of members with dots between them, and whole numbers for places in a list: `accounts.0.base_uri`.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from vaultd.config_types import ConfigTable, Flag, Seconds, Text
+from vaultd.providers.config_endpoints import SettingName
+from vaultd.providers.config_requests import Headers
+
+AccountSource: TypeAlias = Literal["userinfo", "token", "id_token"]
+Rotation: TypeAlias = Literal["always", "sometimes", "never"]
+OAuthError: TypeAlias = Literal[
+    "access_denied",
+    "invalid_client",
+    "invalid_grant",
+    "invalid_request",
+    "invalid_scope",
+    "invalid_token",
+    "server_error",
+    "slow_down",
+    "temporarily_unavailable",
+    "unauthorized_client",
+    "unsupported_grant_type",
+]
+BESIDE_TOKEN = {"instance_url": "instance_url", "api_domain": "api_domain"}
+"""Sent beside the token by providers where each account's API has an address of its own."""
+
+
+class AnswersConfig(ConfigTable):
+    """The token's answer, the account's, and errors.
+
+    `token_path` leads to the object with the token; left out, it is the whole answer, or Slack's `authed_user` in it.
+    `metadata_fields` are the members of `connection_metadata` and their paths in the token's answer,
+    `userinfo_metadata` those in userinfo's, `callback_metadata` parameters of the authorization's answer.
+    `account_id_field` and `account_label_fields` are paths in the answer that `account_source` names; with "token" they
+    may name a connection setting. An ID token must come from one of `id_token_issuers`, or from `issuer`.
+    `error_path` is where an error's word stands, and `error_codes` are the provider's words and OAuth's for them.
+    """
+
+    token_path: str | None = None
+    metadata_fields: dict[SettingName, Text] = Field(default_factory=BESIDE_TOKEN.copy)
+    userinfo_metadata: dict[SettingName, Text] = Field(default_factory=dict)
+    callback_metadata: dict[SettingName, Text] = Field(default_factory=dict)
+    account_source: AccountSource = "userinfo"
+    account_id_field: Text = "sub"
+    account_label_fields: tuple[Text, ...] = ("email", "preferred_username", "login", "name")
+    id_token_issuers: tuple[Text, ...] = ()
+    userinfo_method: Literal["GET", "POST"] = "GET"
+    userinfo_headers: Headers = Field(default_factory=dict)
+    userinfo_body: str | None = None
+    userinfo_token_scheme: Annotated[str, Field(pattern=r"^[A-Za-z]{1,20}$")] = "Bearer"  # noqa: S105 - a scheme
+    error_path: Text = "error"
+    error_codes: dict[Text, OAuthError] = Field(default_factory=dict)
+
+    @field_validator("userinfo_body")
+    @classmethod
+    def _a_json_post(cls, body: str | None, info: ValidationInfo) -> str | None:
+        if body is None:
+            return None
+        if info.data.get("userinfo_method") == "GET":
+            raise ValueError('stands beside userinfo_method = "GET"; write userinfo_method = "POST"')
+        try:
+            json.loads(body)
+        except (ValueError, RecursionError):
+            raise ValueError("is not JSON; write it as one JSON text") from None
+        return body
+
+
+class LifeConfig(ConfigTable):
+    """How long tokens live, and what becomes of a refresh token when it is used.
+
+    `expires` says whether access tokens end. With `true`, one that came without a life is taken to live `assumed_ttl`
+    seconds; with `false`, one that came with a life of 0 is taken to have none; left out, it is as each answer says.
+    `assumed_ttl` is also what an exchange answers for a token without an end. `refresh_margin` is how many seconds
+    before its end a stored token counts as stale.
+    `rotation_grace` is for how many seconds a replaced refresh token is still good, 0 if that is not known.
+    `refresh_token_idle_limit` and `refresh_token_lifetime` are in seconds too, 0 where there is none.
+    """
+
+    expires: Flag | None = None
+    assumed_ttl: Annotated[Seconds, Field(gt=0)] = 3600
+    refresh_margin: Seconds = 60
+    rotation: Rotation | None = None
+    rotation_grace: Seconds = 0
+    refresh_token_idle_limit: Seconds = 0
+    refresh_token_lifetime: Seconds = 0
+
+    @field_validator("refresh_margin")
+    @classmethod
+    def _within_the_life(cls, margin: int, info: ValidationInfo) -> int:
+        if margin >= info.data.get("assumed_ttl", margin + 1):
+            raise ValueError("is not below assumed_ttl, so that every token were stale; write fewer seconds")
+        return margin

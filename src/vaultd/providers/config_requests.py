@@ -1,0 +1,129 @@
+"""How a `[providers.X]` table says that its provider wants to be asked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Literal, TypeAlias, TypeVar, get_args
+
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
+
+from vaultd.config_types import ConfigTable, Flag, PlainSecret, Text
+from vaultd.terms import Secret
+
+Value = TypeVar("Value")
+TokenEndpointAuth: TypeAlias = Literal["client_secret_basic", "client_secret_post", "json", "none"]
+RequestFormat: TypeAlias = Literal["form", "json"]
+Renamed: TypeAlias = Literal[
+    "client_id",
+    "client_secret",
+    "code",
+    "code_challenge",
+    "code_verifier",
+    "redirect_uri",
+    "refresh_token",
+    "scope",
+    "token",
+    "token_type_hint",
+]
+"""What may have another name at a provider. Not `state`: by it the answer is found."""
+
+OWN_PARAMS = frozenset(
+    {
+        "client_id",
+        "client_secret",
+        "code_challenge",
+        "code_challenge_method",
+        "nonce",
+        "redirect_uri",
+        "request",
+        "request_uri",
+        "response_mode",
+        "response_type",
+        "scope",
+        "state",
+    }
+)
+"""Parameters of the authorization request that vaultd sets itself, or that would replace all of them (RFC 9101)."""
+_OWN_TOKEN_PARAMS = frozenset(
+    {"client_id", "client_secret", "code", "code_verifier", "grant_type", "refresh_token", "token"}
+)
+_OWN_HEADERS = frozenset({"authorization", "connection", "content-length", "content-type", "cookie", "host"})
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110 §5.1
+
+
+def _header_name(name: str) -> str:
+    if not _HEADER_NAME.fullmatch(name):
+        raise ValueError("is no name of a header; write one like Notion-Version")
+    if name.lower() in _OWN_HEADERS:
+        raise ValueError("is a header that vaultd sets itself; leave it out")
+    return name
+
+
+HeaderName: TypeAlias = Annotated[str, AfterValidator(_header_name)]
+Headers: TypeAlias = dict[HeaderName, Text]
+
+
+class RequestsConfig(ConfigTable):
+    """The authorization request and the token requests.
+
+    `token_request_format` is that of a token request's body; the authentication method "json" is
+    `client_secret_post` in a JSON body. `token_params` go with a code, `refresh_params` with a refresh token, and
+    `parameter_names` are the provider's own names for what OAuth calls otherwise.
+    """
+
+    token_endpoint_auth_method: TokenEndpointAuth = "client_secret_basic"  # noqa: S105 - a method's name
+    client_id: Text
+    client_secret: PlainSecret | None = None
+    token_request_format: RequestFormat = "form"  # noqa: S105 - a format's name
+    token_headers: Headers = Field(default_factory=dict)
+    token_params: dict[Text, str] = Field(default_factory=dict)
+    refresh_params: dict[Text, str] = Field(default_factory=dict)
+    parameter_names: dict[Renamed, Text] = Field(default_factory=dict)
+    scope_separator: Annotated[str, Field(min_length=1, max_length=1)] = " "
+    pkce: Flag = True
+    authorization_params: dict[Text, str] = Field(default_factory=dict)
+    allowed_authorization_params: tuple[Text, ...] = ("prompt", "login_hint")
+
+    def named(self, params: Mapping[str, Value]) -> dict[str, Value]:
+        """Parameters by the names that they have at this provider."""
+        names = {str(ours): theirs for ours, theirs in self.parameter_names.items()}
+        return {names.get(name, name): value for name, value in params.items()}
+
+    @field_validator("client_secret")
+    @classmethod
+    def _fits_the_method(cls, secret: Secret | None, info: ValidationInfo) -> Secret | None:
+        method = info.data.get("token_endpoint_auth_method")
+        if secret is None and method not in {"none", None}:
+            raise ValueError('is missing; write env:NAME or file:path, or token_endpoint_auth_method = "none"')
+        if secret is not None and method == "none":
+            raise ValueError('stands beside token_endpoint_auth_method = "none"; write one of the two')
+        return secret
+
+    @field_validator("token_params", "refresh_params")
+    @classmethod
+    def _not_of_the_token_request(cls, params: dict[str, str]) -> dict[str, str]:
+        _check_free(params, _OWN_TOKEN_PARAMS)
+        return params
+
+    @field_validator("parameter_names")
+    @classmethod
+    def _each_its_own(cls, names: dict[str, str]) -> dict[str, str]:
+        written = [names.get(name, name) for name in (*get_args(Renamed), *OWN_PARAMS - set(get_args(Renamed)))]
+        if len(set(written)) < len(written):
+            raise ValueError("gives two parameters one name; write another for one of them")
+        return names
+
+    @field_validator("authorization_params", "allowed_authorization_params")
+    @classmethod
+    def _not_ours(
+        cls, names: dict[str, str] | tuple[str, ...], info: ValidationInfo
+    ) -> dict[str, str] | tuple[str, ...]:
+        _check_free(names, OWN_PARAMS | set(info.data.get("parameter_names", {}).values()))
+        return names
+
+
+def _check_free(names: Iterable[str], ours: frozenset[str]) -> None:
+    taken = sorted(ours.intersection(names))
+    if taken:
+        raise ValueError(f"names {', '.join(taken)}, which vaultd sets itself; leave that out")

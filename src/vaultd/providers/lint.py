@@ -1,0 +1,97 @@
+"""What an entry of the catalogue must say beyond what every provider table must: `python -m vaultd.providers.lint`.
+
+An operator's own table may leave open what an entry may not, since others rely on the entry without having read the
+provider's documentation.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from vaultd.errors import ConfigurationError
+from vaultd.providers.catalogue import load_catalogue
+from vaultd.providers.config import ProviderConfig
+from vaultd.providers.templates import gaps
+from vaultd.terms import Secret
+
+REQUIRED = ("display_name", "expires", "pkce", "revocation", "sources", "verified")
+"""Keys that an entry states, also where it has the default's value."""
+_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_AN_APP = {"client_id": "app"}
+
+
+def entry_config(table: Mapping[str, Any]) -> ProviderConfig:
+    """An entry as the table of some app. Raises `pydantic.ValidationError`."""
+    secretless = table.get("token_endpoint_auth_method") == "none"
+    secret = {} if secretless else {"client_secret": Secret("secret")}
+    return ProviderConfig.model_validate({**table, **_AN_APP, **secret})
+
+
+def problems(name: str, table: Mapping[str, Any]) -> Iterator[str]:
+    """Everything that an entry lacks or has wrong, a sentence each."""
+    if not _NAME.fullmatch(name):
+        yield "its file's name is not lower-case words with dashes between them"
+    for key in REQUIRED:
+        if key not in table:
+            yield f"{key} is missing"
+    try:
+        config = entry_config(table)
+    except ValidationError as error:
+        for detail in error.errors(include_url=False, include_input=False):
+            yield f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}"
+        return
+    yield from _undocumented(config)
+    yield from _incomplete(config)
+
+
+def _undocumented(config: ProviderConfig) -> Iterator[str]:
+    if not config.sources:
+        yield "sources is empty"
+    if config.verified == "docs" and config.verified_on is None:
+        yield 'verified_on is missing beside verified = "docs"'
+    if config.verified == "docs" and config.app_docs is None:
+        yield 'app_docs is missing beside verified = "docs"'
+    addresses = [*config.sources, *([config.app_docs] if config.app_docs else [])]
+    if any(not url.startswith("https://") for url in addresses):
+        yield "an address of its documentation is not https"
+    undescribed = sorted(set(config.scopes) - config.scope_descriptions.keys())
+    if undescribed:
+        yield f"scope_descriptions lacks {', '.join(undescribed)}"
+
+
+def _incomplete(config: ProviderConfig) -> Iterator[str]:
+    if config.allow_private_hosts or config.fixed_settings or config.extends:
+        yield "it decides what is the operator's: allow_private_hosts, fixed_settings, extends"
+    if config.account_source == "userinfo" and config.userinfo_endpoint is None:
+        yield "nothing says whose account it is; userinfo_endpoint is missing, or another account_source"
+    if config.revocation != "none" and config.revocation_endpoint is None:
+        yield 'revocation has no revocation_endpoint; or it is revocation = "none"'
+    if config.expires is not False and config.rotation is None:
+        yield "rotation is missing, though its tokens end and are refreshed"
+    used = gaps(config.authorization_endpoint + config.token_endpoint)
+    for setting in sorted(config.connection_settings.keys() - used):
+        yield f"connection_settings.{setting} is used in neither authorization_endpoint nor token_endpoint"
+
+
+def main(folder: Path | None = None) -> int:
+    """Report on every entry of a folder, the package's unless given; 1 if something is wrong with one."""
+    wrong = 0
+    for name, table in load_catalogue(folder).items():
+        for problem in problems(name, table):
+            sys.stdout.write(f"{name}.toml: {problem}\n")
+            wrong += 1
+    sys.stdout.write(f"{wrong} to mend.\n" if wrong else "Every entry is whole.\n")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(Path(sys.argv[1]) if len(sys.argv) > 1 else None))
+    except ConfigurationError as error:
+        sys.exit(error.description)

@@ -1,0 +1,162 @@
+"""What providers answer, read warily (security C2): what is an error, and what is none."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import parse_qsl
+
+from vaultd.errors import OutboundFailed, ProviderRefused, ProviderUnavailable
+from vaultd.outbound import Reply
+from vaultd.providers.config import ProviderConfig
+from vaultd.providers.paths import at
+from vaultd.providers.words import error_code, error_text, plain_text
+from vaultd.terms import Secret
+
+_FOR_NOW = frozenset(
+    {
+        "fatal_error",
+        "internal_error",
+        "rate_limited",
+        "ratelimited",
+        "server_error",
+        "service_unavailable",
+        "slow_down",
+        "temporarily_unavailable",
+    }
+)
+"""Errors that say nothing about the grant; some providers send them with 200 or 400."""
+_GONE_ALREADY = frozenset({"invalid_token", "token_expired", "token_revoked"})
+_FOR_NOW_STATUS = frozenset(
+    {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS},
+)
+_LONGEST_PAUSE = 86_400
+_MOST_MEMBERS = 100
+
+
+def read_answer(reply: Reply, config: ProviderConfig, *, sent: Collection[Secret], now: datetime) -> Mapping[str, Any]:
+    """The members of an answer that is no error. `sent` are the request's secrets, which no error may repeat.
+
+    Raises:
+        ProviderUnavailable: 5xx, 429 and their like, a redirect, or something that no OAuth server answers.
+        ProviderRefused: an OAuth error, whatever its status: GitHub and Slack send theirs with 200.
+    """
+    _check_status(reply, now)
+    members = _members(reply)
+    if members is None:
+        raise _no_answer(reply, now)
+    _check_no_error(reply, config, members, sent, now)
+    if reply.status >= HTTPStatus.BAD_REQUEST:
+        raise _no_answer(reply, now)
+    return members
+
+
+def read_list(reply: Reply, path: str, *, now: datetime) -> list[Any]:
+    """A list, the whole answer or at a path in it.
+
+    Raises:
+        ProviderUnavailable: there is none.
+        ProviderRefused: `invalid_token`, or `access_denied` for another refusal.
+    """
+    _check_status(reply, now)
+    if reply.status >= HTTPStatus.BAD_REQUEST:
+        gone = reply.status == HTTPStatus.UNAUTHORIZED  # RFC 6750 §3.1
+        raise ProviderRefused("invalid_token" if gone else "access_denied", detail=f"status {reply.status}")
+    try:
+        found = at(reply.json(), path)
+    except OutboundFailed:
+        found = None
+    if not isinstance(found, list):
+        raise _no_answer(reply, now)
+    return found
+
+
+def read_revocation(
+    reply: Reply, config: ProviderConfig, *, sent: Collection[Secret], now: datetime, gone: Collection[int] = ()
+) -> None:
+    """Return when the token is gone, also if it was gone before (RFC 7009 §2.2). Raises as `read_answer` does.
+
+    `gone` are statuses by which this way of revoking says so.
+    """
+    _check_status(reply, now)
+    members = _members(reply) or {}
+    if reply.status in gone or error_code(_error_of(reply, config, members), sent) in _GONE_ALREADY:
+        return  # instead of the RFC's 200: Google and Slack
+    _check_no_error(reply, config, members, sent, now)
+    if reply.status >= HTTPStatus.BAD_REQUEST:
+        raise _no_answer(reply, now)
+
+
+def _check_status(reply: Reply, now: datetime) -> None:
+    if reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR or reply.status in _FOR_NOW_STATUS:
+        raise ProviderUnavailable(detail=f"status {reply.status}", retry_after=_retry_after(reply, now))
+    if HTTPStatus.MULTIPLE_CHOICES <= reply.status < HTTPStatus.BAD_REQUEST:
+        # Followed, it would carry the client secret to wherever it points.
+        raise ProviderUnavailable(detail=f"status {reply.status}: a redirect is not followed")
+
+
+def _no_answer(reply: Reply, now: datetime) -> ProviderUnavailable:
+    return ProviderUnavailable(
+        detail=f"status {reply.status} without an OAuth answer", retry_after=_retry_after(reply, now)
+    )
+
+
+def _check_no_error(
+    reply: Reply, config: ProviderConfig, members: Mapping[str, Any], sent: Collection[Secret], now: datetime
+) -> None:
+    given = _error_of(reply, config, members)
+    if given is None:
+        return
+    error = error_code(given, sent)
+    detail = error_text(members.get("error_description"), sent)
+    if error in _FOR_NOW:
+        raise ProviderUnavailable(detail=f"{error} {detail}".strip(), retry_after=_retry_after(reply, now))
+    raise ProviderRefused(error, detail=detail)
+
+
+def _error_of(reply: Reply, config: ProviderConfig, members: Mapping[str, Any]) -> object:
+    # What stands at a path of its own may be part of a good answer too; `error` never is.
+    own = at(members, config.error_path) if reply.status >= HTTPStatus.BAD_REQUEST else None
+    error = members.get("error")
+    for given in (own, error, error_code(error, ())):
+        if (translated := config.error_codes.get(plain_text(given) or "")) is not None:
+            return translated
+    # Slack's `ok: false` is an error even where no `error` stands beside it.
+    return error or own or ("unknown_error" if members.get("ok") is False else None)
+
+
+def _members(reply: Reply) -> dict[str, Any] | None:
+    """The answer's members: JSON whatever the content type says, or a form where it says so; else None."""
+    try:
+        parsed = reply.json()
+    except OutboundFailed:
+        return _form(reply)
+    return parsed if isinstance(parsed, dict) else None
+
+
+def _form(reply: Reply) -> dict[str, Any] | None:
+    content_type = reply.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type not in {"application/x-www-form-urlencoded", "text/plain"}:
+        return None
+    try:
+        members = dict(parse_qsl(reply.body.decode(), keep_blank_values=True, max_num_fields=_MOST_MEMBERS))
+    except ValueError:
+        return None
+    # Any text reads as a form somehow; this one must be about tokens.
+    return members if members.keys() & {"access_token", "error"} else None
+
+
+def _retry_after(reply: Reply, now: datetime) -> int | None:
+    """RFC 9110 §10.2.3: seconds or a date; in seconds, at most a day."""
+    text = reply.headers.get("retry-after", "").strip()
+    if text.isascii() and text.isdigit():
+        return min(int(text[:9]), _LONGEST_PAUSE)
+    try:
+        at = parsedate_to_datetime(text)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    seconds = (at if at.tzinfo else at.replace(tzinfo=UTC)) - now
+    return min(max(round(seconds.total_seconds()), 0), _LONGEST_PAUSE)

@@ -1,0 +1,1 @@
+"""Providers played from what their documentation shows: see `provider`."""

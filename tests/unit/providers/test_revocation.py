@@ -1,0 +1,199 @@
+"""Giving tokens back in each provider's own way (issue 5 §1 and §6, security C7)."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any, Literal
+from urllib.parse import parse_qs
+
+import pytest
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from tests.unit.providers.conftest import CLIENT_ID, CLIENT_SECRET, GOOD, provider_of, refused, unavailable
+from tests.unit.scripted_server import HOST, ScriptedServer
+from vaultd.providers.oauth import OAuthClient
+from vaultd.providers.registry import Provider
+from vaultd.sandbox.servers import LoopbackServers
+from vaultd.terms import Secret
+
+STYLES = {"slack": "POST", "bearer_post": "POST", "delete_bearer": "DELETE"}
+Hint = Literal["refresh_token", "access_token"]
+
+
+async def revoke(oauth: OAuthClient, provider: Provider, hint: Hint = "access_token") -> None:
+    await oauth.revoke(provider, token=Secret("tok3n-1"), hint=hint)
+
+
+class TestGitHub:
+    """https://docs.github.com/en/rest/apps/oauth-applications: "Delete an app authorization"."""
+
+    @pytest.fixture
+    def github(self, server: ScriptedServer) -> Provider:
+        endpoint = f"{server.url}/applications/{{client_id}}/grant"
+        return provider_of(server, revocation="github_grant", revocation_endpoint=endpoint)
+
+    async def test_deletes_the_grant(self, oauth: OAuthClient, github: Provider, server: ScriptedServer) -> None:
+        server.answers(b"", status=204)
+        await revoke(oauth, github)
+        assert (server.last.method, server.last.path) == ("DELETE", f"/applications/{CLIENT_ID}/grant")
+        assert json.loads(server.last.body) == {"access_token": "tok3n-1"}
+        basic = base64.b64decode(server.last.headers["authorization"].removeprefix("Basic ")).decode()
+        assert basic == f"{CLIENT_ID}:{CLIENT_SECRET}"
+        assert server.last.headers["accept"] == "application/vnd.github+json"
+
+    @pytest.mark.parametrize("status", [404, 422])
+    async def test_a_grant_that_is_none(
+        self, status: int, oauth: OAuthClient, github: Provider, server: ScriptedServer
+    ) -> None:
+        server.answers_json({"message": "Not Found"}, status=status)
+        await revoke(oauth, github)
+
+    @pytest.mark.parametrize("status", [401, 403, 500, 302])
+    async def test_not_known_to_be_gone(
+        self, status: int, oauth: OAuthClient, github: Provider, server: ScriptedServer
+    ) -> None:
+        server.answers_json({"message": "Bad credentials"}, status=status)
+        error = await unavailable(lambda: revoke(oauth, github))
+        assert "tok3n-1" not in str(error)
+
+
+@pytest.mark.parametrize("style", STYLES)
+class TestWithTheTokenItself:
+    async def test_nothing_but_the_token(self, style: str, oauth: OAuthClient, server: ScriptedServer) -> None:
+        server.answers_json({"ok": True, "revoked": True})
+        await revoke(oauth, provider_of(server, revocation=style))
+        assert (server.last.method, server.last.path, server.last.body) == (STYLES[style], "/revoke", b"")
+        assert server.last.headers["authorization"] == "Bearer tok3n-1"
+
+    async def test_parameters_in_json(self, style: str, oauth: OAuthClient, server: ScriptedServer) -> None:
+        server.answers(b"")
+        await revoke(oauth, provider_of(server, revocation=style, revocation_params={"why": "user"}))
+        assert json.loads(server.last.body) == {"why": "user"}
+
+    @pytest.mark.parametrize("answer", [{"ok": False, "error": "token_revoked"}, {"error": "token_expired"}])
+    async def test_gone_already(self, style: str, answer: Any, oauth: OAuthClient, server: ScriptedServer) -> None:
+        server.answers_json(answer)
+        await revoke(oauth, provider_of(server, revocation=style))
+
+    async def test_a_token_that_is_not_accepted(self, style: str, oauth: OAuthClient, server: ScriptedServer) -> None:
+        server.answers_json({"error": {".tag": "expired_access_token"}}, status=401)
+        await revoke(oauth, provider_of(server, revocation=style))
+
+    async def test_an_outage(self, style: str, oauth: OAuthClient, server: ScriptedServer) -> None:
+        server.answers_json({"error": "x"}, status=503)
+        await unavailable(lambda: revoke(oauth, provider_of(server, revocation=style)))
+
+    async def test_a_refusal(self, style: str, oauth: OAuthClient, server: ScriptedServer) -> None:
+        server.answers_json({"ok": False, "error": "not_allowed"})
+        assert (await refused(lambda: revoke(oauth, provider_of(server, revocation=style)))).error == "not_allowed"
+
+
+class TestRfc7009:
+    async def test_parameters_and_names(self, oauth: OAuthClient, server: ScriptedServer) -> None:
+        """Strava calls the token `access_token`; Notion wants JSON."""
+        server.answers(b"")
+        provider = provider_of(
+            server,
+            parameter_names={"token": "access_token"},
+            revocation_params={"why": "user"},
+            token_request_format="json",
+        )
+        await revoke(oauth, provider)
+        assert json.loads(server.last.body) == {
+            "access_token": "tok3n-1",
+            "token_type_hint": "access_token",
+            "why": "user",
+        }
+
+    async def test_an_error_in_a_shape_of_its_own(self, oauth: OAuthClient, server: ScriptedServer) -> None:
+        server.answers_json({"error": {"type": "invalid_token"}}, status=400)
+        await revoke(oauth, provider_of(server))
+
+    async def test_a_translated_one(self, oauth: OAuthClient, server: ScriptedServer) -> None:
+        server.answers_json({"error": "no_such_token"}, status=400)
+        await revoke(oauth, provider_of(server, error_codes={"no_such_token": "invalid_token"}))
+
+    @pytest.mark.parametrize("changes", [{"revocation": "none", "revocation_endpoint": None}])
+    @pytest.mark.parametrize("hint", ["access_token", "refresh_token"])
+    async def test_no_way_to(
+        self, changes: dict[str, Any], hint: Hint, oauth: OAuthClient, server: ScriptedServer
+    ) -> None:
+        error = await refused(lambda: revoke(oauth, provider_of(server, **changes), hint))
+        assert (error.error, server.seen) == ("unsupported", [])
+
+
+class Grantor:
+    """A provider that refreshes and revokes, each as it is told."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str]] = []
+        self.refresh: tuple[Any, int] = ({**GOOD, "access_token": "fresh"}, 200)
+        self.revocation: tuple[Any, int] = ({}, 200)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        request = Request(scope, receive)
+        form = parse_qs((await request.body()).decode())
+        if request.url.path == "/token":
+            self.asked.append(("refresh", form["refresh_token"][0]))
+            body, status = self.refresh
+        else:
+            bearer = request.headers.get("authorization", "").removeprefix("Bearer ")
+            self.asked.append(("revoke", form["token"][0] if "token" in form else bearer))
+            body, status = self.revocation
+        answer: Response = JSONResponse(body, status)
+        await answer(scope, receive, send)
+
+
+class TestWhichTokenIsTaken:
+    """A grant whose access token has ended is given back all the same."""
+
+    @pytest.fixture
+    def grantor(self, servers: LoopbackServers) -> tuple[Grantor, str]:
+        app = Grantor()
+        return app, servers.serve(app)
+
+    def provider(self, url: str, **changes: Any) -> Provider:
+        at = ScriptedServer(url=url)
+        return provider_of(at, **({"allow_private_hosts": [HOST]} | changes))
+
+    @pytest.mark.parametrize(
+        "changes",
+        [{"revocation": "bearer_post"}, {"revocation": "delete_bearer"}, {"revocation_token": "access_token"}],
+    )
+    async def test_a_refresh_token_becomes_an_access_token_first(
+        self, changes: dict[str, Any], oauth: OAuthClient, grantor: tuple[Grantor, str]
+    ) -> None:
+        app, url = grantor
+        await revoke(oauth, self.provider(url, **changes), "refresh_token")
+        assert app.asked == [("refresh", "tok3n-1"), ("revoke", "fresh")]
+
+    async def test_a_dead_refresh_token_needs_no_revoking(
+        self, oauth: OAuthClient, grantor: tuple[Grantor, str]
+    ) -> None:
+        app, url = grantor
+        app.refresh = {"error": "invalid_grant"}, 400
+        await revoke(oauth, self.provider(url, revocation="bearer_post"), "refresh_token")
+        assert app.asked == [("refresh", "tok3n-1")]
+
+    async def test_another_refusal_is_told(self, oauth: OAuthClient, grantor: tuple[Grantor, str]) -> None:
+        app, url = grantor
+        app.refresh = {"error": "invalid_client"}, 401
+        provider = self.provider(url, revocation="bearer_post")
+        assert (await refused(lambda: revoke(oauth, provider, "refresh_token"))).error == "invalid_client"
+
+    async def test_an_outage_is_tried_again(self, oauth: OAuthClient, grantor: tuple[Grantor, str]) -> None:
+        app, url = grantor
+        app.revocation = {}, 503
+        await unavailable(lambda: revoke(oauth, self.provider(url, revocation="bearer_post"), "refresh_token"))
+
+    async def test_an_access_token_ends_with_its_refresh_token(
+        self, oauth: OAuthClient, grantor: tuple[Grantor, str]
+    ) -> None:
+        app, url = grantor
+        provider = self.provider(url, revocation_token="refresh_token")
+        await revoke(oauth, provider, "access_token")
+        assert app.asked == []
+        await revoke(oauth, provider, "refresh_token")
+        assert app.asked == [("revoke", "tok3n-1")]

@@ -16,7 +16,7 @@ from datetime import timedelta
 import httpx
 
 from campaigns.report import Found, milliseconds, p99
-from campaigns.setting import OVER, Setting, User, ask, caller, connected, say, set_up
+from campaigns.setting import OVER, Setting, User, ask, caller, connected, end_on_terminate, say, set_up
 
 HANGS, REFRESHES, SERVES = "google", "github", "slack"
 """The one that hangs; one whose tokens are refreshed at each exchange; one whose tokens are fresh."""
@@ -143,4 +143,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    end_on_terminate()
     sys.exit(main())

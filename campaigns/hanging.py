@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import itertools
+import random
 import statistics
 import sys
 import time
@@ -15,11 +16,15 @@ from datetime import timedelta
 import httpx
 
 from campaigns.report import Found, milliseconds, p99
-from campaigns.setting import Setting, User, ask, caller, connected, say, set_up
+from campaigns.setting import OVER, Setting, User, ask, caller, connected, end_on_terminate, say, set_up
 
 HANGS, REFRESHES, SERVES = "google", "github", "slack"
 """The one that hangs; one whose tokens are refreshed at each exchange; one whose tokens are fresh."""
 BOUND = 2.0
+CALLERS = 4
+"""At once, at each provider that works."""
+COME_WITHIN = 3.0
+"""Seconds within which the callers at the one that hangs begin."""
 PAUSE = 0.02
 """Seconds between two requests of one caller, so that the machine is busy and not full."""
 ALWAYS_STALE = timedelta(seconds=30)
@@ -52,10 +57,11 @@ class Load:
         taken: dict[str, list[float]] = {REFRESHES: [], SERVES: []}
         until = time.monotonic() + seconds
         work = [
-            self._call(provider, users, until, taken.get(provider))
+            self._call(provider, share, until, taken.get(provider))
             for provider, users in self._users.items()
             if hanging or provider != HANGS
-            for users in _shares(users)
+            # At the one that hangs all at once, so that many calls hang before it is left alone.
+            for share in _shares(users, len(users) if provider == HANGS else CALLERS)
         ]
         hung = [asyncio.create_task(one) for one in work]
         # Those at the provider that hangs are still waiting; the time of the others is what counts.
@@ -63,6 +69,9 @@ class Load:
         return taken
 
     async def _call(self, provider: str, users: list[User], until: float, taken: list[float] | None) -> None:
+        if provider == HANGS:
+            # One after the other, as users come: what is looked for is what hanging costs, not what a crowd costs.
+            await asyncio.sleep(random.uniform(0, COME_WITHIN))  # noqa: S311 - not a secret
         for user in itertools.cycle(users):
             begun = time.monotonic()
             if begun >= until:
@@ -71,19 +80,20 @@ class Load:
             if taken is not None:
                 taken.append(time.monotonic() - begun)
                 self.failed += answer.status_code != httpx.codes.OK
-            await asyncio.sleep(PAUSE)
+            # Who is told when to come again comes then.
+            await asyncio.sleep(float(answer.headers.get("retry-after", PAUSE)))
 
 
-def _shares(users: list[User], callers: int = 4) -> Iterator[list[User]]:
+def _shares(users: list[User], callers: int) -> Iterator[list[User]]:
     for first in range(callers):
         yield users[first::callers]
 
 
-async def run(setting: Setting, *, phases: int, seconds: float, users: int = 20) -> Found:
+async def run(setting: Setting, *, phases: int, seconds: float, users: int = 40) -> Found:
     """Calm and hanging in turn, so many phases of each."""
     hangs = setting.provider(HANGS)
     names = [f"caller-{number}" for number in range(users)]
-    lives = {HANGS: ALWAYS_STALE, REFRESHES: ALWAYS_STALE, SERVES: LONG}
+    lives = {HANGS: OVER, REFRESHES: ALWAYS_STALE, SERVES: LONG}
     users_of = {}
     for name, life in lives.items():
         async with connected(setting.world, name, names, life=life) as users_of[name]:
@@ -133,4 +143,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    end_on_terminate()
     sys.exit(main())

@@ -18,7 +18,7 @@ import httpx
 from campaigns.gate import Gate
 from campaigns.points import POINTS, ROTATED_UNHEARD, Stage
 from campaigns.report import Found
-from campaigns.setting import Setting, User, ask, caller, connected, say, set_up
+from campaigns.setting import Setting, User, ask, caller, connected, end_on_terminate, say, set_up
 from tests.support.exchanging import events_of
 from tests.support.processes import Installation, Running, install, serving
 from vaultd.refresh import LEASE
@@ -165,4 +165,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    end_on_terminate()
     sys.exit(main())

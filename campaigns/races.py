@@ -16,7 +16,7 @@ import httpx
 
 from campaigns.gate import Gate
 from campaigns.report import Found
-from campaigns.setting import Setting, User, ask, caller, connected, say, started
+from campaigns.setting import Setting, User, ask, caller, connected, end_on_terminate, say, started
 from tests.support.exchanging import events_of
 from vaultd.sandbox.provider import SandboxProvider
 from vaultd.sandbox.world import World, start_world
@@ -147,4 +147,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    end_on_terminate()
     sys.exit(main())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
@@ -99,6 +100,11 @@ def caller() -> httpx.AsyncClient:
 async def ask(http: httpx.AsyncClient, vault: str, session: Secret, provider: str) -> httpx.Response:
     """One exchange."""
     return await http.post(f"{vault}/oauth/token", data=exchange_form(session, provider))
+
+
+def end_on_terminate() -> None:
+    """Have a `kill` of a campaign end its servers too."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
 
 
 def say(text: str) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import httpx
 
 from campaigns.report import Found, milliseconds
-from campaigns.setting import FRESH, Setting, ask, caller, connected, say, set_up
+from campaigns.setting import FRESH, Setting, ask, caller, connected, end_on_terminate, say, set_up
 from vaultd.sandbox.dev_config import VAULT_AT_PROVIDER
 from vaultd.sandbox.provider import SandboxProvider
 from vaultd.terms import Secret
@@ -124,4 +124,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    end_on_terminate()
     sys.exit(main())

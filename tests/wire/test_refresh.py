@@ -152,9 +152,10 @@ async def test_c4_while_a_provider_is_left_alone_valid_tokens_are_served_at_once
 ) -> None:
     user = await connected(refreshing, ttl=STALE)
     google.faults.token = "down"
-    for _ in range(8):
+    for _ in range(12):
         assert google.grants.access(token_of(await ask(vault, user))) is not None
-    assert google.calls["refresh"] == 3
+    # Three in a row, and on a slow machine one or another that looks whether it is back.
+    assert 3 <= google.calls["refresh"] < 8
 
 
 async def test_a_withdrawn_grant_asks_for_a_reconnection_and_is_told_once(

@@ -164,9 +164,9 @@ class Leased:
         """Note for the metrics how a refresh ended."""
         self._outcomes.add((row.provider, outcome))
 
-    async def draft(self, row: ConnectionRow, kind: EventType) -> Draft:
-        """An event about a connection."""
-        known = await self._subjects.get(row.subject_id)
+    async def draft(self, connection: AsyncConnection, row: ConnectionRow, kind: EventType) -> Draft:
+        """An event about a connection, its subject read in the transaction that will hold it."""
+        known = await self._subjects.get(row.subject_id, within=connection)
         return Draft(
             type=kind,
             connection=row.provider,
@@ -220,10 +220,10 @@ class Leased:
             await lease.give_back(connection, row, fence=fence, keep_intent=keep_intent)
 
     async def _break(self, row: ConnectionRow, fence: int, reason: str) -> None:
-        draft = replace(await self.draft(row, EventType.CONNECTION_BROKEN), reason=reason)
         async with self._log.transaction() as transaction:
             if await store.break_connection(transaction.connection, row, fence=fence, reason=reason):
-                await transaction.append(draft)
+                draft = await self.draft(transaction.connection, row, EventType.CONNECTION_BROKEN)
+                await transaction.append(replace(draft, reason=reason))
                 self.count(row, "broken")
 
 

@@ -91,8 +91,6 @@ class Narrower:
         place = narrowed.Place.of(row, opened.account_id, scopes, _end(fresh, now))
 
         async def write(again: bool) -> None:  # noqa: FBT001 - `persist` calls it
-            draft = await self._leased.draft(row, EventType.TOKEN_REFRESHED)
-            draft = replace(draft, reason=NARROWED, scopes=carries, revision=row.revision + 1)
             async with self._log.transaction() as transaction:
                 stored = await store.store_refreshed(
                     transaction.connection,
@@ -109,7 +107,8 @@ class Narrower:
                     await self._leased.not_stored(transaction.connection, row, fresh, again=again)
                     return
                 await narrowed.keep(transaction.connection, fresh.key, place, grant.access_token, carries, now=now)
-                await transaction.append(draft)
+                draft = await self._leased.draft(transaction.connection, row, EventType.TOKEN_REFRESHED)
+                await transaction.append(replace(draft, reason=NARROWED, scopes=carries, revision=row.revision + 1))
             self._leased.count(row, NARROWED)
 
         await self._leased.persist(write)

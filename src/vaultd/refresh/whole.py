@@ -88,8 +88,6 @@ class Refresher:
         )
 
         async def write(again: bool) -> None:  # noqa: FBT001 - `persist` calls it
-            draft = await self._leased.draft(row, EventType.TOKEN_REFRESHED)
-            draft = replace(draft, scopes=scopes, revision=row.revision + 1)
             async with self._log.transaction() as transaction:
                 stored = await store.store_refreshed(
                     transaction.connection,
@@ -104,7 +102,8 @@ class Refresher:
                 if not stored:
                     await self._leased.not_stored(transaction.connection, row, fresh, again=again)
                     return
-                await transaction.append(draft)
+                draft = await self._leased.draft(transaction.connection, row, EventType.TOKEN_REFRESHED)
+                await transaction.append(replace(draft, scopes=scopes, revision=row.revision + 1))
             self._leased.count(row, "refreshed")
 
         await self._leased.persist(write)

@@ -80,9 +80,10 @@ class SubjectStore:
         found = await self._select(subjects_table.c.lookup == self._lookup(subject))
         return found[0] if found else None
 
-    async def get(self, subject_id: UUID) -> KnownSubject | None:
-        """The subject of a row that refers to it."""
-        found = await self._select(subjects_table.c.id == subject_id)
+    async def get(self, subject_id: UUID, *, within: AsyncConnection | None = None) -> KnownSubject | None:
+        """The subject of a row that refers to it; read `within` a transaction that is open already, if one is."""
+        condition = subjects_table.c.id == subject_id
+        found = await (self._select(condition) if within is None else self._select_in(within, condition))
         return found[0] if found else None
 
     async def hold(self, connection: AsyncConnection, subject_id: UUID, *, alone: bool = False) -> KnownSubject | None:

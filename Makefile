@@ -32,6 +32,7 @@ demo: $(DEMO_READY)
 # The last line is that of pytest's own summary.
 .PHONY: test
 test: lint $(NODE_READY)
+	@scripts/setup-chromium
 	@$(BIN)/python -m pytest
 
 # Never part of the tests: its figures are the machine's.

@@ -105,7 +105,7 @@ async def test_a_stranger_cannot_starve_a_client_without_a_secret(world: World) 
 async def test_client_credentials_count_too(world: World) -> None:
     async with limited(world, operator=f"limits = {LIMIT}") as vault:
         form = {"grant_type": "client_credentials"}
-        beyond = form | {"scope": "keys:read"}
+        beyond = form | {"scope": "keys:write"}
         answers = [
             await vault.http.post("/oauth/token", data=each, auth=vault.operator) for each in (form, beyond, form, form)
         ]

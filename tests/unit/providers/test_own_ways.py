@@ -162,6 +162,22 @@ class TestTokens:
         grant = await self.refreshed(oauth, server, answer, expires=expires, assumed_ttl=1800)
         assert grant.expires_in == expected
 
+    @pytest.mark.parametrize(
+        ("answer", "expected"),
+        [
+            ({}, None),  # Slack without token rotation, GitHub and Miro with expiration off
+            ({"refresh_token": "r"}, 1800),  # Salesforce
+            ({"expires_in": 60}, 60),
+            ({"expires_in": 60, "refresh_token": "r"}, 60),
+        ],
+    )
+    async def test_a_life_is_assumed_only_where_it_can_be_renewed(
+        self, answer: Any, expected: int | None, oauth: OAuthClient, server: ScriptedServer
+    ) -> None:
+        server.answers_json({**GOOD, **answer})
+        grant = await redeem(oauth, provider_of(server, expires=True, assumed_ttl=1800))
+        assert grant.expires_in == expected
+
 
 class TestErrors:
     async def refusal(self, oauth: OAuthClient, server: ScriptedServer, answer: Any, **changes: Any) -> str:

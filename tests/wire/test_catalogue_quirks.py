@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 
 import pytest
 
-from tests.doubles.acting import ENTRIES, SHORT, begin, connect, consented, exchange, exchanged, token_in
+from tests.doubles.acting import (
+    ENTRIES,
+    SHORT,
+    begin,
+    connect,
+    consented,
+    disconnected,
+    exchange,
+    exchanged,
+    token_in,
+)
 from tests.doubles.documented import FORM
 from tests.doubles.provider import ProviderDouble
-from tests.doubles.stage import ASSUMED_LIFE, Stage
+from tests.doubles.stage import APP_AT_PROVIDER, ASSUMED_LIFE, Stage
 
 
 @pytest.mark.parametrize(
@@ -228,6 +239,68 @@ async def test_how_the_account_is_asked_for(  # noqa: PLR0917 - the columns of t
     (asked,) = double.of("userinfo")
     assert (asked.method, dict(asked.params)) == (method, body)
     assert asked.headers["authorization"] == f"{scheme} {token_in(name, 'token')}"
+
+
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [
+        ("auth0", {"client_id", "client_secret", "token"}),
+        ("calendly", {"client_id", "client_secret", "token"}),
+        ("notion", {"token"}),
+        ("quickbooks", {"token"}),
+        ("stripe", {"client_id", "stripe_user_id"}),
+        ("twitch", {"client_id", "token"}),
+        ("zendesk", set()),
+    ],
+)
+async def test_a_revocation_carries_what_its_page_lists_and_no_more(
+    stage: Stage, double: ProviderDouble, name: str, params: set[str]
+) -> None:
+    async with stage.app() as app:
+        account = await connect(app, name)
+        ended = await disconnected(stage, app, account["id"], name)
+    assert ended.get("reason") is None
+    assert double.of("revocation")
+    for asked in double.of("revocation"):
+        assert asked.params.keys() == params
+
+
+@pytest.mark.parametrize("name", ["stripe"])
+async def test_stripe_is_told_the_account_by_the_platforms_key(stage: Stage, double: ProviderDouble, name: str) -> None:
+    """The key is the user of Basic, without a password; the account is that of the metadata."""
+    async with stage.app() as app:
+        account = await connect(app, name)
+        await disconnected(stage, app, account["id"], name)
+    (asked,) = double.of("revocation")
+    key = base64.b64decode(asked.headers["authorization"].removeprefix("Basic ")).decode()
+    assert key == f"{APP_AT_PROVIDER[1]}:"
+    assert asked.params == {"client_id": APP_AT_PROVIDER[0], "stripe_user_id": "acct_MadeUp0000000001"}
+    assert double.of("refresh") == []
+
+
+@pytest.mark.parametrize("name", ["zendesk"])
+async def test_zendesk_is_told_the_scopes_with_the_code_and_answers_201(
+    stage: Stage, double: ProviderDouble, name: str
+) -> None:
+    assert double.answers["token"].status == double.answers["refresh"].status == 201
+    double.life = SHORT
+    async with stage.app() as app:
+        await connect(app, name)
+        body = await exchanged(stage, app, name)
+    assert body["access_token"] == token_in(name, "refresh")
+    assert double.of("token")[0].params["scope"] == double.of("authorization")[0].params["scope"] == "read"
+
+
+@pytest.mark.parametrize("name", ["twitch"])
+async def test_twitch_hands_out_the_apps_id_that_its_api_wants_named(
+    stage: Stage, double: ProviderDouble, name: str
+) -> None:
+    """Calls to its API carry it in the header Client-Id."""
+    async with stage.app() as app:
+        await connect(app, name)
+        body = await exchanged(stage, app, name)
+    assert double.complaints == []
+    assert body["connection_metadata"] == {"app_client_id": APP_AT_PROVIDER[0]}
 
 
 @pytest.mark.parametrize(

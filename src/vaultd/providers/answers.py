@@ -121,8 +121,8 @@ def _token(holder: Mapping[str, Any], name: str) -> Secret | None:
 def _life(value: object, config: ProviderConfig, *, renewable: bool) -> int | None:
     seconds = _seconds(value)
     if seconds is None and config.expires is True:
-        # Where nothing came to renew it with, the app is one whose tokens stay: Slack's without token rotation, GitHub's
-        # with expiration off. To let it end by a guess would end the connection.
+        # Where nothing came to renew it with, the app is one whose tokens stay: Slack's without token rotation,
+        # GitHub's with expiration off. To let it end by a guess would end the connection.
         return config.assumed_ttl if renewable else None
     # Where tokens do not end, some providers say so with a 0.
     return None if seconds == 0 and config.expires is False else seconds
@@ -147,4 +147,3 @@ def _scopes(value: object) -> Scopes | None:
     if not all(_SCOPE.fullmatch(scope) for scope in scopes):
         raise ProviderUnavailable(detail="the answer's scope is not readable")
     return scopes
-

@@ -141,11 +141,14 @@ class Revoke:
             await self._finish(revocation, "cannot_open")
             return
         try:
-            provider = self._providers.get(revocation.provider).at(revocation.metadata)
+            metadata = revocation.metadata
+            provider = self._providers.get(revocation.provider).at(metadata)
             # RFC 7009 §2.1: revoking the refresh token ends the grant; the access token is the next best.
             if revocation.refresh_token is not None:
-                await self._oauth.revoke(provider, token=revocation.refresh_token, hint="refresh_token")
-            await self._oauth.revoke(provider, token=revocation.access_token, hint="access_token")
+                await self._oauth.revoke(
+                    provider, token=revocation.refresh_token, hint="refresh_token", metadata=metadata
+                )
+            await self._oauth.revoke(provider, token=revocation.access_token, hint="access_token", metadata=metadata)
         except ProviderUnavailable as error:
             if revocation.attempts < MAX_ATTEMPTS:
                 await self._postpone(revocation, error.retry_after)

@@ -6,8 +6,9 @@ that is done or known to be impossible (`recipe`).
 
 from __future__ import annotations
 
+from vaultd.revoke.doubted import Doubted
 from vaultd.revoke.noticed import ActOnNotice
 from vaultd.revoke.offboard import Offboard
 from vaultd.revoke.recipe import Revoke
 
-__all__ = ["ActOnNotice", "Offboard", "Revoke"]
+__all__ = ["ActOnNotice", "Doubted", "Offboard", "Revoke"]

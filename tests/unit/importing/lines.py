@@ -20,9 +20,10 @@ CANARY = "canary-6f1d2c"
 def providers() -> Providers:
     """`google` names accounts, `plain` has no userinfo, `solo` takes one account.
 
-    Without userinfo, `slack` has accounts in the token's answer and `linkedin` in the ID token; `shopify`'s is a setting.
+    Without userinfo, `slack` has accounts in the token's answer and `linkedin` in the ID token; with `shopify`, a
+    setting is the account.
     """
-    table = {
+    table: dict[str, Any] = {
         "client_id": "vaultd",
         "token_endpoint_auth_method": "none",
         "authorization_endpoint": "https://provider.example/authorize",

@@ -126,7 +126,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"account": {"id": True}}, "account has a mistake in id: it is not text"),
     ({"account": {"id": "7"}, "provider": "plain"}, "account has an id, and this provider tells none"),
     (
-        {"account": {"id": f"{CANARY}"}, "provider": "shopify"},
+        {"account": {"id": CANARY}, "provider": "shopify"},
         "account has an id, which shop in fixed_settings decides",
     ),
     ({"refreshtoken": CANARY}, 'the key "refreshtoken" is not known; did you mean "refresh_token"?'),

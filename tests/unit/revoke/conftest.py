@@ -12,7 +12,7 @@ from vaultd.providers.config import ProviderConfig
 from vaultd.providers.oauth import OAuthClient
 from vaultd.providers.registry import Providers
 from vaultd.replay import ReplayMemory
-from vaultd.revoke import ActOnNotice, Offboard, Revoke
+from vaultd.revoke import ActOnNotice, Doubted, Offboard, Revoke
 from vaultd.revoke.secrets import Secrets
 from vaultd.sandbox.provider import SandboxProvider
 from vaultd.sandbox.servers import LoopbackServers
@@ -30,6 +30,8 @@ class Ends:
     revoke: Revoke
     offboard: Offboard
     notice: ActOnNotice
+    doubted: Doubted
+    replay: ReplayMemory
 
 
 @pytest.fixture
@@ -49,9 +51,13 @@ async def ends(house: House, github: tuple[SandboxProvider, str]) -> AsyncIterat
         "authorization_endpoint": f"{url}/authorize",
         "token_endpoint": f"{url}/token",
         "revocation_endpoint": f"{url}/revoke",
+        "userinfo_endpoint": f"{url}/userinfo",
     }
-    silent = {name: value for name, value in config.items() if name != "revocation_endpoint"}
-    outbound = Outbound()
+    silent = {name: value for name, value in config.items() if name not in {"revocation_endpoint", "userinfo_endpoint"}}
+    outbound = Outbound(total_timeout=2.0)
+    oauth = OAuthClient(outbound=outbound, clock=house.clock)
+    tables = {"github": config, "silent": silent}
+    providers = Providers(configs={name: ProviderConfig.model_validate(table) for name, table in tables.items()})
     secrets = Secrets(data_keys=house.data_keys, clock=house.clock)
     revoke = Revoke(
         database=house.database,
@@ -59,13 +65,8 @@ async def ends(house: House, github: tuple[SandboxProvider, str]) -> AsyncIterat
         data_keys=house.data_keys,
         secrets=secrets,
         subjects=house.subjects,
-        providers=Providers(
-            configs={
-                "github": ProviderConfig.model_validate(config),
-                "silent": ProviderConfig.model_validate(silent),
-            }
-        ),
-        oauth=OAuthClient(outbound=outbound, clock=house.clock),
+        providers=providers,
+        oauth=oauth,
         clock=house.clock,
     )
     offboard = Offboard(
@@ -76,13 +77,19 @@ async def ends(house: House, github: tuple[SandboxProvider, str]) -> AsyncIterat
         grants=house.grants,
         wake_revoker=lambda: None,
     )
+    replay = ReplayMemory(database=house.database, clock=house.clock)
+    doubted = Doubted(
+        database=house.database, data_keys=house.data_keys, providers=providers, oauth=oauth, clock=house.clock
+    )
     notice = ActOnNotice(
+        database=house.database,
         log=house.log,
         keyring=house.keyring,
         data_keys=house.data_keys,
         subjects=house.subjects,
-        replay=ReplayMemory(database=house.database, clock=house.clock),
+        replay=replay,
+        doubted=doubted,
         clock=house.clock,
     )
-    yield Ends(house, provider, revoke, offboard, notice)
+    yield Ends(house, provider, revoke, offboard, notice, doubted, replay)
     await outbound.aclose()

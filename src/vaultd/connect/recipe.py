@@ -211,6 +211,9 @@ class Connect:
         allowed_scopes(grant.scopes, wish.scopes)
         settings, params = begun_with(provider, wish)
         asked = wish.scopes or Scopes(set(provider.config.scopes) & set(grant.scopes)) or Scopes(grant.scopes)
+        if grant.narrow is not None:
+            # Permissions are the app's, and not asked for at consent.
+            asked = Scopes()
         private = {
             "verifier": secrets.token_urlsafe(48),
             "state": wish.state,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import FastAPI
 
 from vaultd.app.ground import Ground
+from vaultd.clients.limits import ClientLimits
 from vaultd.connect import Connect
 from vaultd.connections.grants import GrantStore
 from vaultd.revoke import Revoke
@@ -61,13 +62,14 @@ def add_doors(app: FastAPI, ground: Ground, connect: Connect, revoke: Revoke, ag
     environment = page.templates()
     cookies = Cookies(https=public_url.startswith("https:"))
     sessions = Sessions(database=ground.database, clock=ground.clock)
-    rendered = accounts.Accounts(database=ground.database, data_keys=ground.data_keys)
+    rendered = accounts.Accounts(database=ground.database, data_keys=ground.data_keys, clock=ground.clock)
     users = bearer.Users(
         public_url=public_url,
         verifier=ground.verifier,
         possession=ground.possession,
         subjects=ground.subjects,
         clients=ground.clients,
+        limits=ClientLimits(clock=ground.clock, clients=len(settings.clients)),
         default_client=default_client,
     )
     app.include_router(

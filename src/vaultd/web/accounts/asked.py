@@ -18,7 +18,7 @@ from vaultd.web.inputs import WHOLE, Cursor
 PREFIX = "/me/v1/connected-accounts"
 Take = Annotated[int, Field(ge=1, le=100), WHOLE]
 Text = Annotated[str, Field(min_length=1, max_length=2048)]
-_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_BEHIND = re.compile(r"behind ([A-Za-z0-9._-]{1,64})")
 
 
 class ConnectBody(BaseModel):
@@ -74,18 +74,18 @@ def reading_cursor() -> Iterator[None]:
 
 def name_cursor(name: str) -> str:
     """The cursor behind a name."""
-    return encode(name.encode())
+    return encode(f"behind {name}".encode())
 
 
 def name_of(cursor: str) -> str:
     """The name that a cursor stands behind; it need not be there any more. Raises `ForeignCursor`."""
     try:
-        name = decode(cursor).decode()
+        found = _BEHIND.fullmatch(decode(cursor).decode())
     except (binascii.Error, UnicodeDecodeError):
         raise ForeignCursor from None
-    if not _NAME.fullmatch(name):
+    if found is None:
         raise ForeignCursor
-    return name
+    return found[1]
 
 
 def id_cursor(identifier: UUID) -> str:

@@ -10,7 +10,7 @@ from fastapi import Request
 from vaultd.web.accounts.tags import tagged
 
 OWNER = UUID("a1b2c3d4-0000-4000-8000-000000000000")
-BODY = {"accounts": []}
+BODY: dict[str, list[str]] = {"accounts": []}
 
 
 def asked(*if_none_match: str) -> Request:

@@ -91,7 +91,7 @@ async def test_api_2_auth0_spa_js_reads_every_refusal_as_its_own_error(
 
 async def test_api_2_nulls_and_headers_as_apps_send_them(app: App) -> None:
     """Some send the optional members as null, and a content type or an accept with a GET."""
-    nothing = {"state": None, "scopes": None, "authorization_params": None, "code_challenge": None}
+    nothing: dict[str, Any] = {"state": None, "scopes": None, "authorization_params": None, "code_challenge": None}
     begun = await app.begin(**nothing, code_challenge_method=None)
     assert begun.status_code == 201, begun.text
     code = (await app.returned(begun))["connect_code"]

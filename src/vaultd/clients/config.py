@@ -60,7 +60,8 @@ class ClientConfig(CredentialsConfig):
     """One client. With `operator_scopes` it is an operators' client and may use the client credentials grant.
 
     `subject_azp` are the names by which subject tokens mean this client; None stands for its own name. `limits` are for
-    all its requests, `subject_limits` for those about one user. With `may_assert_subjects` it may name a user who is
+    all its requests at the token endpoint, `subject_limits` for those about one user, and, counted apart, for that
+    user's requests to the accounts API by its tokens. With `may_assert_subjects` it may name a user who is
     away, of one of `assert_issuer` (the names of `[issuers.X]` tables or their URLs), at the providers in
     `assert_providers`.
     """

@@ -69,7 +69,7 @@ async def test_text_that_is_no_unicode_is_400(app: App) -> None:
         ("GET", "/accounts", "read"),
         ("GET", "/connections", "read"),
         ("GET", "/activity", "read"),
-        ("DELETE", f"/accounts/{uuid4()}", "delete"),
+        ("DELETE", "/accounts/a1b2c3d4-0000-4000-8000-000000000000", "delete"),
     ],
 )
 async def test_each_call_needs_its_scope(world: World, vault: Vault, method: str, path: str, scope: str) -> None:

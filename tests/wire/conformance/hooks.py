@@ -107,7 +107,9 @@ class Known:
             "deleteAccount": self._delete,
             "openTicket": self._ticket,
             "openDoor": self._door,
-            "listActivity": self._activity,
+            "listAccounts": self._page,
+            "listConnections": self._page,
+            "listActivity": self._page,
             "listAuditEvents": self._events,
             "listUsersConnections": self._events,
             "deleteUsersConnection": self._disconnect,
@@ -174,7 +176,7 @@ class Known:
             case.query["client_id"] = "sample-agent"
             case.query["return_to"] = self._deployment.redirect_uri
 
-    def _activity(self, case: Case) -> None:
+    def _page(self, case: Case) -> None:
         if _is_positive(case):
             case.query.pop("from", None)
 

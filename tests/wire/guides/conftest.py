@@ -23,7 +23,11 @@ def ground(
     generate_keyring_file(keyring, now=system_clock())
     environ = {
         "BRIEFING_SECRET": world.secrets.briefing_agent.reveal(),
+        "WEB_APP_SECRET": world.secrets.briefing_agent.reveal(),
+        "LOGIN_SECRET": world.secrets.login.reveal(),
+        "AUDITOR_SECRET": world.secrets.operator.reveal(),
         "GITHUB_SECRET": world.secrets.provider.reveal(),
+        "GOOGLE_SECRET": world.secrets.provider.reveal(),
         "OPERATOR_SECRET": world.secrets.operator.reveal(),
         "SUPABASE_JWT_SECRET": SHARED_SECRET,
         "INTROSPECTION_SECRET": SHARED_SECRET,

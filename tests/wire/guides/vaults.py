@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 from tests.support.toml import laid_over, written
 from tests.wire.vault import App, bearer
 from vaultd.app import create_app
-from vaultd.sandbox.dev_config import BRIEFING_AGENT, OPERATOR, PROVIDER_SCOPES, VAULT_AT_PROVIDER
+from vaultd.sandbox.dev_config import OPERATOR, PROVIDER_SCOPES, VAULT_AT_PROVIDER
 from vaultd.sandbox.provider import SandboxProvider
 from vaultd.sandbox.servers import Listener, LoopbackServers, listen
 from vaultd.sandbox.world import World
@@ -38,27 +38,31 @@ class Ground:
 
 @contextmanager
 def guided_vault(
-    ground: Ground, document: Mapping[str, Any], *, issuer: ASGIApp, issuer_at: Listener
+    ground: Ground,
+    document: Mapping[str, Any],
+    *,
+    issuer: ASGIApp,
+    issuer_at: Listener,
+    vault_at: Listener | None = None,
 ) -> Iterator[World]:
-    """Serve the vault of a guide's file, the issuer in it, and a GitHub; gives them as a world of their own."""
-    vault, github_at = listen(), listen()
-    github = SandboxProvider(
-        name="github",
-        clients={VAULT_AT_PROVIDER: ground.world.secrets.provider},
-        issuer=github_at.url,
-        redirect_uris=[f"{vault.url}/auth/callback/github"],
-        scopes=PROVIDER_SCOPES["github"],
-    )
-    settings = _settings(ground, document, vault=vault.url, github=github_at.url)
+    """Serve the vault of a guide's file, the issuer and the providers in it; gives them as a world of their own."""
+    vault = vault_at or listen()
+    places = {name: listen() for name in document["providers"]}
+    providers = {name: _provider(ground, name, at=at.url, vault=vault.url) for name, at in places.items()}
+    settings = _settings(ground, document, vault=vault.url, providers={name: at.url for name, at in places.items()})
     with LoopbackServers() as servers:
         servers.serve(issuer, issuer_at)
-        servers.serve(github.app, github_at)
+        for name, at in places.items():
+            servers.serve(providers[name].app, at)
         servers.serve(create_app(settings), vault)
         yield replace(
             ground.world,
-            places=replace(ground.world.places, vault=vault.url, providers={"github": github_at.url}),
+            places=replace(
+                ground.world.places, vault=vault.url, providers={name: at.url for name, at in places.items()}
+            ),
             settings=settings,
-            providers={"github": github},
+            providers=providers,
+            folder=ground.folder,
         )
 
 
@@ -70,36 +74,55 @@ def guided_app(world: World, token: str, redirect_uri: str) -> App:
     return app
 
 
-def _settings(ground: Ground, document: Mapping[str, Any], *, vault: str, github: str) -> Settings:
+def config_path(folder: Path, document: Mapping[str, Any]) -> Path:
+    """Where the file of a running vault is."""
+    return folder / f"{'-'.join(document['issuers'])}.toml"
+
+
+def _settings(ground: Ground, document: Mapping[str, Any], *, vault: str, providers: Mapping[str, str]) -> Settings:
+    reader, *_ = document["clients"].values()
     here = {
         "public_url": vault,
         "keys": {"path": str(ground.keyring)},
         "clients": {
             # Beside the reader's own: another backend, and a program that reads the audit log.
-            OTHER_AGENT: {**document["clients"][BRIEFING_AGENT], "subject_azp": [OTHER_AGENT]},
+            OTHER_AGENT: {**reader, "subject_azp": [OTHER_AGENT]},
             OPERATOR: {
                 "auth": "client_secret_basic",
                 "secret": "env:OPERATOR_SECRET",
                 "operator_scopes": ["audit:read"],
             },
         },
-        "providers": {"github": _sandbox_github(github)},
+        "providers": {name: _table(name, url) for name, url in providers.items()},
     }
-    path = ground.folder / f"{'-'.join(document['issuers'])}.toml"
+    path = config_path(ground.folder, document)
     path.write_text(written(laid_over(document, here)), encoding="utf-8")
     return load(path, environ={**ground.environ, "DATABASE_URL": ground.database_url})
 
 
-def _sandbox_github(url: str) -> dict[str, Any]:
+def _provider(ground: Ground, name: str, *, at: str, vault: str) -> SandboxProvider:
+    return SandboxProvider(
+        name=name,
+        clients={VAULT_AT_PROVIDER: ground.world.secrets.provider},
+        issuer=at,
+        redirect_uris=[f"{vault}/auth/callback/{name}"],
+        scopes=PROVIDER_SCOPES[name],
+    )
+
+
+def _table(name: str, url: str) -> dict[str, Any]:
+    """What must be other than at the real provider: where it is, and how the sandbox's differs."""
     return {
         "client_id": VAULT_AT_PROVIDER,
-        "client_secret": "env:GITHUB_SECRET",
+        "client_secret": f"env:{name.upper()}_SECRET",
+        "token_endpoint_auth_method": "client_secret_basic",
         "authorization_endpoint": f"{url}/authorize",
+        "authorization_params": {},
         "token_endpoint": f"{url}/token",
         "revocation": "rfc7009",
         "revocation_endpoint": f"{url}/revoke",
         "userinfo_endpoint": f"{url}/userinfo",
         "resources": [url],
+        "scopes": list(PROVIDER_SCOPES[name]),
         "allow_private_hosts": ["127.0.0.1"],
-        "token_endpoint_auth_method": "client_secret_basic",
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 GUIDES = DOCS / "guides"
 
-_FENCE = re.compile(r"```(\w*)")
+_FENCE = re.compile(r" *```(\w*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,8 @@ def _all_blocks(document: Path) -> Iterator[Block]:
     for number, line in enumerate(lines, start=1):
         fence = _FENCE.fullmatch(line)
         if fence and opened:
-            yield Block(language, "\n".join([*lines[opened : number - 1], ""]), heading, opened)
+            text = textwrap.dedent("\n".join([*lines[opened : number - 1], ""]))
+            yield Block(language, text, heading, opened)
             opened = 0
         elif fence:
             opened, language = number, fence[1]

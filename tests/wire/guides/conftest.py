@@ -24,6 +24,7 @@ def ground(
     environ = {
         "BRIEFING_SECRET": world.secrets.briefing_agent.reveal(),
         "WEB_APP_SECRET": world.secrets.briefing_agent.reveal(),
+        "CALENDAR_API_SECRET": world.secrets.briefing_agent.reveal(),
         "LOGIN_SECRET": world.secrets.login.reveal(),
         "AUDITOR_SECRET": world.secrets.operator.reveal(),
         "GITHUB_SECRET": world.secrets.provider.reveal(),

@@ -48,8 +48,10 @@ def guided_vault(
     """Serve the vault of a guide's file, the issuer and the providers in it; gives them as a world of their own."""
     vault = vault_at or listen()
     places = {name: listen() for name in document["providers"]}
-    providers = {name: _provider(ground, name, at=at.url, vault=vault.url) for name, at in places.items()}
-    settings = _settings(ground, document, vault=vault.url, providers={name: at.url for name, at in places.items()})
+    kinds = {name: table.get("extends", name) for name, table in document["providers"].items()}
+    providers = {name: _provider(ground, name, kinds[name], at=at.url, vault=vault.url) for name, at in places.items()}
+    tables = {name: _table(kinds[name], at.url) for name, at in places.items()}
+    settings = _settings(ground, document, vault=vault.url, providers=tables)
     with LoopbackServers() as servers:
         servers.serve(issuer, issuer_at)
         for name, at in places.items():
@@ -79,7 +81,7 @@ def config_path(folder: Path, document: Mapping[str, Any]) -> Path:
     return folder / f"{'-'.join(document['issuers'])}.toml"
 
 
-def _settings(ground: Ground, document: Mapping[str, Any], *, vault: str, providers: Mapping[str, str]) -> Settings:
+def _settings(ground: Ground, document: Mapping[str, Any], *, vault: str, providers: Mapping[str, Any]) -> Settings:
     reader, *_ = document["clients"].values()
     here = {
         "public_url": vault,
@@ -93,28 +95,28 @@ def _settings(ground: Ground, document: Mapping[str, Any], *, vault: str, provid
                 "operator_scopes": ["audit:read"],
             },
         },
-        "providers": {name: _table(name, url) for name, url in providers.items()},
+        "providers": providers,
     }
     path = config_path(ground.folder, document)
     path.write_text(written(laid_over(document, here)), encoding="utf-8")
     return load(path, environ={**ground.environ, "DATABASE_URL": ground.database_url})
 
 
-def _provider(ground: Ground, name: str, *, at: str, vault: str) -> SandboxProvider:
+def _provider(ground: Ground, name: str, kind: str, *, at: str, vault: str) -> SandboxProvider:
     return SandboxProvider(
-        name=name,
+        name=kind,
         clients={VAULT_AT_PROVIDER: ground.world.secrets.provider},
         issuer=at,
         redirect_uris=[f"{vault}/auth/callback/{name}"],
-        scopes=PROVIDER_SCOPES[name],
+        scopes=PROVIDER_SCOPES[kind],
     )
 
 
-def _table(name: str, url: str) -> dict[str, Any]:
+def _table(kind: str, url: str) -> dict[str, Any]:
     """What must be other than at the real provider: where it is, and how the sandbox's differs."""
     return {
         "client_id": VAULT_AT_PROVIDER,
-        "client_secret": f"env:{name.upper()}_SECRET",
+        "client_secret": f"env:{kind.upper()}_SECRET",
         "token_endpoint_auth_method": "client_secret_basic",
         "authorization_endpoint": f"{url}/authorize",
         "authorization_params": {},
@@ -123,6 +125,6 @@ def _table(name: str, url: str) -> dict[str, Any]:
         "revocation_endpoint": f"{url}/revoke",
         "userinfo_endpoint": f"{url}/userinfo",
         "resources": [url],
-        "scopes": list(PROVIDER_SCOPES[name]),
+        "scopes": list(PROVIDER_SCOPES[kind]),
         "allow_private_hosts": ["127.0.0.1"],
     }

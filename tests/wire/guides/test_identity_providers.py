@@ -112,6 +112,18 @@ async def test_accounts_need_their_scopes_unless_the_issuer_cannot_give_them(run
     )
 
 
+@pytest.mark.parametrize("running", ["clerk"], indirect=True)
+async def test_who_impersonates_a_user_is_recorded(running: Running) -> None:
+    """Clerk's `act`, as its page on session tokens has it."""
+    actor = {"iss": "https://dashboard.clerk.com", "sid": "sess_456", "sub": "user_456"}
+    token = running.issuer.mint(running.user(), {"act": actor})
+    async with Vault(running.world) as vault:
+        answer = await vault.exchange(token)
+        assert answer.json()["error"] == "interaction_required", answer.text
+        (event,) = await vault.events_of(answer)
+    assert event["actor"] == actor
+
+
 def test_every_shape_has_its_block_and_every_block_its_shape() -> None:
     assert sorted(BLOCKS) == sorted(SHAPES)
 

@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from vaultd.app.ground import Ground
 from vaultd.connect import Connect
 from vaultd.connections.grants import GrantStore
-from vaultd.revoke import Revoke
+from vaultd.revoke import GiveBack, Revoke
 from vaultd.revoke.secrets import Secrets
 from vaultd.sessions.signin import LoginIssuer, SignIn
 from vaultd.sessions.store import Sessions
@@ -20,13 +20,19 @@ def make_secrets(ground: Ground) -> Secrets:
     return Secrets(data_keys=ground.data_keys, clock=ground.clock)
 
 
-def make_revoke(ground: Ground, secrets: Secrets) -> Revoke:
-    """Disconnecting, and the outbox toward providers."""
+def make_revoke(ground: Ground, secrets: Secrets, give_back: GiveBack) -> Revoke:
+    """Disconnecting."""
     return Revoke(
+        database=ground.database, log=ground.log, secrets=secrets, subjects=ground.subjects, wake=give_back.wake
+    )
+
+
+def make_give_back(ground: Ground) -> GiveBack:
+    """The outbox toward providers."""
+    return GiveBack(
         database=ground.database,
         log=ground.log,
         data_keys=ground.data_keys,
-        secrets=secrets,
         subjects=ground.subjects,
         providers=ground.providers,
         oauth=ground.oauth,
@@ -34,9 +40,11 @@ def make_revoke(ground: Ground, secrets: Secrets) -> Revoke:
     )
 
 
-def make_grants(ground: Ground, revoke: Revoke) -> GrantStore:
+def make_grants(ground: Ground, give_back: GiveBack) -> GrantStore:
     """Where grants become connections."""
-    return GrantStore(keyring=ground.keyring, data_keys=ground.data_keys, clock=ground.clock, wake_revoker=revoke.wake)
+    return GrantStore(
+        keyring=ground.keyring, data_keys=ground.data_keys, clock=ground.clock, wake_revoker=give_back.wake_soon
+    )
 
 
 def make_connect(ground: Ground, grants: GrantStore) -> Connect:

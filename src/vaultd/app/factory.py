@@ -16,7 +16,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 import vaultd
-from vaultd.app.doors import add_doors, make_connect, make_grants, make_revoke, make_secrets
+from vaultd.app.doors import add_doors, make_connect, make_give_back, make_grants, make_revoke, make_secrets
 from vaultd.app.ground import lay_ground
 from vaultd.app.metrics import Watched, serve_metrics
 from vaultd.app.notices import add_notices
@@ -124,8 +124,9 @@ class _CorsForAccounts:
 async def _wire(app: FastAPI, settings: Settings, clock: Clock, workers: int, stack: AsyncExitStack) -> ASGIApp:
     ground = await lay_ground(settings, clock, stack)
     secrets = make_secrets(ground)
-    revoke = make_revoke(ground, secrets)
-    grants = make_grants(ground, revoke)
+    give_back = make_give_back(ground)
+    revoke = make_revoke(ground, secrets, give_back)
+    grants = make_grants(ground, give_back)
     connect = make_connect(ground, grants)
     keys = signing_keys(ground.keyring)
     operator_tokens = make_operator_tokens(ground, keys)
@@ -143,12 +144,12 @@ async def _wire(app: FastAPI, settings: Settings, clock: Clock, workers: int, st
     )
     # For the methods that it does not take: those that it takes never come as far as here.
     app.router.routes.append(Route(PATH, token_endpoint, methods=["POST"]))
-    add_operators(app, ground, operator_tokens, revoke=revoke, secrets=secrets, grants=grants)
+    add_operators(app, ground, operator_tokens, revoke=revoke, give_back=give_back, secrets=secrets, grants=grants)
     add_notices(app, ground, stack)
     app.include_router(metadata.router(public_url=settings.public_url, keys=keys))
     app.include_router(health.router(database=ground.database))
     add_doors(app, ground, connect, revoke, AgentsWhileAway(assertions=assertions, away=away))
-    background = (revoke.run, connect.sweep, ground.refusals.run, ground.replay.run)
+    background = (give_back.run, connect.sweep, ground.refusals.run, ground.replay.run)
     for work in (*background, refreshing.wakeups.run, refreshing.ahead.run):
         stack.push_async_callback(_stop, asyncio.create_task(work()))
     if settings.metrics is not None:

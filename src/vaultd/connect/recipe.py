@@ -326,5 +326,6 @@ class Connect:
             single=provider.config.accounts == "single",
             brought=brought,
             draft=draft,
+            assumed_life=timedelta(seconds=provider.config.assumed_ttl) if provider.config.expires else None,
             token_names=token_names if provider.config.notices == "google_risc" else None,
         )

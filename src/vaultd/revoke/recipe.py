@@ -24,7 +24,7 @@ from vaultd.providers.oauth import OAuthClient
 from vaultd.providers.registry import Providers
 from vaultd.revoke.secrets import Secrets
 from vaultd.subjects.store import SubjectStore
-from vaultd.terms import Clock
+from vaultd.terms import Clock, ProviderName
 
 MAX_ATTEMPTS = 50
 """After so many tries a revocation is declared impossible: with the waits between them, after about a week."""
@@ -60,8 +60,8 @@ class Revoke:
         self._clock = clock
         self._wake = asyncio.Event()
 
-    async def disconnect(self, *, subject_id: UUID, connection_id: UUID, draft: Draft) -> None:
-        """Disconnect one of a subject's connections. A second time is well too.
+    async def disconnect(self, *, subject_id: UUID, connection_id: UUID, draft: Draft) -> ProviderName:
+        """Disconnect one of a subject's connections; gives its provider. A second time is well too.
 
         Once this has returned no exchange succeeds any more.
 
@@ -69,7 +69,7 @@ class Revoke:
             NotFound: there is none of that id, or it is somebody else's.
             TemporarilyUnavailable: nothing was changed.
         """
-        await self._disconnect(subject_id, connection_id, draft, reason="disconnected")
+        return await self._disconnect(subject_id, connection_id, draft, reason="disconnected")
 
     async def disconnect_any(self, connection_id: UUID, *, draft: Draft) -> None:
         """The same by an operator, whosever it is."""
@@ -79,7 +79,7 @@ class Revoke:
             raise NotFound
         await self._disconnect(row.subject_id, connection_id, draft, reason="revoked_by_operator")
 
-    async def _disconnect(self, subject_id: UUID, connection_id: UUID, draft: Draft, *, reason: str) -> None:
+    async def _disconnect(self, subject_id: UUID, connection_id: UUID, draft: Draft, *, reason: str) -> ProviderName:
         async with self._log.transaction() as transaction:
             # 1. nobody releases this row from here on
             known = await self._subjects.hold(transaction.connection, subject_id)
@@ -87,7 +87,7 @@ class Revoke:
             if known is None or row is None or row.subject_id != known.id:
                 raise NotFound
             if row.status == "revoked":
-                return
+                return row.provider
             # 2. the secrets move to the outbox and nowhere else
             label = await self._secrets.move(transaction.connection, row, subject_id=known.id)
             # 3. the row is another generation, without secrets
@@ -107,6 +107,7 @@ class Revoke:
             )
         # 4. at the provider, at once but not while the user waits
         self._wake.set()
+        return row.provider
 
     def wake(self) -> None:
         """Look at the outbox soon: something is about to be committed to it."""

@@ -98,6 +98,7 @@ class Hosted:
     async def connect(self, page: Page, provider: str, person: str = "Alice", **query: str) -> None:
         """Connect an account by a link, the browser being signed in already."""
         await page.goto(f"{self.url}/auth/connect/{provider}?{urlencode(query)}")
+        await go_on(page)
         await allow_at_provider(page, person)
 
     async def session_token(self, name: str) -> Secret:
@@ -147,6 +148,11 @@ async def sign_in_at_issuer(page: Page, name: str) -> None:
     await page.get_by_placeholder("and password").fill("anything")
     await page.get_by_role("button", name="Sign-in").click()
     await page.get_by_role("button", name="Continue").click()
+
+
+async def go_on(page: Page) -> None:
+    """The vault's own page before the provider's."""
+    await page.get_by_role("link", name="Continue to").click()
 
 
 async def allow_at_provider(page: Page, person: str = "Alice", decision: str = "Allow") -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import Annotated
 from uuid import UUID
 
@@ -78,9 +79,8 @@ def router(
             return _to_sign_in()
         cursor = query(request, ActivityQuery).cursor
         found, older = await happenings.page(visitor.subject.key, pages.texts(request), cursor=cursor, limit=EACH)
-        return pages(
-            request, "activity.html", person=visitor.person, happenings=found, older=older, newer=cursor is not None
-        )
+        days = [(day, list(entries)) for day, entries in groupby(found, lambda each: each.at.date())]
+        return pages(request, "activity.html", person=visitor.person, days=days, older=older, newer=cursor is not None)
 
     @routes.get("/connections/{account_id}/disconnect")
     async def ask(request: Request, account_id: str) -> Response:

@@ -10,6 +10,8 @@ HEIGHT = 36
 _STEP, _BAR = 8, 6
 _LEAST = 3
 """A day with a single use is seen beside one with thousands."""
+_FULL = 5
+"""A day with a single use is no peak either."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,6 @@ def chart_of(counts: Mapping[date, int], *, today: date, days: int) -> Chart:
     bars = []
     for at, day in enumerate(window):
         count = counts.get(day, 0)
-        height = max(_LEAST, round(HEIGHT * count / most)) if count else 1
+        height = max(_LEAST, round(HEIGHT * count / max(most, _FULL))) if count else 1
         bars.append(Bar(day, count, at * _STEP, HEIGHT - height, height))
     return Chart(tuple(bars), sum(bar.count for bar in bars), most)

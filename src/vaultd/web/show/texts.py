@@ -72,9 +72,20 @@ class Texts:
         """A day, its month in words."""
         return dates.format_date(day, "long", locale=self._locale)
 
+    def near_day(self, day: date, today: date) -> str:
+        """The same, where it is today or yesterday by that name."""
+        named = {0: "common.today", 1: "common.yesterday"}.get((today - day).days)
+        return str(self(named)) if named else self.day(day)
+
+    def time(self, at: datetime) -> Markup:
+        """The time of day; the exact moment goes with it."""
+        shown = dates.format_skeleton("Hm", at, UTC, locale=self._locale)
+        return self._tagged(at, shown)
+
     def moment(self, at: datetime) -> str:
         """A day and a time."""
-        return dates.format_skeleton("yMMMdHm", at, tzinfo=UTC, locale=self._locale)
+        parts = (dates.format_skeleton(skeleton, at, UTC, locale=self._locale) for skeleton in ("yMMMd", "Hm"))
+        return ", ".join(parts)
 
     def when(self, at: datetime, now: datetime) -> Markup:
         """How long ago, for what is recent, otherwise the day; the exact moment goes with it."""
@@ -85,9 +96,11 @@ class Texts:
             shown = dates.format_timedelta(-ago, add_direction=True, locale=self._locale)
         else:
             shown = self.day(at.astimezone(UTC).date())
-        return Markup('<time datetime="{}" title="{} UTC">{}</time>').format(
-            at.astimezone(UTC).isoformat(timespec="seconds"), self.moment(at), shown
-        )
+        return self._tagged(at, shown)
+
+    def _tagged(self, at: datetime, shown: str) -> Markup:
+        exact = at.astimezone(UTC).isoformat(timespec="seconds")
+        return Markup('<time datetime="{}" title="{} UTC">{}</time>').format(exact, self.moment(at), shown)
 
 
 class Languages:

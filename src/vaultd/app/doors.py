@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
+
 from fastapi import FastAPI
 
 from vaultd.app.ground import Ground
+from vaultd.app.signing import add_sign_in, make_sessions
 from vaultd.connect import Connect
 from vaultd.connections.grants import GrantStore
 from vaultd.revoke import Revoke
 from vaultd.revoke.secrets import Secrets
-from vaultd.sessions.signin import LoginIssuer, SignIn
-from vaultd.sessions.store import Sessions
-from vaultd.web import accounts, asking, away, bearer, consent, page, signin
+from vaultd.web import accounts, asking, away, bearer, consent, page
 from vaultd.web.cookies import Cookies
 
 
@@ -54,13 +55,21 @@ def make_connect(ground: Ground, grants: GrantStore) -> Connect:
     )
 
 
-def add_doors(app: FastAPI, ground: Ground, connect: Connect, revoke: Revoke, agents: away.AgentsWhileAway) -> None:
+def add_doors(
+    app: FastAPI,
+    ground: Ground,
+    stack: AsyncExitStack,
+    *,
+    connect: Connect,
+    revoke: Revoke,
+    agents: away.AgentsWhileAway,
+) -> None:
     """Add the routes."""
     settings = ground.settings
     public_url, default_client = settings.public_url, settings.default_client
     environment = page.templates()
     cookies = Cookies(https=public_url.startswith("https:"))
-    sessions = Sessions(database=ground.database, clock=ground.clock)
+    sessions = make_sessions(ground)
     rendered = accounts.Accounts(database=ground.database, data_keys=ground.data_keys)
     users = bearer.Users(
         public_url=public_url,
@@ -95,15 +104,7 @@ def add_doors(app: FastAPI, ground: Ground, connect: Connect, revoke: Revoke, ag
             allowed_return_urls=settings.allowed_return_urls,
         )
     )
-    app.include_router(
-        signin.router(
-            public_url=public_url,
-            sign_in=_sign_in(ground),
-            sessions=sessions,
-            subjects=ground.subjects,
-            cookies=cookies,
-        )
-    )
+    add_sign_in(app, ground, stack, sessions=sessions, cookies=cookies, environment=environment)
     app.include_router(
         page.router(
             public_url=public_url,
@@ -127,22 +128,4 @@ def add_doors(app: FastAPI, ground: Ground, connect: Connect, revoke: Revoke, ag
             subjects=ground.subjects,
             cookies=cookies,
         )
-    )
-
-
-def _sign_in(ground: Ground) -> SignIn | None:
-    login = ground.settings.login
-    if login is None:
-        return None
-    issuer = ground.settings.issuers[login.issuer]
-    return SignIn(
-        config=login,
-        issuer=LoginIssuer(
-            issuer=issuer.issuer, algorithms=issuer.algorithms, allow_private=issuer.allow_private_hosts
-        ),
-        redirect_uri=f"{ground.settings.public_url}/auth/login/callback",
-        database=ground.database,
-        data_keys=ground.data_keys,
-        outbound=ground.outbound,
-        clock=ground.clock,
     )

@@ -147,7 +147,8 @@ async def _wire(app: FastAPI, settings: Settings, clock: Clock, workers: int, st
     add_notices(app, ground, stack)
     app.include_router(metadata.router(public_url=settings.public_url, keys=keys))
     app.include_router(health.router(database=ground.database))
-    add_doors(app, ground, connect, revoke, AgentsWhileAway(assertions=assertions, away=away))
+    agents = AgentsWhileAway(assertions=assertions, away=away)
+    add_doors(app, ground, stack, connect=connect, revoke=revoke, agents=agents)
     background = (revoke.run, connect.sweep, ground.refusals.run, ground.replay.run)
     for work in (*background, refreshing.wakeups.run, refreshing.ahead.run):
         stack.push_async_callback(_stop, asyncio.create_task(work()))

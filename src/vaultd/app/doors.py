@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
+
 from fastapi import FastAPI
 
 from vaultd.app.ground import Ground
 from vaultd.app.pages import add_pages, make_cookies
+from vaultd.app.signing import add_sign_in, make_sessions
 from vaultd.connect import Connect
 from vaultd.connections.grants import GrantStore
 from vaultd.exchange.assertion import Assertions
 from vaultd.revoke import Revoke
 from vaultd.revoke.secrets import Secrets
-from vaultd.sessions.signin import LoginIssuer, SignIn
-from vaultd.sessions.store import Sessions
 from vaultd.subjects.away import AwaySwitch
-from vaultd.web import accounts, bearer, signin
+from vaultd.web import accounts, bearer
 from vaultd.web.show.pages import Pages
 
 
@@ -60,8 +61,9 @@ def make_connect(ground: Ground, grants: GrantStore) -> Connect:
 def add_doors(
     app: FastAPI,
     ground: Ground,
-    pages: Pages,
+    stack: AsyncExitStack,
     *,
+    pages: Pages,
     connect: Connect,
     revoke: Revoke,
     assertions: Assertions,
@@ -69,17 +71,9 @@ def add_doors(
 ) -> None:
     """Add the routes."""
     cookies = make_cookies(ground.settings)
-    sessions = Sessions(database=ground.database, clock=ground.clock)
+    sessions = make_sessions(ground)
     _add_accounts(app, ground, connect, revoke)
-    app.include_router(
-        signin.router(
-            public_url=ground.settings.public_url,
-            sign_in=_sign_in(ground),
-            sessions=sessions,
-            subjects=ground.subjects,
-            cookies=cookies,
-        )
-    )
+    add_sign_in(app, ground, stack, sessions=sessions, cookies=cookies, pages=pages)
     add_pages(
         app,
         ground,
@@ -113,22 +107,4 @@ def _add_accounts(app: FastAPI, ground: Ground, connect: Connect, revoke: Revoke
             providers=ground.providers,
             database=ground.database,
         )
-    )
-
-
-def _sign_in(ground: Ground) -> SignIn | None:
-    login = ground.settings.login
-    if login is None:
-        return None
-    issuer = ground.settings.issuers[login.issuer]
-    return SignIn(
-        config=login,
-        issuer=LoginIssuer(
-            issuer=issuer.issuer, algorithms=issuer.algorithms, allow_private=issuer.allow_private_hosts
-        ),
-        redirect_uri=f"{ground.settings.public_url}/auth/login/callback",
-        database=ground.database,
-        data_keys=ground.data_keys,
-        outbound=ground.outbound,
-        clock=ground.clock,
     )

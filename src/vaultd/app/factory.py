@@ -145,7 +145,7 @@ async def _wire(
     add_notices(app, ground, stack)
     app.include_router(metadata.router(public_url=settings.public_url, keys=keys))
     app.include_router(health.router(database=ground.database))
-    add_doors(app, ground, pages, connect=connect, revoke=revoke, assertions=assertions, away=away)
+    add_doors(app, ground, stack, pages=pages, connect=connect, revoke=revoke, assertions=assertions, away=away)
     background = (revoke.run, connect.sweep, ground.refusals.run, ground.replay.run)
     for work in (*background, refreshing.wakeups.run, refreshing.ahead.run):
         stack.push_async_callback(_stop, asyncio.create_task(work()))

@@ -5,14 +5,16 @@ from __future__ import annotations
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 
-from vaultd.errors import ConsentRefused, SlowDown, TemporarilyUnavailable, VaultdError
+from vaultd.errors import ConsentRefused, SignInUnavailable, SlowDown, TemporarilyUnavailable, VaultdError
 from vaultd.sessions.store import csrf_token
 from vaultd.web.cookies import Cookies
 from vaultd.web.show.pages import Pages
 from vaultd.web.wire import error_headers, status_of
 
-_SIGN_IN_AGAIN = frozenset({"login_denied", "id_token", "login_issuer", "discovery"})
-_OTHER_USER = frozenset({"foreign"})
+_SIGN_IN = "/auth/login"
+_NO_SIGN_IN = "no_login"
+_NOT_BELIEVED = frozenset({"code", "invalid_issuer", "id_token"})
+"""What went wrong between the two servers is one thing to the person."""
 _BUG = 500
 
 
@@ -31,7 +33,7 @@ class Mishaps:
             request,
             "error.html",
             status=status,
-            sentence=self._pages.texts(request).one_of("error", _name_of(error, status)),
+            sentence=self._pages.texts(request).one_of("error", _name_of(error, request)),
             action=action,
             next=_address_of(request, action),
             csrf=csrf_token(cookie) if cookie else "",
@@ -42,27 +44,31 @@ class Mishaps:
         return response
 
 
-def _name_of(error: VaultdError, status: int) -> str:
-    if status == _BUG:
+def _name_of(error: VaultdError, request: Request) -> str:
+    """The name of the error's sentence: a step of the person's own by its reason, anything else by OAuth's word."""
+    if status_of(error) == _BUG:
         return "server_error"
-    # The person's own step is told by its reason; what OAuth has a word for, by that.
-    return error.reason or error.code if isinstance(error, ConsentRefused) else error.code
+    if isinstance(error, SignInUnavailable):
+        return error.reason
+    if not isinstance(error, ConsentRefused):
+        return error.code
+    at_sign_in = request.url.path.startswith(_SIGN_IN)
+    return "id_token" if at_sign_in and error.reason in _NOT_BELIEVED else error.reason
 
 
 def _action_of(request: Request, error: VaultdError, *, signed_in: bool) -> str:
     """The one thing to do next: `retry` is this very address, which is safe to be asked for again (RFC 9110 §9.2.1)."""
-    if error.reason in _SIGN_IN_AGAIN:
+    path = request.url.path
+    if path.startswith(_SIGN_IN) and error.reason != _NO_SIGN_IN:
         return "sign_in"
-    if error.reason in _OTHER_USER and signed_in:
+    if error.reason == "foreign" and signed_in:
         return "other_user"
-    passing = isinstance(error, TemporarilyUnavailable | SlowDown)
     # What a callback brought is good once.
-    if passing and request.method == "GET" and "/callback" not in request.url.path:
-        return "retry"
-    return "connections"
+    passing = isinstance(error, TemporarilyUnavailable | SlowDown) and "/callback" not in path
+    return "retry" if passing and request.method == "GET" else "connections"
 
 
 def _address_of(request: Request, action: str) -> str:
     if action == "retry":
         return f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path
-    return "/auth/login" if action == "sign_in" else "/connections"
+    return _SIGN_IN if action == "sign_in" else "/connections"

@@ -8,6 +8,7 @@ VaultdError
 ├── RequestRefused                an answer of the token endpoint; `reason` goes into the audit event
 │   ├── InvalidRequest
 │   │   ├── BodyTooLarge
+│   │   ├── ForeignCursor         a page's cursor that was not given out here
 │   │   ├── SettingsNeeded        where the user's provider is: missing, or not accepted
 │   │   ├── InvalidInput          says where the mistakes are
 │   │   ├── LogoutTokenRefused    the same for what an issuer sends when somebody signs out there
@@ -111,9 +112,13 @@ class InvalidInput(InvalidRequest):
 
     description = "A parameter is missing or malformed."
 
-    def __init__(self, mistakes: tuple[Mistake, ...]) -> None:
+    def __init__(self, mistakes: tuple[Mistake, ...], description: str | None = None) -> None:
         self.mistakes = mistakes
-        super().__init__()
+        super().__init__(description)
+
+
+class ForeignCursor(InvalidRequest):
+    description = "The cursor is not one that was given out here."
 
 
 class BodyTooLarge(InvalidRequest):

@@ -125,6 +125,11 @@ async def exchange(request: Mapping[str, Any], program: str = "exchange.mjs") ->
     Raises:
         NodeError: the program failed, as opposed to the exchange.
     """
+    return await ask(program, request)
+
+
+async def ask(program: str, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Run a program that reads one JSON object and prints another. Raises `NodeError`."""
     process = await asyncio.create_subprocess_exec(
         find_node(), program, cwd=FOLDER, stdin=PIPE, stdout=PIPE, stderr=PIPE
     )

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from vaultd.app.ground import Ground
 from vaultd.app.pages import add_pages, make_cookies
 from vaultd.app.signing import add_sign_in, make_sessions
+from vaultd.clients.limits import ClientLimits
 from vaultd.connect import Connect
 from vaultd.connections.grants import GrantStore
 from vaultd.exchange.assertion import Assertions
@@ -97,19 +98,21 @@ def add_doors(
 
 def _add_accounts(app: FastAPI, ground: Ground, connect: Connect, revoke: Revoke) -> None:
     public_url = ground.settings.public_url
+    rendered = accounts.Accounts(database=ground.database, data_keys=ground.data_keys, clock=ground.clock)
     users = bearer.Users(
         public_url=public_url,
         verifier=ground.verifier,
         possession=ground.possession,
         subjects=ground.subjects,
         clients=ground.clients,
+        limits=ClientLimits(clock=ground.clock, clients=len(ground.settings.clients)),
         default_client=ground.settings.default_client,
     )
     app.include_router(
         accounts.router(
             public_url=public_url,
             users=users,
-            accounts=accounts.Accounts(database=ground.database, data_keys=ground.data_keys),
+            accounts=rendered,
             connect=connect,
             revoke=revoke,
             providers=ground.providers,

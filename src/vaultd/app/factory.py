@@ -10,7 +10,6 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 from fastapi import FastAPI
-from fastapi.middleware.cors import CORSMiddleware
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -34,6 +33,7 @@ from vaultd.settings import Settings, load
 from vaultd.terms import Clock, system_clock
 from vaultd.web import accounts, health, metadata, reference, wire
 from vaultd.web.bounded import BoundedBodies
+from vaultd.web.cors import Cors, CorsHeaders, Preflights
 from vaultd.web.mishaps import Mishaps
 from vaultd.web.openapi import document
 from vaultd.web.show.pages import Pages, templates
@@ -75,8 +75,10 @@ def create_app(settings: Settings, *, clock: Clock = system_clock, workers: int 
     described = document(public_url=settings.public_url, version=vaultd.__version__)
     app.include_router(reference.router(document=described, environment=templates()))
     app.add_middleware(BoundedBodies)
-    app.add_middleware(_CorsForAccounts, origins=settings.allowed_origins)
+    cors = Cors(origins=settings.allowed_origins, prefix=accounts.PREFIX)
+    app.add_middleware(Preflights, cors=cors)
     app.add_middleware(wire.EveryAnswer, headers=_every_answer(settings), answers=answers)
+    app.add_middleware(CorsHeaders, cors=cors)
     front = Front(app)
     return front
 
@@ -96,25 +98,6 @@ class Front:
         """ASGI."""
         is_token_request = scope["type"] == "http" and scope["path"] == PATH and scope["method"] == "POST"
         await (self.token_endpoint if is_token_request else self.framework)(scope, receive, send)
-
-
-class _CorsForAccounts:
-    """CORS for the accounts API alone; never on the token endpoint (api.md §2)."""
-
-    def __init__(self, app: ASGIApp, *, origins: tuple[str, ...]) -> None:
-        self._app = app
-        self._with_cors = CORSMiddleware(
-            app,
-            allow_origins=origins,
-            allow_methods=["GET", "POST", "DELETE"],
-            allow_headers=["authorization", "content-type", "dpop", "if-none-match"],
-            expose_headers=["etag"],
-        )
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI."""
-        accounts_api = scope["type"] == "http" and scope["path"].startswith(accounts.PREFIX)
-        await (self._with_cors if accounts_api else self._app)(scope, receive, send)
 
 
 async def _wire(

@@ -93,9 +93,15 @@ def _wants_token(function: Callable[..., Any]) -> bool:
 
 
 def _hide_token(tool: Callable[..., Any], function: Callable[..., Any]) -> None:
-    """What frameworks read a tool's parameters from: no model is shown one that it cannot fill in."""
+    """What frameworks read parameters and results from: a model is shown no parameter that it cannot fill in."""
     signature = inspect.signature(function)
     shown = [parameter for name, parameter in signature.parameters.items() if name != TOKEN]
-    tool.__annotations__ = {name: kind for name, kind in function.__annotations__.items() if name != TOKEN}
+    kinds = {name: kind for name, kind in function.__annotations__.items() if name != TOKEN}
+    if "return" in kinds:
+        # Where results are held against their type, the sentence is one of them.
+        returned = kinds["return"]
+        kinds["return"] = f"{returned} | str" if isinstance(returned, str) else returned | str
+    tool.__annotations__ = kinds
+    returns = kinds.get("return", signature.return_annotation)
     # What inspect.signature() looks at first; a function type does not declare it.
-    vars(tool)["__signature__"] = signature.replace(parameters=shown)
+    vars(tool)["__signature__"] = signature.replace(parameters=shown, return_annotation=returns)

@@ -29,11 +29,11 @@ help:
 demo: $(DEMO_READY)
 	@$(BIN)/vaultd demo
 
-# The last line is that of pytest's own summary.
+# One worker for each core, each with a database server and a sandbox of its own. The last line is pytest's summary.
 .PHONY: test
 test: lint $(NODE_READY)
 	@scripts/setup-chromium
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 # Never part of the tests: its figures are the machine's.
 .PHONY: bench

@@ -20,8 +20,8 @@ from vaultd.terms import Secret
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "tests" / "node"
-START_TIMEOUT = 30.0
-"""Seconds until a program of Node.js must have said what it has to say."""
+START_TIMEOUT = 90.0
+"""Seconds until a program of Node.js must have said what it has to say; a cold disk under a busy machine takes long."""
 STOP_TIMEOUT = 5.0
 
 
@@ -162,7 +162,8 @@ async def _said(name: str, process: Process, log: IO[bytes]) -> dict[str, Any]:
         line = b""
     if not line:
         log.seek(0)
-        raise NodeError(f"{name} did not start: {log.read().decode(errors='replace').strip()}")
+        how = "is silent" if process.returncode is None else f"ended with {process.returncode}"
+        raise NodeError(f"{name} did not start, it {how}: {log.read().decode(errors='replace').strip()}")
     said: dict[str, Any] = json.loads(line)
     return said
 

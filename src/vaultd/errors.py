@@ -10,6 +10,7 @@ VaultdError
 │   │   ├── BodyTooLarge
 │   │   ├── SettingsNeeded        where the user's provider is: missing, or not accepted
 │   │   ├── InvalidInput          says where the mistakes are
+│   │   ├── LogoutTokenRefused    the same for what an issuer sends when somebody signs out there
 │   │   └── SubjectTokenRefused   the real reason is for the log and the event, never for the answer
 │   ├── InvalidClient
 │   ├── InvalidGrant
@@ -20,6 +21,7 @@ VaultdError
 │   ├── InteractionRequired       the user must act: connect, reconnect, allow more, say which account
 │   ├── SlowDown
 │   └── TemporarilyUnavailable
+│       ├── SignInUnavailable     the issuer of sign-ins does not answer
 │       └── SubjectErased         the user was erased while they were looked at
 ├── Replayed                      a single-use value was used before
 ├── BearerRefused
@@ -134,6 +136,12 @@ class SubjectTokenRefused(InvalidRequest):
     description = "The subject token is not accepted."
 
 
+class LogoutTokenRefused(InvalidRequest):
+    """OpenID Connect Back-Channel Logout 1.0 §2.8: a bad logout token is `invalid_request`."""
+
+    description = "The logout token is not accepted."
+
+
 class InvalidClient(RequestRefused):
     code = "invalid_client"
     description = "Client authentication failed."
@@ -218,6 +226,13 @@ class SubjectErased(TemporarilyUnavailable):
 
     def __init__(self) -> None:
         super().__init__(retry_after=1, reason="subject_erased")
+
+
+class SignInUnavailable(TemporarilyUnavailable):
+    description = "The sign-in service cannot be reached. Try again later."
+
+    def __init__(self, *, detail: str = "") -> None:
+        super().__init__(reason="login_issuer", detail=detail)
 
 
 class Replayed(VaultdError):

@@ -166,7 +166,10 @@ async def test_b7_signing_out_ends_the_session_on_the_server(world: World, signe
     kept = {"Cookie": f"vaultd_session={signed_in.http.cookies['vaultd_session']}"}
     async with httpx.AsyncClient(trust_env=False) as thief:
         assert (await thief.get(page, headers=kept)).status_code == 200
-        await signed_in.click("Sign out")
+        left = await signed_in.click("Sign out")
+        # Not at the issuer, which would sign them in again; the way there is a link.
+        assert left.url == f"{world.places.vault}/auth/signed-out"
+        assert f"{world.places.issuer}/end_session?client_id=vaultd" in left.links.values()
         assert "vaultd_session" not in signed_in.http.cookies
         assert (await thief.get(page, headers=kept)).status_code == 303
 

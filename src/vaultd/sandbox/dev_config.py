@@ -17,6 +17,14 @@ PROVIDER_SCOPES: dict[str, tuple[str, ...]] = {
 }
 """The sandbox's connections, and what their API asks for."""
 
+SCOPE_WORDS = {
+    "repo": "Read and write your repositories, private ones too",
+    "read:user": "See your profile",
+    CALENDAR_SCOPE: "See your calendars",
+    "channels:history": "Read messages in public channels",
+}
+"""What the scopes allow, for people."""
+
 SAMPLE_AGENT = "sample-agent"
 """The client of tokens issued to it; it needs no secret, so the shortest request works."""
 BRIEFING_AGENT = "briefing-agent"
@@ -114,6 +122,8 @@ operator_scopes = ["audit:read", "connections:read", "connections:revoke", "keys
 
 def _provider(name: str, url: str, secret: Secret) -> str:
     display_name = {"github": "GitHub", "google": "Google Calendar", "slack": "Slack"}[name]
+    words = {scope: SCOPE_WORDS[scope] for scope in PROVIDER_SCOPES[name]}
+    descriptions = ", ".join(f"{_quoted(scope)} = {_quoted(text)}" for scope, text in words.items())
     return f"""\
 [providers.{name}]
 display_name = {_quoted(display_name)}
@@ -128,6 +138,7 @@ resources = [{_quoted(url)}]
 scopes = {json.dumps(PROVIDER_SCOPES[name])}
 allow_private_hosts = ["127.0.0.1"]
 account_id_field = {_quoted("id" if name == "github" else "sub")}
+scope_descriptions = {{ {descriptions} }}
 """
 
 

@@ -77,8 +77,34 @@ _PAGE: Json = {
     },
 }
 
+_LOGGED_OUT: Json = {
+    "operationId": "receiveLogoutToken",
+    "tags": [_TAG],
+    "summary": "Somebody signed out at the issuer",
+    "description": "The `backchannel_logout_uri` of vaultd at its `[login]` issuer (OpenID Connect Back-Channel Logout "
+    "1.0): the sessions that the token names end. A token is good once.",
+    "security": [],
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/x-www-form-urlencoded": {
+                "schema": {
+                    "type": "object",
+                    "required": ["logout_token"],
+                    "properties": {"logout_token": {"type": "string", "description": "Signed by the issuer."}},
+                }
+            }
+        },
+    },
+    "responses": {
+        "200": carrying("Done; also where nobody was signed in.", None, *NO_STORE),
+        **failing({400: "LogoutRefused", 413: "TooLarge", 500: "OAuthBug", 503: "OAuthUnavailable"}),
+    },
+}
+
 PATHS: dict[str, Json] = {
     "/auth/connect": {"get": _TICKET},
     "/auth/connect/{provider}": {"get": _DOOR},
     "/connections": {"get": _PAGE},
+    "/auth/login/backchannel": {"post": _LOGGED_OUT},
 }

@@ -64,6 +64,10 @@ def dev(
     data: Annotated[
         Path | None, typer.Option(help="A folder to keep the data in; without it they are gone at the end.")
     ] = None,
+    own_app: Annotated[
+        str | None,
+        typer.Option("--app", metavar="URL", help="A page of your own app: users may be sent back there."),
+    ] = None,
 ) -> None:
     """Run a sandbox to work against, until Ctrl-C.
 
@@ -74,7 +78,7 @@ def dev(
     from vaultd.cli.sandboxed import tell
     from vaultd.sandbox.dev import run_dev
 
-    tell(lambda say: run_dev(say, folder=data, port=port))
+    tell(lambda say: run_dev(say, folder=data, port=port, app=own_app))
 
 
 @app.command()

@@ -16,7 +16,7 @@ from vaultd.sandbox.world import World, start_world
 Say = Callable[[str], None]
 
 
-def run_dev(say: Say, *, folder: Path | None, port: int) -> None:
+def run_dev(say: Say, *, folder: Path | None, port: int, app: str | None) -> None:
     """Run until SIGINT or SIGTERM, then stop everything. Alice's GitHub account is connected from the start.
 
     Raises:
@@ -28,7 +28,7 @@ def run_dev(say: Say, *, folder: Path | None, port: int) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.default_int_handler)
     try:
-        with start_world(folder=folder, port=port) as world:
+        with start_world(folder=folder, port=port, app=app) as world:
             asyncio.run(_connect_github(world))
             say(introduction(world))
             signal.pause()

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from vaultd.sandbox.apis import CALENDAR_SCOPE
 from vaultd.terms import Secret
@@ -16,6 +17,14 @@ PROVIDER_SCOPES: dict[str, tuple[str, ...]] = {
     "slack": ("channels:history",),
 }
 """The sandbox's connections, and what their API asks for."""
+
+SCOPE_WORDS = {
+    "repo": "Read and write your repositories, private ones too",
+    "read:user": "See your profile",
+    CALENDAR_SCOPE: "See your calendars",
+    "channels:history": "Read messages in public channels",
+}
+"""What the scopes allow, for people."""
 
 SAMPLE_AGENT = "sample-agent"
 """The client of tokens issued to it; it needs no secret, so the shortest request works."""
@@ -47,22 +56,29 @@ class DevSecrets:
     operator: Secret
 
 
-def write_config(path: Path, *, places: Places, secrets: DevSecrets, database_url: str, keyring: Path) -> None:
-    """Write the file, readable by its owner only, since its secrets are literal."""
+def write_config(
+    path: Path, *, places: Places, secrets: DevSecrets, database_url: str, keyring: Path, app: str | None = None
+) -> None:
+    """Write the file, readable by its owner only, since its secrets are literal.
+
+    `app` is the page of somebody's own app: links may lead back there, and its scripts may call the accounts API.
+    """
     parts = [
-        _top(places, secrets, database_url, keyring),
-        _agents(places, secrets),
+        _top(places, secrets, database_url, keyring, app),
+        _agents(places, secrets, app),
         *(_provider(name, url, secrets.provider) for name, url in places.providers.items()),
     ]
     path.touch(mode=0o600)
     path.write_text("\n".join(parts), encoding="utf-8")
 
 
-def _top(places: Places, secrets: DevSecrets, database_url: str, keyring: Path) -> str:
+def _top(places: Places, secrets: DevSecrets, database_url: str, keyring: Path, app: str | None) -> str:
+    origins = [_origin_of(app)] if app else []
     return f"""\
 public_url = {_quoted(places.vault)}
 database_url = {_quoted(database_url)}
 default_client = {_quoted(SAMPLE_AGENT)}
+allowed_origins = {json.dumps(origins)}
 
 [keys]
 backend = "local"
@@ -85,9 +101,9 @@ client_secret = {_quoted(secrets.login.reveal())}
 """
 
 
-def _agents(places: Places, secrets: DevSecrets) -> str:
+def _agents(places: Places, secrets: DevSecrets, app: str | None) -> str:
     grants = "\n".join(f"{name} = {json.dumps(scopes)}" for name, scopes in PROVIDER_SCOPES.items())
-    connected = json.dumps([f"{places.agent}/connected"])
+    connected = json.dumps([f"{places.agent}/connected", *([app] if app else [])])
     return f"""\
 [clients.{SAMPLE_AGENT}]
 auth = "none"
@@ -114,6 +130,8 @@ operator_scopes = ["audit:read", "connections:read", "connections:revoke", "keys
 
 def _provider(name: str, url: str, secret: Secret) -> str:
     display_name = {"github": "GitHub", "google": "Google Calendar", "slack": "Slack"}[name]
+    words = {scope: SCOPE_WORDS[scope] for scope in PROVIDER_SCOPES[name]}
+    descriptions = ", ".join(f"{_quoted(scope)} = {_quoted(text)}" for scope, text in words.items())
     return f"""\
 [providers.{name}]
 display_name = {_quoted(display_name)}
@@ -128,7 +146,13 @@ resources = [{_quoted(url)}]
 scopes = {json.dumps(PROVIDER_SCOPES[name])}
 allow_private_hosts = ["127.0.0.1"]
 account_id_field = {_quoted("id" if name == "github" else "sub")}
+scope_descriptions = {{ {descriptions} }}
 """
+
+
+def _origin_of(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def _quoted(text: str) -> str:

@@ -57,9 +57,10 @@ class World:
 
 
 @contextmanager
-def start_world(*, folder: Path | None = None, port: int = 0) -> Iterator[World]:
+def start_world(*, folder: Path | None = None, port: int = 0, app: str | None = None) -> Iterator[World]:
     """Start everything, stop everything at the end of the block.
 
+    `app` is the page of an app outside of the sandbox that is to work with it.
     Without `folder` all data are temporary. From `port` on, each part takes the next port; with 0 any free ones.
 
     Raises:
@@ -73,7 +74,7 @@ def start_world(*, folder: Path | None = None, port: int = 0) -> Iterator[World]
             stack.callback(shutil.rmtree, home, ignore_errors=True)
         home.mkdir(parents=True, exist_ok=True)
         postgres = stack.enter_context(start_postgres(folder))
-        world = _furnish(home, postgres, listeners)
+        world = _furnish(home, postgres, listeners, app)
         servers = stack.enter_context(LoopbackServers())
         servers.serve(world.issuer.app, listeners["issuer"])
         for name, provider in world.providers.items():
@@ -91,7 +92,7 @@ def _listen(stack: ExitStack, port: int) -> dict[str, Listener]:
     return listeners
 
 
-def _furnish(home: Path, postgres: RunningPostgres, listeners: Mapping[str, Listener]) -> World:
+def _furnish(home: Path, postgres: RunningPostgres, listeners: Mapping[str, Listener], app: str | None) -> World:
     places = Places(
         vault=listeners["vault"].url,
         issuer=listeners["issuer"].url,
@@ -99,7 +100,7 @@ def _furnish(home: Path, postgres: RunningPostgres, listeners: Mapping[str, List
         providers={name: listeners[name].url for name in PROVIDER_SCOPES},
     )
     dev_secrets = DevSecrets(login=_secret(), provider=_secret(), briefing_agent=_secret(), operator=_secret())
-    settings = _settings(home, postgres, places, dev_secrets)
+    settings = _settings(home, postgres, places, dev_secrets, app)
     return World(
         places=places,
         settings=settings,
@@ -121,7 +122,9 @@ def _furnish(home: Path, postgres: RunningPostgres, listeners: Mapping[str, List
     )
 
 
-def _settings(home: Path, postgres: RunningPostgres, places: Places, dev_secrets: DevSecrets) -> Settings:
+def _settings(
+    home: Path, postgres: RunningPostgres, places: Places, dev_secrets: DevSecrets, app: str | None
+) -> Settings:
     keyring, config = home / "keyring.json", home / "vaultd.toml"
     if not keyring.exists():
         generate_keyring_file(keyring, now=system_clock())
@@ -131,7 +134,7 @@ def _settings(home: Path, postgres: RunningPostgres, places: Places, dev_secrets
     if SERVING_ROLE not in postgres.run("SELECT rolname FROM pg_roles").split():
         postgres.run(f"CREATE ROLE {SERVING_ROLE} LOGIN IN ROLE vaultd_app")
     database_url = postgres.url(DATABASE, SERVING_ROLE)
-    write_config(config, places=places, secrets=dev_secrets, database_url=database_url, keyring=keyring)
+    write_config(config, places=places, secrets=dev_secrets, database_url=database_url, keyring=keyring, app=app)
     # No environment: a VAULTD_DATABASE_URL of the shell must not lead the sandbox to another database.
     return load(config, environ={}, allow_literal_secrets=True)
 

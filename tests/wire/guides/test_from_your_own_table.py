@@ -146,6 +146,7 @@ async def test_step_5_the_link_connects_and_comes_back(afternoon: Afternoon) -> 
         page = await browser.open(link.text.strip().replace(VAULT, afternoon.world.places.vault))
         assert page.url.startswith(afternoon.issuer.issuer)
         await browser.click("Carol")
+        await browser.click("Continue to Google")
         await browser.click("Carol")
         page = await browser.click("Allow")
     assert page.url == f"{back}?connection=google&status=connected"

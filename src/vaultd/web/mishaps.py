@@ -38,7 +38,7 @@ class Mishaps:
             next=_address_of(request, action),
             csrf=csrf_token(cookie) if cookie else "",
             request_id=request.state.request_id,
-            serious=status >= _BUG,
+            serious=status == _BUG,
         )
         response.headers.update(error_headers(error))
         return response

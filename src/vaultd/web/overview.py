@@ -183,7 +183,7 @@ class Overviews:
             used_on=row.last_used_on,
             chart=chart_of(counts, today=self._clock().astimezone(UTC).date(), days=WINDOW),
             counted_since=None if usage.whole else usage.since,
-            agents=[each.display_name for each in self._apps.using(row.provider)],
+            agents=_active_first([each.display_name for each in self._apps.using(row.provider)], used),
             reconnect=reconnect,
         )
 
@@ -198,6 +198,11 @@ class Overviews:
             return self._providers.get(name)
         except InvalidTarget:
             return None
+
+
+def _active_first(names: list[str], used: Sequence[LastUse]) -> list[str]:
+    active = [use.agent for use in used]
+    return sorted(names, key=lambda name: active.index(name) if name in active else len(active))
 
 
 def _last_uses(

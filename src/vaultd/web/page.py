@@ -58,7 +58,7 @@ def router(
             return _to_sign_in()
         overview = await overviews.of(visitor.subject)
         key, texts = visitor.subject.key, pages.texts(request)
-        recent, more = await happenings.page(key, texts, cursor=None, limit=RECENT)
+        recent = await happenings.newest(key, texts, limit=RECENT)
         away = await agents.of(visitor.subject)
         notice = notice_of(request.query_params, overview, away, texts)
         return pages(
@@ -68,7 +68,6 @@ def router(
             overview=overview,
             agents=away,
             recent=recent,
-            more=more,
             notice=notice,
         )
 

@@ -123,7 +123,8 @@ class Connect:
         if provider.config.issuer is not None and returned.unverified_issuer != provider.config.issuer:
             return await self._failed(waiting, "invalid_issuer")
         # 3. the provider's own refusal
-        if returned.unverified_code is None:
+        if returned.unverified_error is not None or returned.unverified_code is None:
+            # RFC 6749 §4.1.2.1: it stands in the place of a code; one that comes beside it was put there.
             return await self._failed(waiting, returned.unverified_error or "invalid_request")
         # 4. redeem the code
         try:

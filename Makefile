@@ -12,6 +12,7 @@ HERE := $(shell pwd | cksum | cut -d' ' -f1)
 DEMO_READY := .venv/.demo-ready-$(HERE)
 TEST_READY := .venv/.test-ready-$(HERE)
 NODE_READY := tests/node/node_modules/.ready-$(HERE)
+CLIENT_READY := clients/typescript/node_modules/.ready-$(HERE)
 
 .PHONY: help
 help:
@@ -31,7 +32,7 @@ demo: $(DEMO_READY)
 
 # The last line is that of pytest's own summary.
 .PHONY: test
-test: lint $(NODE_READY)
+test: lint $(NODE_READY) $(CLIENT_READY)
 	@scripts/setup-chromium
 	@$(BIN)/python -m pytest
 
@@ -69,6 +70,7 @@ lock: $(TEST_READY)
 .PHONY: clean
 clean:
 	rm -rf .venv tests/node/node_modules build dist bench/out
+	rm -rf clients/typescript/node_modules clients/typescript/build
 	rm -rf .mypy_cache .pytest_cache .hypothesis .ruff_cache .import_linter_cache .coverage .coverage.* htmlcov
 	find src tests migrations bench -type d -name __pycache__ -prune -exec rm -rf {} +
 
@@ -82,5 +84,10 @@ $(TEST_READY): requirements-dev.lock pyproject.toml scripts/setup-python
 	@touch $@ $(DEMO_READY)
 
 $(NODE_READY): tests/node/package-lock.json tests/node/package.json tests/node/.npmrc scripts/setup-node $(TEST_READY)
-	@scripts/setup-node
+	@scripts/setup-node tests/node
+	@touch $@
+
+# Node.js 22 because the AI SDK, which the client is tested with, is for that.
+$(CLIENT_READY): $(addprefix clients/typescript/,package-lock.json package.json .npmrc) scripts/setup-node $(TEST_READY)
+	@scripts/setup-node clients/typescript 22
 	@touch $@

@@ -64,17 +64,28 @@ def dev(
     data: Annotated[
         Path | None, typer.Option(help="A folder to keep the data in; without it they are gone at the end.")
     ] = None,
+    own_app: Annotated[
+        str | None,
+        typer.Option("--app", metavar="NAME=URL", help="An app of yours, known to the issuer and the vault."),
+    ] = None,
+    app_env: Annotated[
+        Path | None, typer.Option(help="The file to write the app's environment to, secrets included.")
+    ] = None,
 ) -> None:
     """Run a sandbox to work against, until Ctrl-C.
 
     It has a PostgreSQL, the vault, an issuer, three OAuth providers and an agent, all on this machine.
 
-    Example: vaultd dev --port 9000
+    Example: vaultd dev --port 9000 --app my-app=http://127.0.0.1:3000 --app-env .env
     """
     from vaultd.cli.sandboxed import tell
     from vaultd.sandbox.dev import run_dev
+    from vaultd.sandbox.own_app import OwnApp
 
-    tell(lambda say: run_dev(say, folder=data, port=port))
+    if (own_app is None) != (app_env is None):
+        raise typer.BadParameter("--app and --app-env go together.")
+    known = OwnApp.parse(own_app) if own_app is not None else None
+    tell(lambda say: run_dev(say, folder=data, port=port, own_app=known, environment=app_env))
 
 
 @app.command()

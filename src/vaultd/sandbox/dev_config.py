@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vaultd.sandbox.apis import CALENDAR_SCOPE
+from vaultd.sandbox.own_app import OwnApp
 from vaultd.terms import Secret
 
 PROVIDER_SCOPES: dict[str, tuple[str, ...]] = {
@@ -47,11 +48,20 @@ class DevSecrets:
     operator: Secret
 
 
-def write_config(path: Path, *, places: Places, secrets: DevSecrets, database_url: str, keyring: Path) -> None:
+def write_config(
+    path: Path,
+    *,
+    places: Places,
+    secrets: DevSecrets,
+    database_url: str,
+    keyring: Path,
+    own_app: OwnApp | None = None,
+) -> None:
     """Write the file, readable by its owner only, since its secrets are literal."""
     parts = [
         _top(places, secrets, database_url, keyring),
         _agents(places, secrets),
+        *([_own_app(own_app)] if own_app else []),
         *(_provider(name, url, secrets.provider) for name, url in places.providers.items()),
     ]
     path.touch(mode=0o600)
@@ -86,7 +96,7 @@ client_secret = {_quoted(secrets.login.reveal())}
 
 
 def _agents(places: Places, secrets: DevSecrets) -> str:
-    grants = "\n".join(f"{name} = {json.dumps(scopes)}" for name, scopes in PROVIDER_SCOPES.items())
+    grants = _grants()
     connected = json.dumps([f"{places.agent}/connected"])
     return f"""\
 [clients.{SAMPLE_AGENT}]
@@ -110,6 +120,21 @@ auth = "client_secret_basic"
 secret = {_quoted(secrets.operator.reveal())}
 operator_scopes = ["audit:read", "connections:read", "connections:revoke", "keys:read"]
 """
+
+
+def _own_app(app: OwnApp) -> str:
+    return f"""\
+[clients.{app.name}]
+auth = "client_secret_basic"
+secret = {_quoted(app.vault_secret.reveal())}
+redirect_uris = {json.dumps([app.connected])}
+[clients.{app.name}.providers]
+{_grants()}
+"""
+
+
+def _grants() -> str:
+    return "\n".join(f"{name} = {json.dumps(scopes)}" for name, scopes in PROVIDER_SCOPES.items())
 
 
 def _provider(name: str, url: str, secret: Secret) -> str:

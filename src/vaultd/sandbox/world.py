@@ -30,7 +30,9 @@ from vaultd.sandbox.dev_config import (
     Places,
     write_config,
 )
+from vaultd.sandbox.grants import Witness, nobody
 from vaultd.sandbox.issuer import SandboxIssuer
+from vaultd.sandbox.own_app import OwnApp
 from vaultd.sandbox.postgres import RunningPostgres, start_postgres
 from vaultd.sandbox.provider import SandboxProvider
 from vaultd.sandbox.servers import Listener, LoopbackServers, listen
@@ -57,10 +59,13 @@ class World:
 
 
 @contextmanager
-def start_world(*, folder: Path | None = None, port: int = 0) -> Iterator[World]:
+def start_world(
+    *, folder: Path | None = None, port: int = 0, own_app: OwnApp | None = None, witness: Witness = nobody
+) -> Iterator[World]:
     """Start everything, stop everything at the end of the block.
 
     Without `folder` all data are temporary. From `port` on, each part takes the next port; with 0 any free ones.
+    `own_app` is known to the issuer and the vault. `witness` sees every token that the issuer and the providers give.
 
     Raises:
         ConfigurationError: a port is taken, or a part does not start.
@@ -73,7 +78,7 @@ def start_world(*, folder: Path | None = None, port: int = 0) -> Iterator[World]
             stack.callback(shutil.rmtree, home, ignore_errors=True)
         home.mkdir(parents=True, exist_ok=True)
         postgres = stack.enter_context(start_postgres(folder))
-        world = _furnish(home, postgres, listeners)
+        world = _furnish(home, postgres, listeners, own_app, witness)
         servers = stack.enter_context(LoopbackServers())
         servers.serve(world.issuer.app, listeners["issuer"])
         for name, provider in world.providers.items():
@@ -91,7 +96,9 @@ def _listen(stack: ExitStack, port: int) -> dict[str, Listener]:
     return listeners
 
 
-def _furnish(home: Path, postgres: RunningPostgres, listeners: Mapping[str, Listener]) -> World:
+def _furnish(
+    home: Path, postgres: RunningPostgres, listeners: Mapping[str, Listener], own_app: OwnApp | None, witness: Witness
+) -> World:
     places = Places(
         vault=listeners["vault"].url,
         issuer=listeners["issuer"].url,
@@ -99,18 +106,13 @@ def _furnish(home: Path, postgres: RunningPostgres, listeners: Mapping[str, List
         providers={name: listeners[name].url for name in PROVIDER_SCOPES},
     )
     dev_secrets = DevSecrets(login=_secret(), provider=_secret(), briefing_agent=_secret(), operator=_secret())
-    settings = _settings(home, postgres, places, dev_secrets)
+    settings = _settings(home, postgres, places, dev_secrets, own_app)
     return World(
         places=places,
         settings=settings,
         secrets=dev_secrets,
-        issuer=SandboxIssuer(
-            issuer=places.issuer,
-            clients={VAULT_AT_ISSUER: dev_secrets.login},
-            audience=places.vault,
-            redirect_uris=[f"{places.vault}/auth/login/callback"],
-        ),
-        providers={name: _provider(name, places, dev_secrets.provider) for name in PROVIDER_SCOPES},
+        issuer=_issuer(places, dev_secrets.login, own_app, witness),
+        providers={name: _provider(name, places, dev_secrets.provider, witness) for name in PROVIDER_SCOPES},
         agent=SampleAgent(
             token_endpoint=f"{places.vault}/oauth/token",
             client_id=BRIEFING_AGENT,
@@ -121,7 +123,9 @@ def _furnish(home: Path, postgres: RunningPostgres, listeners: Mapping[str, List
     )
 
 
-def _settings(home: Path, postgres: RunningPostgres, places: Places, dev_secrets: DevSecrets) -> Settings:
+def _settings(
+    home: Path, postgres: RunningPostgres, places: Places, dev_secrets: DevSecrets, own_app: OwnApp | None
+) -> Settings:
     keyring, config = home / "keyring.json", home / "vaultd.toml"
     if not keyring.exists():
         generate_keyring_file(keyring, now=system_clock())
@@ -131,7 +135,9 @@ def _settings(home: Path, postgres: RunningPostgres, places: Places, dev_secrets
     if SERVING_ROLE not in postgres.run("SELECT rolname FROM pg_roles").split():
         postgres.run(f"CREATE ROLE {SERVING_ROLE} LOGIN IN ROLE vaultd_app")
     database_url = postgres.url(DATABASE, SERVING_ROLE)
-    write_config(config, places=places, secrets=dev_secrets, database_url=database_url, keyring=keyring)
+    write_config(
+        config, places=places, secrets=dev_secrets, database_url=database_url, keyring=keyring, own_app=own_app
+    )
     # No environment: a VAULTD_DATABASE_URL of the shell must not lead the sandbox to another database.
     return load(config, environ={}, allow_literal_secrets=True)
 
@@ -145,13 +151,24 @@ async def _migrate(url: Secret) -> None:
         await database.aclose()
 
 
-def _provider(name: str, places: Places, secret: Secret) -> SandboxProvider:
+def _issuer(places: Places, login: Secret, own_app: OwnApp | None, witness: Witness) -> SandboxIssuer:
+    clients, redirect_uris = {VAULT_AT_ISSUER: login}, [f"{places.vault}/auth/login/callback"]
+    if own_app is not None:
+        clients[own_app.name] = own_app.issuer_secret
+        redirect_uris.append(own_app.signed_in)
+    return SandboxIssuer(
+        issuer=places.issuer, clients=clients, audience=places.vault, redirect_uris=redirect_uris, witness=witness
+    )
+
+
+def _provider(name: str, places: Places, secret: Secret, witness: Witness) -> SandboxProvider:
     return SandboxProvider(
         name=name,
         clients={VAULT_AT_PROVIDER: secret},
         issuer=places.providers[name],
         redirect_uris=[f"{places.vault}/auth/callback/{name}"],
         scopes=PROVIDER_SCOPES[name],
+        witness=witness,
     )
 
 

@@ -31,8 +31,10 @@ interface Page {
 }
 
 interface Seen {
-  readonly pages: readonly Page[];
-  stale: boolean;
+  pages: readonly Page[];
+  fresh: boolean;
+  /** How often somebody had reason to think that they have changed. */
+  doubts: number;
 }
 
 export interface AsksForAccounts extends Subject {
@@ -58,34 +60,35 @@ export class Accounts {
 
   list(asked: AsksForAccounts): Promise<readonly ConnectedAccount[]> {
     const subject = fingerprint(asked.subjectToken);
-    const seen = this.#seen.get(subject);
-    if (seen !== undefined && !seen.stale) return Promise.resolve(accountsOf(seen.pages));
-    const flight = this.#flights.join(subject, () => this.#look(subject, asked.subjectToken, seen?.pages ?? []));
+    let seen = this.#seen.get(subject);
+    if (seen === undefined) this.#seen.set(subject, (seen = { pages: [], fresh: false, doubts: 0 }));
+    if (seen.fresh) return Promise.resolve(accountsOf(seen.pages));
+    const look = seen;
+    // Whoever asks after a doubt does not take the answer of a look from before it.
+    const flight = this.#flights.join(`${subject} ${look.doubts}`, () => this.#look(look, asked.subjectToken));
     return unlessAborted(flight, asked.signal);
   }
 
   /** What is known of this subject may have changed. */
   doubt(subject: string): void {
     const seen = this.#seen.get(subject);
-    if (seen !== undefined) seen.stale = true;
+    if (seen === undefined) return;
+    seen.fresh = false;
+    seen.doubts += 1;
   }
 
   forget(subject: string): void {
     this.#seen.delete(subject);
   }
 
-  async #look(subject: string, token: string, before: readonly Page[]): Promise<readonly ConnectedAccount[]> {
-    // Whoever doubts while the answer is under way is not to be overlooked.
-    const seen: Seen = { pages: before, stale: false };
-    this.#seen.set(subject, seen);
-    try {
-      const pages = await this.#pages(token, before);
-      this.#seen.set(subject, { pages, stale: seen.stale });
-      return accountsOf(pages);
-    } catch (error) {
-      seen.stale = true;
-      throw error;
+  async #look(seen: Seen, token: string): Promise<readonly ConnectedAccount[]> {
+    const { doubts } = seen;
+    const pages = await this.#pages(token, seen.pages);
+    if (seen.doubts === doubts) {
+      seen.pages = pages;
+      seen.fresh = true;
     }
+    return accountsOf(pages);
   }
 
   async #pages(token: string, before: readonly Page[]): Promise<readonly Page[]> {

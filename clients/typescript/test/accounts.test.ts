@@ -44,6 +44,22 @@ test('accounts come with their labels', async () => {
   assert.equal(await client().connectionStatus('github', { subjectToken: tokens.bea }), 'connected');
 });
 
+test('all who ask at one moment are told the same, by one request', async () => {
+  const network = watched();
+  const looking = client({ fetch: network.fetch });
+  const asked = { subjectToken: tokens.ada };
+  const all = async () => Promise.all(Array.from({ length: 3 }, async () => looking.connectionStatus('github', asked)));
+  assert.deepEqual(await all(), ['connected', 'connected', 'connected']);
+  assert.equal(network.requests.length, 1);
+  looking.connectionsChanged(tokens.ada);
+  const early = looking.connectionStatus('github', asked);
+  looking.connectionsChanged(tokens.ada);
+  // What was under way may have been answered before the second change.
+  assert.deepEqual(await all(), ['connected', 'connected', 'connected']);
+  await early;
+  assert.equal(network.requests.length, 3);
+});
+
 test('a refused look is an error, and is not remembered', async () => {
   const network = watched();
   const looking = client({ fetch: network.fetch });

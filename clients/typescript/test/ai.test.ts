@@ -8,7 +8,7 @@ import { z } from 'zod';
 
 import { actingFor, fetchForConnection, getAccessTokenForConnection, withConnection } from '@vaultd/client/ai';
 import { type InteractionRequired, MistakenUse } from '@vaultd/client';
-import { client, rejection, watched, world } from './support.js';
+import { client, json, rejection, scripted, watched, world } from './support.js';
 
 const { tokens, github, returnTo } = world();
 const nothing = z.object({});
@@ -114,6 +114,32 @@ test('a tool that streams its results keeps its context, and its sentence', asyn
   const vault = client();
   assert.match(await actingFor({ vault, subjectToken: tokens.ada }, () => ask({ streaming })).text, /"value":"alice"/);
   assert.match(await actingFor({ vault, subjectToken: tokens.cyd }, () => ask({ streaming })).text, /not connected/);
+});
+
+test('three tools cost the time of one exchange: they ask at once', async () => {
+  // It answers when it has all three requests, and would never answer one after the other.
+  const waiting: (() => void)[] = [];
+  await using slow = await scripted((request, response) => {
+    let form = '';
+    request.on('data', (piece) => (form += String(piece)));
+    request.on('end', () => {
+      const connection = new URLSearchParams(form).get('audience');
+      waiting.push(() => json(response, 200, { access_token: 'made up', token_type: 'Bearer', expires_in: 9, connection }));
+      if (waiting.length === 3) for (const answer of waiting) answer();
+    });
+  });
+  const connected = (connection: string) =>
+    withConnection(
+      { connection },
+      tool({ inputSchema: nothing, execute: async () => getAccessTokenForConnection(connection) }),
+    );
+  const tools = { github: connected('github'), google: connected('google'), slack: connected('slack') };
+  const vault = client({ url: slow.url, timeout: 5000 });
+  const steps = await actingFor({ vault, subjectToken: tokens.ada }, async () => ask(tools).steps);
+  assert.deepEqual(
+    steps[0]?.toolResults.map(({ output }) => output),
+    ['made up', 'made up', 'made up'],
+  );
 });
 
 test('other errors stay errors', async () => {

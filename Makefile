@@ -37,11 +37,11 @@ demo: $(DEMO_READY)
 devcontext: $(TEST_READY) $(CLIENT_READY) $(DEVCONTEXT_READY)
 	@examples/devcontext/run
 
-# The last line is that of pytest's own summary.
+# One worker for each core, each with a database server and a sandbox of its own. The last line is pytest's summary.
 .PHONY: test
 test: lint $(NODE_READY) $(CLIENT_READY) $(DEVCONTEXT_READY)
 	@scripts/setup-chromium
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 # Never part of the tests: its figures are the machine's.
 .PHONY: bench
@@ -79,7 +79,7 @@ clean:
 	rm -rf .venv tests/node/node_modules build dist bench/out
 	rm -rf $(foreach folder,node_modules build data,clients/typescript/$(folder) examples/devcontext/$(folder))
 	rm -rf .mypy_cache .pytest_cache .hypothesis .ruff_cache .import_linter_cache .coverage .coverage.* htmlcov
-	find src tests migrations bench -type d -name __pycache__ -prune -exec rm -rf {} +
+	find src tests migrations bench examples -type d -name __pycache__ -prune -exec rm -rf {} +
 
 # The demo installs less than the tests do; after the tests it installs nothing.
 $(DEMO_READY): requirements-demo.lock pyproject.toml scripts/setup-python

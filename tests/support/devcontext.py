@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.typescript import DEVCONTEXT, TypeScriptError, build, node_of
-from vaultd.sandbox.own_app import OwnApp
+from vaultd.sandbox.app_client import AppClient
 from vaultd.sandbox.servers import listen
 from vaultd.sandbox.world import World, start_world
 
@@ -52,13 +52,13 @@ def devcontext(folder: Path) -> Iterator[DevContext]:
     tokens: list[str] = []
     # Taken until the moment in which the app takes it.
     listener = listen()
-    own_app = OwnApp(name="devcontext", url=f"http://localhost:{listener.port}")
-    with start_world(own_app=own_app, witness=tokens.append) as world:
+    client = AppClient(name="devcontext", url=f"http://localhost:{listener.port}")
+    with start_world(client=client, witness=tokens.append) as world:
         places = world.places
-        told = own_app.environment(vault=places.vault, issuer=places.issuer, providers=places.providers)
+        told = client.environment(vault=places.vault, issuer=places.issuer, providers=places.providers)
         database = folder / "devcontext.json"
         app = DevContext(
-            url=own_app.url,
+            url=client.url,
             world=world,
             database=database,
             log=folder / "app.log",

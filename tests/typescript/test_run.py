@@ -15,7 +15,7 @@ import pytest
 
 from tests.support.typescript import DEVCONTEXT, build
 from vaultd.errors import ConfigurationError
-from vaultd.sandbox.own_app import OwnApp, write_environment
+from vaultd.sandbox.app_client import AppClient, write_environment
 from vaultd.sandbox.servers import listen
 
 START_TIMEOUT = 90.0
@@ -66,16 +66,16 @@ def lines(path: Path) -> list[str]:
 
 
 def test_an_app_is_named_and_placed() -> None:
-    app = OwnApp.parse("my-app=http://localhost:3000/")
+    app = AppClient.parse("my-app=http://localhost:3000/")
     assert (app.name, app.url, app.connected) == ("my-app", "http://localhost:3000", "http://localhost:3000/connected")
     assert app.vault_secret.reveal() != app.issuer_secret.reveal()
     for text in ("", "my-app", "=http://localhost", "operator=http://localhost", "A B=http://localhost", "a=ftp://x"):
         with pytest.raises(ConfigurationError):
-            OwnApp.parse(text)
+            AppClient.parse(text)
 
 
 def test_its_environment_is_for_its_owner_only(tmp_path: Path) -> None:
-    app = OwnApp.parse("my-app=http://localhost:3000")
+    app = AppClient.parse("my-app=http://localhost:3000")
     told = app.environment(vault="http://v", issuer="http://i", providers={"github": "http://g"})
     path = tmp_path / "new" / ".env"
     write_environment(path, told)
@@ -85,7 +85,7 @@ def test_its_environment_is_for_its_owner_only(tmp_path: Path) -> None:
 
 
 def test_its_options_go_together() -> None:
-    command = [sys.executable, "-m", "vaultd.cli", "dev", "--app", "my-app=http://localhost:3000"]
+    command = [sys.executable, "-m", "vaultd.cli", "dev", "--client", "my-app=http://localhost:3000"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert re.search("--app-env", done.stderr)
+    assert re.search("--client-env", done.stderr)

@@ -1,4 +1,4 @@
-/** What the app has to know, from its environment; `vaultd dev --app-env` writes most of it. */
+/** What the app has to know, from its environment; `vaultd dev --client-env` writes most of it. */
 import { randomBytes } from 'node:crypto';
 
 export interface Config {

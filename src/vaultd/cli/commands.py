@@ -66,26 +66,30 @@ def dev(
     ] = None,
     own_app: Annotated[
         str | None,
-        typer.Option("--app", metavar="NAME=URL", help="An app of yours, known to the issuer and the vault."),
+        typer.Option("--app", metavar="URL", help="A page of your own app: users may be sent back there."),
     ] = None,
-    app_env: Annotated[
-        Path | None, typer.Option(help="The file to write the app's environment to, secrets included.")
+    client: Annotated[
+        str | None,
+        typer.Option(metavar="NAME=URL", help="An app of yours that signs users in and is a client of its own."),
+    ] = None,
+    client_env: Annotated[
+        Path | None, typer.Option(help="The file to write that client's environment to, secrets included.")
     ] = None,
 ) -> None:
     """Run a sandbox to work against, until Ctrl-C.
 
     It has a PostgreSQL, the vault, an issuer, three OAuth providers and an agent, all on this machine.
 
-    Example: vaultd dev --port 9000 --app my-app=http://127.0.0.1:3000 --app-env .env
+    Example: vaultd dev --port 9000 --client my-app=http://127.0.0.1:3000 --client-env .env
     """
     from vaultd.cli.sandboxed import tell
+    from vaultd.sandbox.app_client import AppClient
     from vaultd.sandbox.dev import run_dev
-    from vaultd.sandbox.own_app import OwnApp
 
-    if (own_app is None) != (app_env is None):
-        raise typer.BadParameter("--app and --app-env go together.")
-    known = OwnApp.parse(own_app) if own_app is not None else None
-    tell(lambda say: run_dev(say, folder=data, port=port, own_app=known, environment=app_env))
+    if (client is None) != (client_env is None):
+        raise typer.BadParameter("--client and --client-env go together.")
+    known = AppClient.parse(client) if client is not None else None
+    tell(lambda say: run_dev(say, folder=data, port=port, app=own_app, client=known, environment=client_env))
 
 
 @app.command()

@@ -26,6 +26,7 @@ from vaultd.connect.flow import (
     callback_metadata,
     error_url,
     refused,
+    scopes_asked,
     why_not,
     with_query,
 )
@@ -37,7 +38,7 @@ from vaultd.db import Database
 from vaultd.errors import ConsentRefused, ProviderError, ProviderRefused, TemporarilyUnavailable
 from vaultd.keys.data_keys import DataKeys
 from vaultd.notices import token_names
-from vaultd.policy import allowed_scopes, entry_at
+from vaultd.policy import entry_at
 from vaultd.providers.oauth import OAuthClient
 from vaultd.providers.registry import Provider, Providers
 from vaultd.subjects.store import KnownSubject, SubjectStore
@@ -209,9 +210,8 @@ class Connect:
     async def _begin(self, subject: KnownSubject, wish: Wish, *, kind: str, columns: dict[str, Any]) -> dict[str, Any]:
         provider = self._providers.get(wish.provider)
         grant = entry_at(wish.client.config.providers, provider.name)
-        allowed_scopes(grant.scopes, wish.scopes)
+        asked = scopes_asked(provider, grant.scopes, wish.scopes)
         settings, params = begun_with(provider, wish)
-        asked = wish.scopes or Scopes(set(provider.config.scopes) & set(grant.scopes)) or Scopes(grant.scopes)
         private = {
             "verifier": secrets.token_urlsafe(48),
             "state": wish.state,
@@ -326,5 +326,6 @@ class Connect:
             single=provider.config.accounts == "single",
             brought=brought,
             draft=draft,
+            assumed_life=timedelta(seconds=provider.config.assumed_ttl) if provider.config.expires else None,
             token_names=token_names if provider.config.notices == "google_risc" else None,
         )

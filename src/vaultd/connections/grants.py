@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Self
 from uuid import UUID
 
@@ -90,11 +90,12 @@ class GrantStore:
         single: bool,
         brought: Brought,
         draft: Draft,
+        assumed_life: timedelta | None = None,
         token_names: TokenNames | None = None,
     ) -> UUID | str:
         """Make or renew the connection of the grant's account, with its event; gives its id, or why not.
 
-        `token_names` is for a provider whose notices name refresh tokens.
+        `assumed_life` is for a provider whose tokens end, `token_names` for one whose notices name refresh tokens.
         Another account of the same provider is another connection, or with `single` refused (B5).
         """
         connection = transaction.connection
@@ -104,7 +105,10 @@ class GrantStore:
             previous = await self._unnamed(connection, subject_id, provider)
         if single and await self._has_another(transaction, subject_id, provider, previous):
             return "account_limit"
-        opened = self._to_seal(brought, previous)
+        opened, expires_at = self._to_seal(brought, previous), brought.expires_at
+        if expires_at is None and assumed_life is not None and opened.refresh_token is not None:
+            # No life came and no refresh token, but the one that was kept renews this token too.
+            expires_at = self._clock() + assumed_life
         connection_id, generation = await store.connect(
             connection,
             self._data_keys,
@@ -114,7 +118,7 @@ class GrantStore:
             account_ref=account_ref,
             lookups=self._lookups(provider, opened, token_names),
             granted_scopes=brought.scopes,
-            expires_at=brought.expires_at,
+            expires_at=expires_at,
             opened=opened,
             now=self._clock(),
         )

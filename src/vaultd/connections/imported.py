@@ -7,7 +7,7 @@ subject's single one there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -105,6 +105,13 @@ class ImportedGrants:
         """What stands against each of them just now, by its place in the sequence."""
         return self._conflicts(owned, await _beside(connection, owned, lock=False))
 
+    async def hold(self, connection: AsyncConnection, subject_ids: Collection[UUID]) -> None:
+        """Hold what these subjects have, so that chunks of them can be stored in whatever order they come.
+
+        Who locks several subjects' connections takes them in one order, and the file has its own.
+        """
+        await store.hold_of_many(connection, subject_ids)
+
     async def bring_in(self, transaction: AuditTransaction, owned: Sequence[Owned]) -> list[UUID] | dict[int, Conflict]:
         """Store them with an event each; gives their ids. If anything stands against some of them, gives that."""
         connection = transaction.connection
@@ -114,7 +121,8 @@ class ImportedGrants:
             return conflicts
         made: dict[int, tuple[UUID, int]] = {}
         for place, one in enumerate(owned):
-            previous = beside.get(_there(one), {}).get(self._account_ref(one))
+            there = beside.get(_there(one))
+            previous = there.get(self._account_ref(one)) if there else None
             if previous is not None:
                 made[place] = await self._renew(connection, one, previous)
         new = [place for place in range(len(owned)) if place not in made]
@@ -131,6 +139,8 @@ class ImportedGrants:
         return {place: conflict for place, conflict in judged if conflict is not None}
 
     def _conflict(self, one: Owned, beside: Accounts) -> Conflict | None:
+        if not beside:
+            return None
         own, unnamed = self._account_ref(one), self._ref(one, UNNAMED_ACCOUNT)
         same = beside.get(own)
         others = {ref: row for ref, row in beside.items() if ref != own}

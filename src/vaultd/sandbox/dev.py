@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlencode
 
+from vaultd.sandbox.app_client import AppClient, write_environment
 from vaultd.sandbox.dev_config import SAMPLE_AGENT
-from vaultd.sandbox.own_app import OwnApp, write_environment
 from vaultd.sandbox.people import PEOPLE
 from vaultd.sandbox.person import AppUser
 from vaultd.sandbox.world import World, start_world
@@ -18,11 +18,17 @@ Say = Callable[[str], None]
 
 
 def run_dev(
-    say: Say, *, folder: Path | None, port: int, own_app: OwnApp | None = None, environment: Path | None = None
+    say: Say,
+    *,
+    folder: Path | None,
+    port: int,
+    app: str | None,
+    client: AppClient | None = None,
+    environment: Path | None = None,
 ) -> None:
     """Run until SIGINT or SIGTERM, then stop everything. Alice's GitHub account is connected from the start.
 
-    What `own_app` has to know is written to the file `environment`, which is there once everything runs and is gone at
+    What `client` has to know is written to the file `environment`, which is there once everything runs and is gone at
     the end.
 
     Raises:
@@ -34,12 +40,12 @@ def run_dev(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.default_int_handler)
     try:
-        with start_world(folder=folder, port=port, own_app=own_app) as world:
+        with start_world(folder=folder, port=port, app=app, client=client) as world:
             asyncio.run(_connect_github(world))
             say(introduction(world))
-            if own_app is not None and environment is not None:
+            if client is not None and environment is not None:
                 places = world.places
-                told = own_app.environment(vault=places.vault, issuer=places.issuer, providers=places.providers)
+                told = client.environment(vault=places.vault, issuer=places.issuer, providers=places.providers)
                 write_environment(environment, told)
             signal.pause()
     except KeyboardInterrupt:

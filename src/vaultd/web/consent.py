@@ -10,16 +10,17 @@ from fastapi.responses import RedirectResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from vaultd.clients.registry import Client, Clients
-from vaultd.connect import Connect, Returned, Wish
-from vaultd.errors import ConsentRefused, NotFound
+from vaultd.connect import Connect, Returned, Wish, scopes_asked
+from vaultd.errors import ConsentRefused
 from vaultd.policy import entry_at
 from vaultd.providers.registry import Provider, Providers
 from vaultd.sessions.store import Sessions
-from vaultd.subjects.store import SubjectStore
 from vaultd.terms import Scopes
-from vaultd.web.asking import Asking
+from vaultd.web.asking import CHOSEN, Asking
+from vaultd.web.confirm import Confirming, Leaving, wanted_by
 from vaultd.web.cookies import Cookies
 from vaultd.web.inputs import query
+from vaultd.web.visitors import Visitors
 
 Parameter = Annotated[str | None, Query(max_length=4096)]
 # PostgreSQL has no NUL in text: such a name would look like a failing database.
@@ -50,10 +51,11 @@ def router(
     connect: Connect,
     clients: Clients,
     sessions: Sessions,
-    subjects: SubjectStore,
+    visitors: Visitors,
     cookies: Cookies,
     providers: Providers,
     asking: Asking,
+    confirming: Confirming,
     default_client: str | None,
     allowed_return_urls: tuple[str, ...],
 ) -> APIRouter:
@@ -72,30 +74,42 @@ def router(
         # 1. which app asks, and may it have the browser back there (B4)
         asked = query(request, DoorQuery)
         client = _client(clients, asked.client_id or default_client)
-        target = _checked_return(client, asked.return_to)
+        back = _checked_return(client, asked.return_to)
         # 2. who is it
-        session = await sessions.find(cookies.session(request))
-        if session is None:
+        visitor = await visitors.find(request)
+        if visitor is None:
             here = f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path
             return see_other(f"{public_url}/auth/login?{urlencode({'continue': here})}")
-        subject = await subjects.get(session.subject_id)
-        if subject is None:
-            raise NotFound
         # 3. where is the provider, if that is another place for each user
-        ask = asking.page(request, _allowed(client, provider))
-        if ask is not None:
-            return ask
-        # 4. to the provider
+        target = _allowed(client, provider)
+        form = asking.page(request, visitor.person, target)
+        if form is not None:
+            return form
+        # 4. the consent begins; nothing comes of it before the provider has asked the person
         wish = Wish(
             client=client,
             provider=provider,
-            redirect_uri=target,
+            redirect_uri=back,
             scopes=Scopes.parse(asked.scope) if asked.scope else None,
             params={"login_hint": asked.login_hint} if asked.login_hint else None,
             settings=request.query_params,
         )
         browser = cookies.browser_or_new(request)
-        response = see_other(await connect.door(subject, wish, browser))
+        to = await connect.door(visitor.subject, wish, browser)
+        # 5. to the provider: by the person's own click, or for a program at once; never by a form's redirect
+        response: Response = see_other(to)
+        if wanted_by(request, client) or CHOSEN in request.query_params:
+            grant = entry_at(client.config.providers, provider)
+            leaving = Leaving(
+                client=client,
+                provider=target,
+                scopes=scopes_asked(target, grant.scopes, wish.scopes),
+                settings=target.settings_from(request.query_params),
+                login_hint=asked.login_hint,
+                to=to,
+                back=back,
+            )
+            response = confirming.page(request, visitor.person, leaving)
         cookies.set_browser(response, browser)
         return response
 

@@ -23,7 +23,7 @@ def _new_secret() -> Secret:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OwnApp:
+class AppClient:
     """One app at `url`. It signs people in at the issuer and exchanges their tokens, as the client `name` of both.
 
     The issuer sends people back to `/auth/callback`, the vault to `/connected`.

@@ -93,17 +93,17 @@ export class Accounts {
 
   async #pages(token: string, before: readonly Page[]): Promise<readonly Page[]> {
     const pages: Page[] = [];
-    let from: string | undefined = '0';
-    while (from !== undefined && pages.length < MOST_PAGES) {
+    let from: string | undefined;
+    do {
       const page: Page = await this.#page(token, from, before[pages.length]);
       pages.push(page);
       from = page.next;
-    }
+    } while (from !== undefined && pages.length < MOST_PAGES);
     return pages;
   }
 
-  async #page(token: string, from: string, before: Page | undefined): Promise<Page> {
-    const query = new URLSearchParams({ from, take: '100' });
+  async #page(token: string, from: string | undefined, before: Page | undefined): Promise<Page> {
+    const query = new URLSearchParams({ take: '100', ...(from === undefined ? {} : { from }) });
     const headers: Record<string, string> = { accept: 'application/json', authorization: `Bearer ${token}` };
     if (before?.etag !== undefined) headers['if-none-match'] = before.etag;
     const url = `${this.#settings.url}/me/v1/connected-accounts/accounts?${query}`;

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { InteractionRequired, VaultRefused } from '@vaultd/client';
-import { client, rejection, watched, world } from './support.js';
+import { client, json, rejection, scripted, watched, world } from './support.js';
 
 const { tokens, vault, returnTo } = world();
 
@@ -58,6 +58,23 @@ test('all who ask at one moment are told the same, by one request', async () => 
   assert.deepEqual(await all(), ['connected', 'connected', 'connected']);
   await early;
   assert.equal(network.requests.length, 3);
+});
+
+test('a list of several pages is one list, each page by its own ETag', async () => {
+  const page = (id: number) => ({ accounts: [{ id: `a${id}`, connection: 'github', status: 'connected' }] });
+  await using vault = await scripted((request, response) => {
+    const from = Number(new URL(request.url ?? '', 'http://x').searchParams.get('from') ?? 1);
+    const etag = `"${from}"`;
+    if (request.headers['if-none-match'] === etag && from !== 2) response.writeHead(304, { etag }).end();
+    else json(response, 200, { ...page(from), ...(from < 3 ? { next: String(from + 1) } : {}) }, { etag });
+  });
+  const looking = client({ url: vault.url });
+  const ids = async () => (await looking.connectedAccounts({ subjectToken: tokens.ada })).map(({ id }) => id);
+  assert.deepEqual(await ids(), ['a1', 'a2', 'a3']);
+  looking.connectionsChanged(tokens.ada);
+  assert.deepEqual(await ids(), ['a1', 'a2', 'a3']);
+  assert.equal(vault.seen.length, 6);
+  assert.ok(vault.seen.slice(3).every(({ headers }) => headers['if-none-match'] !== undefined));
 });
 
 test('a refused look is an error, and is not remembered', async () => {

@@ -79,7 +79,7 @@ clean:
 	rm -rf .venv tests/node/node_modules build dist bench/out
 	rm -rf $(foreach folder,node_modules build data,clients/typescript/$(folder) examples/devcontext/$(folder))
 	rm -rf .mypy_cache .pytest_cache .hypothesis .ruff_cache .import_linter_cache .coverage .coverage.* htmlcov
-	find src tests migrations bench examples -type d -name __pycache__ -prune -exec rm -rf {} +
+	find src tests migrations bench clients examples -type d -name __pycache__ -prune -exec rm -rf {} +
 
 # The demo installs less than the tests do; after the tests it installs nothing.
 $(DEMO_READY): requirements-demo.lock pyproject.toml scripts/setup-python

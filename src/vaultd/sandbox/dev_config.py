@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from vaultd.sandbox.apis import CALENDAR_SCOPE
+from vaultd.sandbox.app_client import AppClient
 from vaultd.terms import Secret
 
 PROVIDER_SCOPES: dict[str, tuple[str, ...]] = {
@@ -57,15 +58,24 @@ class DevSecrets:
 
 
 def write_config(
-    path: Path, *, places: Places, secrets: DevSecrets, database_url: str, keyring: Path, app: str | None = None
+    path: Path,
+    *,
+    places: Places,
+    secrets: DevSecrets,
+    database_url: str,
+    keyring: Path,
+    app: str | None = None,
+    client: AppClient | None = None,
 ) -> None:
     """Write the file, readable by its owner only, since its secrets are literal.
 
     `app` is the page of somebody's own app: links may lead back there, and its scripts may call the accounts API.
+    `client` is an app that has a table of its own.
     """
     parts = [
         _top(places, secrets, database_url, keyring, app),
         _agents(places, secrets, app),
+        *([_client(client)] if client else []),
         *(_provider(name, url, secrets.provider) for name, url in places.providers.items()),
     ]
     path.touch(mode=0o600)
@@ -102,7 +112,7 @@ client_secret = {_quoted(secrets.login.reveal())}
 
 
 def _agents(places: Places, secrets: DevSecrets, app: str | None) -> str:
-    grants = "\n".join(f"{name} = {json.dumps(scopes)}" for name, scopes in PROVIDER_SCOPES.items())
+    grants = _grants()
     connected = json.dumps([f"{places.agent}/connected", *([app] if app else [])])
     return f"""\
 [clients.{SAMPLE_AGENT}]
@@ -126,6 +136,21 @@ auth = "client_secret_basic"
 secret = {_quoted(secrets.operator.reveal())}
 operator_scopes = ["audit:read", "connections:read", "connections:revoke", "keys:read"]
 """
+
+
+def _client(client: AppClient) -> str:
+    return f"""\
+[clients.{client.name}]
+auth = "client_secret_basic"
+secret = {_quoted(client.vault_secret.reveal())}
+redirect_uris = {json.dumps([client.connected])}
+[clients.{client.name}.providers]
+{_grants()}
+"""
+
+
+def _grants() -> str:
+    return "\n".join(f"{name} = {json.dumps(scopes)}" for name, scopes in PROVIDER_SCOPES.items())
 
 
 def _provider(name: str, url: str, secret: Secret) -> str:

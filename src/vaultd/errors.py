@@ -11,7 +11,8 @@ VaultdError
 │   │   ├── ForeignCursor         a page's cursor that was not given out here
 │   │   ├── SettingsNeeded        where the user's provider is: missing, or not accepted
 │   │   ├── InvalidInput          says where the mistakes are
-│   │   └── SubjectTokenRefused   the real reason is for the log and the event, never for the answer
+│   │   ├── SubjectTokenRefused   the real reason is for the log and the event, never for the answer
+│   │   └── LogoutTokenRefused    the same for what an issuer sends when somebody signs out there
 │   ├── InvalidClient
 │   ├── InvalidGrant
 │   ├── UnauthorizedClient
@@ -21,6 +22,7 @@ VaultdError
 │   ├── InteractionRequired       the user must act: connect, reconnect, allow more, say which account
 │   ├── SlowDown
 │   └── TemporarilyUnavailable
+│       ├── SignInUnavailable     the issuer of sign-ins does not answer
 │       └── SubjectErased         the user was erased while they were looked at
 ├── Replayed                      a single-use value was used before
 ├── BearerRefused
@@ -68,8 +70,6 @@ class ConfigurationError(VaultdError):
 
 
 class KeyringError(ConfigurationError):
-    """The keyring file or a key in the database is not as it must be."""
-
     code = "keyring"
     description = "The keyring is not usable."
 
@@ -137,6 +137,12 @@ class SubjectTokenRefused(InvalidRequest):
     """RFC 8693 §2.2.2: a bad subject or actor token is `invalid_request`."""
 
     description = "The subject token is not accepted."
+
+
+class LogoutTokenRefused(InvalidRequest):
+    """OpenID Connect Back-Channel Logout 1.0 §2.8: a bad logout token is `invalid_request`."""
+
+    description = "The logout token is not accepted."
 
 
 class InvalidClient(RequestRefused):
@@ -223,6 +229,13 @@ class SubjectErased(TemporarilyUnavailable):
 
     def __init__(self) -> None:
         super().__init__(retry_after=1, reason="subject_erased")
+
+
+class SignInUnavailable(TemporarilyUnavailable):
+    description = "The sign-in service cannot be reached. Try again later."
+
+    def __init__(self, *, detail: str = "") -> None:
+        super().__init__(reason="login_issuer", detail=detail)
 
 
 class Replayed(VaultdError):

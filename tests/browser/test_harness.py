@@ -7,7 +7,7 @@ from playwright.async_api import expect
 
 from tests.browser.axe import axe
 from tests.browser.conftest import OpenPage
-from tests.browser.hosted import Hosted, allow_at_provider, sign_in_at_issuer
+from tests.browser.hosted import Hosted, allow_at_provider, go_on, sign_in_at_issuer
 
 
 @pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no scripts"])
@@ -29,6 +29,7 @@ async def test_a_link_signs_in_on_its_way_and_comes_back_to_the_app(
     page = await open_page()
     await page.goto(f"{hosted.url}/auth/connect/slack?return_to={hosted.back}")
     await sign_in_at_issuer(page, somebody)
+    await go_on(page)
     await allow_at_provider(page)
     await expect(page).to_have_url(f"{hosted.back}?connection=slack&status=connected")
 

@@ -121,6 +121,9 @@ RESPONSES: dict[str, Json] = {
             ]
         },
     ),
+    "LogoutRefused": _oauth(
+        "The logout token is missing or not accepted; why is in the audit event.", oauth_error("invalid_request")
+    ),
     "OAuthUnknownClient": _oauth(
         "The client is unknown or failed to authenticate; which of them is not told.",
         oauth_error("invalid_client"),

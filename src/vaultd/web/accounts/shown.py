@@ -26,14 +26,8 @@ class Accounts:
         self._data_keys = data_keys
         self._clock = clock
 
-    async def of(self, subject_id: UUID) -> list[dict[str, Any]]:
-        """All of a user's accounts, oldest first."""
-        async with self._database.transaction() as connection:
-            rows = await store.rows_of(connection, subject_id)
-        return [self._view(row) for row in rows]
-
     async def page(self, subject_id: UUID, *, provider: str | None, cursor: str | None, take: int) -> Page:
-        """Some of them, and the cursor of the next page. Raises `ForeignCursor`."""
+        """Some of a user's accounts, oldest first, and the cursor of the next page. Raises `ForeignCursor`."""
         wanted = listing.OwnQuery(subject_id=subject_id, provider=provider, cursor=cursor, limit=take)
         async with self._database.transaction() as connection:
             rows, following = await listing.own_page(connection, wanted)

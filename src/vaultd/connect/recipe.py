@@ -37,7 +37,6 @@ from vaultd.connections.pending import Pending, digest
 from vaultd.db import Database
 from vaultd.errors import ConsentRefused, ProviderError, ProviderRefused, TemporarilyUnavailable
 from vaultd.keys.data_keys import DataKeys
-from vaultd.notices import token_names
 from vaultd.policy import entry_at
 from vaultd.providers.oauth import OAuthClient
 from vaultd.providers.registry import Provider, Providers
@@ -327,5 +326,5 @@ class Connect:
             single=provider.config.accounts == "single",
             brought=brought,
             draft=draft,
-            token_names=token_names if provider.config.notices == "google_risc" else None,
+            assumed_life=timedelta(seconds=provider.config.assumed_ttl) if provider.config.expires else None,
         )

@@ -17,6 +17,7 @@ NODE_READY := tests/node/node_modules/.ready-$(HERE)
 help:
 	@echo 'make demo    the whole story once, on real parts: connect, exchange, call, audit, revoke'
 	@echo 'make test    the quality gate and all tests'
+	@echo 'make screenshots  pictures of every page that people see, in every state'
 	@echo 'make bench   what an exchange costs, beside peers measured in the same run; ARGS="--help" says more'
 	@echo 'make campaigns  long reliability runs with figures: crowds, races, a hanging provider, kills'
 	@echo 'make lint    the quality gate alone: ruff, mypy, import-linter'
@@ -34,6 +35,12 @@ demo: $(DEMO_READY)
 test: lint $(NODE_READY)
 	@scripts/setup-chromium
 	@$(BIN)/python -m pytest
+
+# Every page in every state, light, dark and at phone width, into build/screenshots.
+.PHONY: screenshots
+screenshots: $(TEST_READY) $(NODE_READY)
+	@scripts/setup-chromium
+	@$(BIN)/python -m tests.browser.screenshots
 
 # Never part of the tests: its figures are the machine's.
 .PHONY: bench

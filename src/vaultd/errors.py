@@ -8,10 +8,11 @@ VaultdError
 ├── RequestRefused                an answer of the token endpoint; `reason` goes into the audit event
 │   ├── InvalidRequest
 │   │   ├── BodyTooLarge
+│   │   ├── ForeignCursor         a page's cursor that was not given out here
 │   │   ├── SettingsNeeded        where the user's provider is: missing, or not accepted
 │   │   ├── InvalidInput          says where the mistakes are
-│   │   ├── LogoutTokenRefused    the same for what an issuer sends when somebody signs out there
-│   │   └── SubjectTokenRefused   the real reason is for the log and the event, never for the answer
+│   │   ├── SubjectTokenRefused   the real reason is for the log and the event, never for the answer
+│   │   └── LogoutTokenRefused    the same for what an issuer sends when somebody signs out there
 │   ├── InvalidClient
 │   ├── InvalidGrant
 │   ├── UnauthorizedClient
@@ -69,8 +70,6 @@ class ConfigurationError(VaultdError):
 
 
 class KeyringError(ConfigurationError):
-    """The keyring file or a key in the database is not as it must be."""
-
     code = "keyring"
     description = "The keyring is not usable."
 
@@ -111,9 +110,13 @@ class InvalidInput(InvalidRequest):
 
     description = "A parameter is missing or malformed."
 
-    def __init__(self, mistakes: tuple[Mistake, ...]) -> None:
+    def __init__(self, mistakes: tuple[Mistake, ...], description: str | None = None) -> None:
         self.mistakes = mistakes
-        super().__init__()
+        super().__init__(description)
+
+
+class ForeignCursor(InvalidRequest):
+    description = "The cursor is not one that was given out here."
 
 
 class BodyTooLarge(InvalidRequest):

@@ -71,7 +71,7 @@ KNOWN: dict[str, tuple[str, dict[str, Any]]] = {
     "spotify": ("ada@example.com", {}),
     "strava": ("Ada", {}),
     "stripe": ("acct_MadeUp0000000001", {"stripe_user_id": "acct_MadeUp0000000001"}),
-    "twitch": ("ada", {}),
+    "twitch": ("ada", {"app_client_id": "made-up-client-id"}),
     "xero": (
         "ada@example.com",
         {"tenants": [{"id": "00000000-0000-4000-8000-00000000000b", "name": "Made Up Company (NZ)"}]},
@@ -93,9 +93,9 @@ WAYS: dict[str, str] = {
 
 REVOKED: dict[str, tuple[str, str]] = {
     "asana": ("POST body form", "refresh"),
-    "auth0": ("POST body form", "refresh first"),
+    "auth0": ("POST body form", "refresh"),
     "box": ("POST body form", "refresh first"),
-    "calendly": ("POST basic form", "refresh first"),
+    "calendly": ("POST body form", "refresh first"),
     "discord": ("POST basic form", "refresh first"),
     "dropbox": ("POST none none", "second first"),
     "github": ("DELETE basic json", "first"),
@@ -106,16 +106,20 @@ REVOKED: dict[str, tuple[str, str]] = {
     "monday": ("POST body json", "refresh first"),
     "notion": ("POST basic json", "second first"),
     "okta": ("POST basic form", "refresh first"),
-    "quickbooks": ("POST basic form", "refresh first"),
+    "quickbooks": ("POST basic json", "refresh first"),
     "salesforce": ("POST body form", "refresh"),
     "slack": ("POST none none", "first"),
     "slack-user": ("POST none none", "first"),
     "strava": ("POST body form", "second first"),
-    "twitch": ("POST body form", "refresh first"),
+    "stripe": ("POST basic form", "account"),
+    "twitch": ("POST none form", "second first"),
     "xero": ("POST basic form", "refresh first"),
     "zendesk": ("DELETE none none", "second first"),
 }
-"""How tokens are given back, and which: the refresh token, the first access token, or a second one got for it."""
+"""How tokens are given back, and which: the refresh token, the first access token, or a second one got for it.
+
+Stripe is told the account and no token.
+"""
 
 LEFT_OUT: dict[str, str] = {
     "connect": "bitbucket canva clickup intercom mailchimp miro reddit todoist typeform webex x zoom",
@@ -124,7 +128,7 @@ LEFT_OUT: dict[str, str] = {
         "airtable asana auth0 calendly discord docusign dropbox figma github github-app gitlab google hubspot linear "
         "monday notion okta pagerduty salesforce shopify spotify strava stripe xero zendesk"
     ),
-    "answer to a revocation": "discord dropbox notion quickbooks strava xero zendesk",
+    "answer to a revocation": "discord dropbox quickbooks strava xero",
 }
 """What is not played, since no page was seen that shows the answer.
 

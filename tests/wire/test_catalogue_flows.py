@@ -165,5 +165,5 @@ def told(asked: list[Asked], name: str) -> list[tuple[str, Any]]:
 def given_back(name: str) -> list[tuple[str, Any]]:
     way, kinds = REVOKED.get(name, ("", ""))
     steps = {"refresh": ("token", "refresh_token"), "first": ("token", "access_token")}
-    steps["second"] = ("refresh", "access_token")
+    steps |= {"second": ("refresh", "access_token"), "account": ("token", "stripe_user_id")}
     return [(way, token_in(name, *steps[kind])) for kind in kinds.split()]

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 
 import pytest
 
-from tests.doubles.acting import SHORT, begin, connect, consented, exchange, exchanged, token_in
+from tests.doubles.acting import (
+    ENTRIES,
+    SHORT,
+    begin,
+    connect,
+    consented,
+    disconnected,
+    exchange,
+    exchanged,
+    token_in,
+)
 from tests.doubles.documented import FORM
 from tests.doubles.provider import ProviderDouble
-from tests.doubles.stage import ASSUMED_LIFE, Stage
+from tests.doubles.stage import APP_AT_PROVIDER, ASSUMED_LIFE, Stage
 
 
 @pytest.mark.parametrize(
@@ -62,6 +73,72 @@ async def test_slack_nests_the_persons_token_beside_the_bots(stage: Stage, doubl
         await connect(app, "slack-user")
         assert (await exchanged(stage, app, "slack"))["access_token"] == "xoxb-made-up-bot-token"
         assert (await exchanged(stage, app, "slack-user"))["access_token"] == "xoxp-made-up-user-token"
+
+
+@pytest.mark.parametrize("name", ["slack", "slack-user"])
+async def test_slack_without_token_rotation_has_tokens_that_never_expire(
+    stage: Stage, double: ProviderDouble, name: str
+) -> None:
+    """No life and no refresh token came: nothing ends, and nothing is refreshed."""
+    assert not {"expires_in", "refresh_token"} & double.answers["token"].members().keys()
+    async with stage.app() as app:
+        account = await connect(app, name)
+        assert "expires_at" not in account
+        await asyncio.sleep(ASSUMED_LIFE - 60 + 0.1)
+        body = await exchanged(stage, app, name)
+        (listed,) = (await app.http.get("accounts")).json()["accounts"]
+    assert (body["access_token"], body["expires_in"]) == (token_in(name, "token"), ASSUMED_LIFE)
+    assert listed["status"] == "connected"
+    assert double.of("refresh") == []
+
+
+@pytest.mark.parametrize("name", ["slack-user"])
+async def test_a_persons_refresh_is_answered_at_the_top_and_rotates(
+    stage: Stage, double: ProviderDouble, name: str
+) -> None:
+    """Slack's answer at consent nests the person's token, the one to a refresh does not."""
+    assert "authed_user" not in double.answers["refresh"].members()
+    double.life = double.next_life = SHORT
+    double.instead["token"] = "token_with_rotation"
+    async with stage.app() as app:
+        await connect(app, name)
+        bodies = [await exchanged(stage, app, name) for _ in range(2)]
+    assert [body["access_token"] for body in bodies] == ["xoxe.xoxp-1-made-up-user-token"] * 2
+    assert {body["connection_metadata"]["user_id"] for body in bodies} == {"U0MADEUPU"}
+    used = [asked.params["refresh_token"] for asked in double.of("refresh")]
+    assert used == ["xoxe-1-made-up-user-refresh-0", "xoxe-1-made-up-user-refresh"]
+
+
+@pytest.mark.parametrize("name", ["github"])
+async def test_a_life_that_comes_is_honoured_where_tokens_have_none(
+    stage: Stage, double: ProviderDouble, name: str
+) -> None:
+    """`expires = false`, and GitHub's answer to an OAuth App whose tokens were made to expire."""
+    assert ENTRIES[name]["expires"] is False
+    double.instead["token"], double.life = "refresh", SHORT
+    async with stage.app() as app:
+        assert "expires_at" in await connect(app, name)
+        body = await exchanged(stage, app, name)
+    assert body["access_token"] == token_in(name, "refresh")
+    assert 28790 < body["expires_in"] <= 28800
+    (asked,) = double.of("refresh")
+    assert asked.params["refresh_token"] == "ghr_MadeUpRefresh1111111111111111"
+
+
+@pytest.mark.parametrize("name", ["salesforce"])
+async def test_a_kept_refresh_token_renews_a_token_that_came_with_neither(
+    stage: Stage, double: ProviderDouble, name: str
+) -> None:
+    """A second consent without refresh token or life: the first's refresh token is there, so a life is assumed."""
+    async with stage.app() as app:
+        await connect(app, name)
+        double.without = frozenset({"refresh_token"})
+        assert "expires_at" in await connect(app, name)
+        await asyncio.sleep(ASSUMED_LIFE - 60 + 0.1)
+        body = await exchanged(stage, app, name)
+    assert body["access_token"] == token_in(name, "refresh")
+    (asked,) = double.of("refresh")
+    assert asked.params["refresh_token"] == token_in(name, "token", "refresh_token")
 
 
 @pytest.mark.parametrize("name", ["google"])
@@ -162,6 +239,68 @@ async def test_how_the_account_is_asked_for(  # noqa: PLR0917 - the columns of t
     (asked,) = double.of("userinfo")
     assert (asked.method, dict(asked.params)) == (method, body)
     assert asked.headers["authorization"] == f"{scheme} {token_in(name, 'token')}"
+
+
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [
+        ("auth0", {"client_id", "client_secret", "token"}),
+        ("calendly", {"client_id", "client_secret", "token"}),
+        ("notion", {"token"}),
+        ("quickbooks", {"token"}),
+        ("stripe", {"client_id", "stripe_user_id"}),
+        ("twitch", {"client_id", "token"}),
+        ("zendesk", set()),
+    ],
+)
+async def test_a_revocation_carries_what_its_page_lists_and_no_more(
+    stage: Stage, double: ProviderDouble, name: str, params: set[str]
+) -> None:
+    async with stage.app() as app:
+        account = await connect(app, name)
+        ended = await disconnected(stage, app, account["id"], name)
+    assert ended.get("reason") is None
+    assert double.of("revocation")
+    for asked in double.of("revocation"):
+        assert asked.params.keys() == params
+
+
+@pytest.mark.parametrize("name", ["stripe"])
+async def test_stripe_is_told_the_account_by_the_platforms_key(stage: Stage, double: ProviderDouble, name: str) -> None:
+    """The key is the user of Basic, without a password; the account is that of the metadata."""
+    async with stage.app() as app:
+        account = await connect(app, name)
+        await disconnected(stage, app, account["id"], name)
+    (asked,) = double.of("revocation")
+    key = base64.b64decode(asked.headers["authorization"].removeprefix("Basic ")).decode()
+    assert key == f"{APP_AT_PROVIDER[1]}:"
+    assert asked.params == {"client_id": APP_AT_PROVIDER[0], "stripe_user_id": "acct_MadeUp0000000001"}
+    assert double.of("refresh") == []
+
+
+@pytest.mark.parametrize("name", ["zendesk"])
+async def test_zendesk_is_told_the_scopes_with_the_code_and_answers_201(
+    stage: Stage, double: ProviderDouble, name: str
+) -> None:
+    assert double.answers["token"].status == double.answers["refresh"].status == 201
+    double.life = SHORT
+    async with stage.app() as app:
+        await connect(app, name)
+        body = await exchanged(stage, app, name)
+    assert body["access_token"] == token_in(name, "refresh")
+    assert double.of("token")[0].params["scope"] == double.of("authorization")[0].params["scope"] == "read"
+
+
+@pytest.mark.parametrize("name", ["twitch"])
+async def test_twitch_hands_out_the_apps_id_that_its_api_wants_named(
+    stage: Stage, double: ProviderDouble, name: str
+) -> None:
+    """Calls to its API carry it in the header Client-Id."""
+    async with stage.app() as app:
+        await connect(app, name)
+        body = await exchanged(stage, app, name)
+    assert double.complaints == []
+    assert body["connection_metadata"] == {"app_client_id": APP_AT_PROVIDER[0]}
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from tests.support.exchanging import agent_http, exchange, make_healthy
 from tests.support.processes import Running, install, serving
 from tests.wire.vault import Vault
 from vaultd.sandbox.dev_config import VAULT_AT_PROVIDER
+from vaultd.sandbox.faults import Fault
 from vaultd.sandbox.people import PEOPLE
 from vaultd.sandbox.person import AppUser
 from vaultd.sandbox.servers import Listener, LoopbackServers, listen
@@ -108,8 +109,16 @@ def hex_of(data: bytes) -> str:
     return hmac.new(WEBHOOK_SECRET.encode(), data, hashlib.sha256).hexdigest()
 
 
+def github_body(number: int) -> bytes:
+    """Like no other; what a test sends twice it makes once."""
+    return json.dumps({"action": "revoked", "sender": {"node_id": uuid4().hex, "id": number}}).encode()
+
+
 async def from_github(http: httpx.AsyncClient, number: int, **headers: str) -> httpx.Response:
-    body = json.dumps({"action": "revoked", "sender": {"login": "alice", "id": number}}).encode()
+    return await github_says(http, github_body(number), **headers)
+
+
+async def github_says(http: httpx.AsyncClient, body: bytes, **headers: str) -> httpx.Response:
     sent = {
         "x-hub-signature-256": "sha256=" + hex_of(body),
         "x-github-event": "github_app_authorization",
@@ -186,12 +195,50 @@ async def test_github_tells_and_the_connection_is_marked(
 async def test_an_honest_redelivery_does_not_end_the_next_consent(
     shared: World, user: AppUser, http: httpx.AsyncClient
 ) -> None:
-    delivery = {"x-github-delivery": str(uuid4())}
+    number, delivery = PEOPLE["alice"].number, {"x-github-delivery": str(uuid4())}
     await user.connect("github")
-    assert (await from_github(http, PEOPLE["alice"].number, **delivery)).status_code == 202
+    assert (await from_github(http, number, **delivery)).status_code == 202
     await user.connect("github")
-    assert (await from_github(http, PEOPLE["alice"].number, **delivery)).status_code == 202
+    assert (await from_github(http, number, **delivery)).status_code == 202
     assert await reason_of(shared, user, "github") is None
+
+
+async def test_a_recording_does_not_end_the_next_consent(
+    shared: World, vault: Vault, user: AppUser, http: httpx.AsyncClient
+) -> None:
+    """C7: GitHub signs neither an id nor a time, so that a recording passes; the provider itself is asked then."""
+    recorded = github_body(PEOPLE["alice"].number)
+    await user.connect("github")
+    assert await broken(vault, await github_says(http, recorded)) == ENDED
+    await user.connect("github")
+    for _ in range(2):
+        replayed = await github_says(http, recorded)
+        assert (replayed.status_code, await vault.events_of(replayed)) == (202, [])
+    assert await reason_of(shared, user, "github") is None
+    assert shared.providers["github"].calls["userinfo"] >= 2
+
+
+async def test_the_same_words_end_a_connection_again_that_the_user_has_revoked_again(
+    shared: World, vault: Vault, user: AppUser, http: httpx.AsyncClient
+) -> None:
+    body = github_body(PEOPLE["alice"].number)
+    for _ in range(2):
+        await user.connect("github")
+        shared.providers["github"].withdraw("alice")
+        assert await broken(vault, await github_says(http, body)) == ENDED
+        assert await reason_of(shared, user, "github") == "reconnect_required"
+
+
+@pytest.mark.parametrize("fault", ["down", "html"])
+async def test_the_same_words_are_believed_while_the_provider_cannot_be_asked(
+    shared: World, vault: Vault, user: AppUser, http: httpx.AsyncClient, fault: Fault
+) -> None:
+    """GitHub does not tell again by itself, so what was signed stands."""
+    body = github_body(PEOPLE["alice"].number)
+    await github_says(http, body)
+    await user.connect("github")
+    shared.providers["github"].faults.userinfo = fault
+    assert await broken(vault, await github_says(http, body)) == ENDED
 
 
 async def test_nobody_elses_account_is_touched(shared: World, user: AppUser, http: httpx.AsyncClient) -> None:

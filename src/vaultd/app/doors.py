@@ -9,10 +9,11 @@ from fastapi import FastAPI
 from vaultd.app.ground import Ground
 from vaultd.app.pages import add_pages, make_cookies
 from vaultd.app.signing import add_sign_in, make_sessions
+from vaultd.clients.limits import ClientLimits
 from vaultd.connect import Connect
 from vaultd.connections.grants import GrantStore
 from vaultd.exchange.assertion import Assertions
-from vaultd.revoke import Revoke
+from vaultd.revoke import GiveBack, Revoke
 from vaultd.revoke.secrets import Secrets
 from vaultd.subjects.away import AwaySwitch
 from vaultd.web import accounts, bearer
@@ -24,13 +25,19 @@ def make_secrets(ground: Ground) -> Secrets:
     return Secrets(data_keys=ground.data_keys, clock=ground.clock)
 
 
-def make_revoke(ground: Ground, secrets: Secrets) -> Revoke:
-    """Disconnecting, and the outbox toward providers."""
+def make_revoke(ground: Ground, secrets: Secrets, give_back: GiveBack) -> Revoke:
+    """Disconnecting."""
     return Revoke(
+        database=ground.database, log=ground.log, secrets=secrets, subjects=ground.subjects, wake=give_back.wake
+    )
+
+
+def make_give_back(ground: Ground) -> GiveBack:
+    """The outbox toward providers."""
+    return GiveBack(
         database=ground.database,
         log=ground.log,
         data_keys=ground.data_keys,
-        secrets=secrets,
         subjects=ground.subjects,
         providers=ground.providers,
         oauth=ground.oauth,
@@ -38,9 +45,15 @@ def make_revoke(ground: Ground, secrets: Secrets) -> Revoke:
     )
 
 
-def make_grants(ground: Ground, revoke: Revoke) -> GrantStore:
+def make_grants(ground: Ground, give_back: GiveBack) -> GrantStore:
     """Where grants become connections."""
-    return GrantStore(keyring=ground.keyring, data_keys=ground.data_keys, clock=ground.clock, wake_revoker=revoke.wake)
+    return GrantStore(
+        keyring=ground.keyring,
+        data_keys=ground.data_keys,
+        lookups=ground.lookups,
+        clock=ground.clock,
+        wake_revoker=give_back.wake_soon,
+    )
 
 
 def make_connect(ground: Ground, grants: GrantStore) -> Connect:
@@ -89,19 +102,21 @@ def add_doors(
 
 def _add_accounts(app: FastAPI, ground: Ground, connect: Connect, revoke: Revoke) -> None:
     public_url = ground.settings.public_url
+    rendered = accounts.Accounts(database=ground.database, data_keys=ground.data_keys, clock=ground.clock)
     users = bearer.Users(
         public_url=public_url,
         verifier=ground.verifier,
         possession=ground.possession,
         subjects=ground.subjects,
         clients=ground.clients,
+        limits=ClientLimits(clock=ground.clock, clients=len(ground.settings.clients)),
         default_client=ground.settings.default_client,
     )
     app.include_router(
         accounts.router(
             public_url=public_url,
             users=users,
-            accounts=accounts.Accounts(database=ground.database, data_keys=ground.data_keys),
+            accounts=rendered,
             connect=connect,
             revoke=revoke,
             providers=ground.providers,

@@ -10,12 +10,11 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 from fastapi import FastAPI
-from fastapi.middleware.cors import CORSMiddleware
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 import vaultd
-from vaultd.app.doors import add_doors, make_connect, make_grants, make_revoke, make_secrets
+from vaultd.app.doors import add_doors, make_connect, make_give_back, make_grants, make_revoke, make_secrets
 from vaultd.app.ground import lay_ground
 from vaultd.app.metrics import Watched, serve_metrics
 from vaultd.app.notices import add_notices
@@ -34,6 +33,7 @@ from vaultd.settings import Settings, load
 from vaultd.terms import Clock, system_clock
 from vaultd.web import accounts, health, metadata, reference, wire
 from vaultd.web.bounded import BoundedBodies
+from vaultd.web.cors import Cors, CorsHeaders, Preflights
 from vaultd.web.mishaps import Mishaps
 from vaultd.web.openapi import document
 from vaultd.web.show.pages import Pages, templates
@@ -75,8 +75,10 @@ def create_app(settings: Settings, *, clock: Clock = system_clock, workers: int 
     described = document(public_url=settings.public_url, version=vaultd.__version__)
     app.include_router(reference.router(document=described, environment=templates()))
     app.add_middleware(BoundedBodies)
-    app.add_middleware(_CorsForAccounts, origins=settings.allowed_origins)
+    cors = Cors(origins=settings.allowed_origins, prefix=accounts.PREFIX)
+    app.add_middleware(Preflights, cors=cors)
     app.add_middleware(wire.EveryAnswer, headers=_every_answer(settings), answers=answers)
+    app.add_middleware(CorsHeaders, cors=cors)
     front = Front(app)
     return front
 
@@ -98,32 +100,14 @@ class Front:
         await (self.token_endpoint if is_token_request else self.framework)(scope, receive, send)
 
 
-class _CorsForAccounts:
-    """CORS for the accounts API alone; never on the token endpoint (api.md §2)."""
-
-    def __init__(self, app: ASGIApp, *, origins: tuple[str, ...]) -> None:
-        self._app = app
-        self._with_cors = CORSMiddleware(
-            app,
-            allow_origins=origins,
-            allow_methods=["GET", "POST", "DELETE"],
-            allow_headers=["authorization", "content-type", "dpop", "if-none-match"],
-            expose_headers=["etag"],
-        )
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI."""
-        accounts_api = scope["type"] == "http" and scope["path"].startswith(accounts.PREFIX)
-        await (self._with_cors if accounts_api else self._app)(scope, receive, send)
-
-
 async def _wire(
     app: FastAPI, settings: Settings, clock: Clock, *, workers: int, stack: AsyncExitStack, pages: Pages
 ) -> ASGIApp:
     ground = await lay_ground(settings, clock, stack)
     secrets = make_secrets(ground)
-    revoke = make_revoke(ground, secrets)
-    grants = make_grants(ground, revoke)
+    give_back = make_give_back(ground)
+    revoke = make_revoke(ground, secrets, give_back)
+    grants = make_grants(ground, give_back)
     connect = make_connect(ground, grants)
     keys = signing_keys(ground.keyring)
     operator_tokens = make_operator_tokens(ground, keys)
@@ -141,12 +125,12 @@ async def _wire(
     )
     # For the methods that it does not take: those that it takes never come as far as here.
     app.router.routes.append(Route(PATH, token_endpoint, methods=["POST"]))
-    add_operators(app, ground, operator_tokens, revoke=revoke, secrets=secrets, grants=grants)
+    add_operators(app, ground, operator_tokens, revoke=revoke, give_back=give_back, secrets=secrets, grants=grants)
     add_notices(app, ground, stack)
     app.include_router(metadata.router(public_url=settings.public_url, keys=keys))
     app.include_router(health.router(database=ground.database))
     add_doors(app, ground, stack, pages=pages, connect=connect, revoke=revoke, assertions=assertions, away=away)
-    background = (revoke.run, connect.sweep, ground.refusals.run, ground.replay.run)
+    background = (give_back.run, connect.sweep, ground.refusals.run, ground.replay.run)
     for work in (*background, refreshing.wakeups.run, refreshing.ahead.run):
         stack.push_async_callback(_stop, asyncio.create_task(work()))
     if settings.metrics is not None:

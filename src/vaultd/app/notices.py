@@ -14,7 +14,7 @@ from vaultd.notices.github import read_github
 from vaultd.notices.google_risc import read_google_risc
 from vaultd.notices.slack import read_slack
 from vaultd.providers.registry import Provider
-from vaultd.revoke import ActOnNotice
+from vaultd.revoke import ActOnNotice, Doubted
 from vaultd.terms import Secret
 from vaultd.web import notices
 from vaultd.web.notices import Reader
@@ -29,12 +29,21 @@ def add_notices(app: FastAPI, ground: Ground, stack: AsyncExitStack) -> None:
         for provider in ground.providers.all()
         if provider.config.notices is not None
     }
+    doubted = Doubted(
+        database=ground.database,
+        data_keys=ground.data_keys,
+        providers=ground.providers,
+        oauth=ground.oauth,
+        clock=ground.clock,
+    )
     act = ActOnNotice(
+        database=ground.database,
         log=ground.log,
-        keyring=ground.keyring,
+        lookups=ground.lookups,
         data_keys=ground.data_keys,
         subjects=ground.subjects,
         replay=ground.replay,
+        doubted=doubted,
         clock=ground.clock,
     )
     app.include_router(notices.router(readers=readers, act=act, refusals=ground.refusals))

@@ -7,13 +7,20 @@ from fastapi import FastAPI
 from vaultd.app.ground import Ground
 from vaultd.connections.grants import GrantStore
 from vaultd.operator_tokens import OperatorTokens
-from vaultd.revoke import Offboard, Revoke
+from vaultd.revoke import GiveBack, Offboard, Revoke
 from vaultd.revoke.secrets import Secrets
 from vaultd.web import audit, bearer, operators
 
 
 def add_operators(
-    app: FastAPI, ground: Ground, tokens: OperatorTokens, *, revoke: Revoke, secrets: Secrets, grants: GrantStore
+    app: FastAPI,
+    ground: Ground,
+    tokens: OperatorTokens,
+    *,
+    revoke: Revoke,
+    give_back: GiveBack,
+    secrets: Secrets,
+    grants: GrantStore,
 ) -> None:
     """Add the routes of `/v1`."""
     believed = bearer.Operators(tokens=tokens)
@@ -35,7 +42,7 @@ def add_operators(
                 subjects=ground.subjects,
                 secrets=secrets,
                 grants=grants,
-                wake_revoker=revoke.wake,
+                wake_revoker=give_back.wake,
             ),
         )
     )

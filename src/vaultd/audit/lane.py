@@ -11,12 +11,12 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Column, Date, DateTime, LargeBinary, Table, Text, Uuid, insert
+from sqlalchemy import BigInteger, Column, Date, DateTime, LargeBinary, Table, Text, Uuid
 from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
 from vaultd.audit.events import Draft, decode, rfc3339
-from vaultd.db import metadata
+from vaultd.db import add_rows, metadata
 from vaultd.keys.envelope import Key
 
 lanes_table = Table(
@@ -78,8 +78,7 @@ class Lane:
     ) -> Position:
         """Insert the events behind `after` in the caller's transaction; gives the position to take on commit."""
         rows, position = self.number(drafts, at=at, after=after)
-        if rows:
-            await connection.execute(insert(events_table), [dict(zip(COLUMNS, row, strict=True)) for row in rows])
+        await add_rows(connection, events_table, [dict(zip(COLUMNS, row, strict=True)) for row in rows])
         return position
 
     def number(

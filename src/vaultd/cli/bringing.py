@@ -19,7 +19,6 @@ from vaultd.cli.options import write_json
 from vaultd.errors import ConfigurationError, TemporarilyUnavailable
 from vaultd.importing import Checked, Mistake, Stage, Verdict
 from vaultd.importing.recipe import Changed, Tell
-from vaultd.importing.spool import Spool
 from vaultd.importing.trial import Tried
 from vaultd.settings import Settings
 from vaultd.telemetry import configure_logging
@@ -69,7 +68,7 @@ async def run(settings: Settings, path: Path, wish: Wish) -> Report:
             report.lines, report.unnamed, report.mistakes = checked.lines, checked.unnamed, checked.mistakes
             if checked.mistakes or wish.dry_run:
                 return report
-            await _store(report, parts, checked.spool, wish, tell)
+            await _store(report, parts, checked, wish, tell)
     return report
 
 
@@ -83,9 +82,9 @@ async def _check(parts: Importing, file: BinaryIO, stack: ExitStack, wish: Wish,
         ) from error
 
 
-async def _store(report: Report, parts: Importing, spool: Spool, wish: Wish, tell: Tell) -> None:
+async def _store(report: Report, parts: Importing, checked: Checked, wish: Wish, tell: Tell) -> None:
     try:
-        stored = await parts.importer.store(spool, tell=tell)
+        stored = await parts.importer.store(checked, tell=tell)
     except Changed as changed:
         report.mistakes = changed.mistakes
         return

@@ -47,6 +47,7 @@ class Redemption:
             code=code,
             code_verifier=Secret(private["verifier"]),
             redirect_uri=self._redirect_uri(provider.name),
+            scopes=Scopes(private["scopes"]),
         )
         try:
             identity = await self._oauth.identify(provider, grant=grant, nonce=private.get("nonce"))

@@ -7,7 +7,7 @@ subject's single one there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -20,14 +20,13 @@ from vaultd.audit.events import Draft, EventType
 from vaultd.audit.log import AuditTransaction
 from vaultd.audit.subject_key import SubjectKey
 from vaultd.connections import store
-from vaultd.connections.sealing import Opened
+from vaultd.connections.lookups import NoticeLookups
+from vaultd.connections.sealing import UNNAMED_ACCOUNT, Opened
 from vaultd.connections.table import ConnectionRow
 from vaultd.keys.data_keys import DataKeys
 from vaultd.keys.keyring import Keyring
 from vaultd.terms import Clock, Scopes, Secret
 
-UNNAMED_ACCOUNT = "\x1funnamed"
-"""No provider's account has this id: ids are read from their answers without control characters."""
 NO_ACCESS_TOKEN = Secret("imported-without-an-access-token")
 """Stands where an access token would, and is over (`LONG_OVER`), so that it is renewed and never leaves.
 
@@ -96,14 +95,22 @@ Beside: TypeAlias = Mapping[tuple[UUID, str], Accounts]
 class ImportedGrants:
     """Looks for conflicts, and stores what has none."""
 
-    def __init__(self, *, keyring: Keyring, data_keys: DataKeys, clock: Clock) -> None:
+    def __init__(self, *, keyring: Keyring, data_keys: DataKeys, lookups: NoticeLookups, clock: Clock) -> None:
         self._keyring = keyring
+        self._lookups = lookups
         self._data_keys = data_keys
         self._clock = clock
 
     async def conflicts(self, connection: AsyncConnection, owned: Sequence[Owned]) -> dict[int, Conflict]:
         """What stands against each of them just now, by its place in the sequence."""
         return self._conflicts(owned, await _beside(connection, owned, lock=False))
+
+    async def hold(self, connection: AsyncConnection, subject_ids: Collection[UUID]) -> None:
+        """Hold what these subjects have, so that chunks of them can be stored in whatever order they come.
+
+        Who locks several subjects' connections takes them in one order, and the file has its own.
+        """
+        await store.hold_of_many(connection, subject_ids)
 
     async def bring_in(self, transaction: AuditTransaction, owned: Sequence[Owned]) -> list[UUID] | dict[int, Conflict]:
         """Store them with an event each; gives their ids. If anything stands against some of them, gives that."""
@@ -114,7 +121,8 @@ class ImportedGrants:
             return conflicts
         made: dict[int, tuple[UUID, int]] = {}
         for place, one in enumerate(owned):
-            previous = beside.get(_there(one), {}).get(self._account_ref(one))
+            there = beside.get(_there(one))
+            previous = there.get(self._account_ref(one)) if there else None
             if previous is not None:
                 made[place] = await self._renew(connection, one, previous)
         new = [place for place in range(len(owned)) if place not in made]
@@ -131,6 +139,8 @@ class ImportedGrants:
         return {place: conflict for place, conflict in judged if conflict is not None}
 
     def _conflict(self, one: Owned, beside: Accounts) -> Conflict | None:
+        if not beside:
+            return None
         own, unnamed = self._account_ref(one), self._ref(one, UNNAMED_ACCOUNT)
         same = beside.get(own)
         others = {ref: row for ref, row in beside.items() if ref != own}
@@ -163,21 +173,16 @@ class ImportedGrants:
         )
 
     def _new(self, one: Owned) -> store.New:
-        imported = one.imported
+        imported, opened = one.imported, one.imported.opened()
         return store.New(
             subject_id=one.subject_id,
             provider=imported.provider,
             account_ref=self._account_ref(one),
-            lookups=self._lookups(one),
+            lookups=self._lookups.of(imported.provider, opened),
             granted_scopes=imported.scopes,
             expires_at=imported.expires_at,
-            opened=imported.opened(),
+            opened=opened,
         )
-
-    def _lookups(self, one: Owned) -> store.Lookups:
-        provider, account_id = one.imported.provider, one.imported.account_id
-        named = account_id != UNNAMED_ACCOUNT
-        return store.Lookups(store.account_lookup(self._keyring, provider, account_id) if named else None)
 
     def _account_ref(self, one: Owned) -> bytes:
         return self._ref(one, one.imported.account_id)

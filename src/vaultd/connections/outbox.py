@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -77,12 +77,21 @@ async def put(
 
 
 async def claim(
-    connection: AsyncConnection, data_keys: DataKeys, *, now: datetime, busy_for: timedelta, limit: int = 20
+    connection: AsyncConnection,
+    data_keys: DataKeys,
+    *,
+    now: datetime,
+    busy_for: timedelta,
+    limit: int = 20,
+    without: Collection[str] = (),
 ) -> list[Revocation]:
-    """Take due rows and hide them from other workers for `busy_for`, so that no row is held during a call."""
+    """Take due rows and hide them from other workers for `busy_for`, so that no row is held during a call.
+
+    Those of the providers `without` are left alone.
+    """
     due = (
         select(_r.id)
-        .where(_r.next_try_at <= now)
+        .where(_r.next_try_at <= now, _r.provider.not_in(list(without)))
         .order_by(_r.next_try_at)
         .limit(limit)
         .with_for_update(skip_locked=True)

@@ -8,27 +8,21 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import RowMapping, Select, insert, or_, select, update
+from sqlalchemy import RowMapping, Select, Uuid, cast, func, insert, or_, select, update
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from vaultd.connections import narrowed
 from vaultd.connections.lease import told
+from vaultd.connections.lookups import Lookups
 from vaultd.connections.sealing import PURPOSE, Opened, Place, seal_connection
 from vaultd.connections.table import ConnectionRow, connections_table
+from vaultd.db import add_rows
 from vaultd.keys.data_keys import DataKeys, data_keys_table
 from vaultd.keys.envelope import Key
-from vaultd.keys.keyring import Keyring
 from vaultd.terms import ConnectionId, Scopes
 
 _c = connections_table.c
-
-
-@dataclass(frozen=True, slots=True)
-class Lookups:
-    """Keyed hashes by which a provider's notice finds a connection."""
-
-    account: bytes | None
-    tokens: tuple[bytes, ...] = ()
 
 
 def select_rows() -> Select[Any]:
@@ -92,16 +86,6 @@ async def lock_account(
     )
     rows = await _locked(connection, query)
     return ConnectionRow.from_mapping(rows[0]) if rows else None
-
-
-def account_lookup(keyring: Keyring, provider: str, account_id: str) -> bytes:
-    """By this a provider's notice, which names the account and no subject, finds connections."""
-    return keyring.lookup("notice account", provider, account_id)
-
-
-def token_lookup(keyring: Keyring, provider: str, name: str) -> bytes:
-    """The same for a refresh token that a notice names; see `notices.token_names`."""
-    return keyring.lookup("notice token", provider, name)
 
 
 async def named(
@@ -169,16 +153,19 @@ class New:
 async def connect_new(
     connection: AsyncConnection, data_keys: DataKeys, news: Sequence[New], *, now: datetime
 ) -> list[UUID]:
-    """Store many new connections in two statements. Gives their ids, in order."""
+    """Store many new connections at once. Gives their ids, in order."""
     rows = []
     for new, key in zip(news, await data_keys.create_many(connection, PURPOSE, len(news)), strict=True):
         place = Place(uuid4(), new.subject_id, new.provider, 1, 1, new.granted_scopes, new.expires_at)
         identity = {"id": place.connection_id, "subject_id": new.subject_id, "provider": new.provider}
         values = _connected(key, place, new.opened, new.lookups, now)
-        rows.append({**identity, "account_ref": new.account_ref, "created_at": now, **values})
-    if rows:
-        await connection.execute(insert(connections_table), rows)
+        rows.append({**identity, "account_ref": new.account_ref, "created_at": now, "lease_fence": 0, **values})
+    await add_rows(connection, connections_table, rows)
     return [row["id"] for row in rows]
+
+
+def _found_by(lookups: Lookups) -> dict[str, Any]:
+    return {"account_lookup": lookups.account, "token_lookups": list(lookups.tokens) or None}
 
 
 def _connected(key: Key, place: Place, opened: Opened, lookups: Lookups, now: datetime) -> dict[str, Any]:
@@ -191,8 +178,7 @@ def _connected(key: Key, place: Place, opened: Opened, lookups: Lookups, now: da
         "granted_scopes": str(place.granted_scopes),
         "expires_at": place.expires_at,
         "data_key_id": key.id,
-        "account_lookup": lookups.account,
-        "token_lookups": list(lookups.tokens) or None,
+        **_found_by(lookups),
         "connected_at": now,
         "refreshed_at": None,
         "renew_at": None,
@@ -209,15 +195,21 @@ async def rows_of_many(
 ) -> list[tuple[bytes, ConnectionRow]]:
     """All connections of these subjects, disconnected ones too, each with its account's reference.
 
-    With `lock` they are held against everything until the commit.
+    With `lock` they are held until the commit: they are neither disconnected nor replaced, and go on being released.
     """
     # In the order of their ids, so that two who lock several rows do not wait for each other.
     query = select_rows().where(_c.subject_id.in_(subject_ids)).order_by(_c.id)
     if not lock:
         rows: Sequence[RowMapping] = (await connection.execute(query)).mappings().all()
     else:
-        rows = await _locked(connection, query.with_for_update(of=connections_table))
+        rows = await _locked(connection, query.with_for_update(of=connections_table, read=True, key_share=True))
     return [(row["account_ref"], ConnectionRow.from_mapping(row)) for row in rows]
+
+
+async def hold_of_many(connection: AsyncConnection, subject_ids: Collection[UUID]) -> None:
+    """Hold the connections of these subjects as `rows_of_many` does, in the order in which notices lock several."""
+    query = select(_c.id).where(_c.subject_id == func.any(cast(list(subject_ids), ARRAY(Uuid))))
+    await connection.execute(query.order_by(_c.subject_id, _c.id).with_for_update(read=True, key_share=True))
 
 
 async def store_refreshed(
@@ -229,9 +221,13 @@ async def store_refreshed(
     granted_scopes: Scopes,
     expires_at: datetime | None,
     opened: Opened,
+    lookups: Lookups,
     now: datetime,
 ) -> bool:
-    """Store refreshed tokens as the next revision, unless the lease was lost or the grant is another by now."""
+    """Store refreshed tokens as the next revision, unless the lease was lost or the grant is another by now.
+
+    `lookups` are written too: those of a row that is older than they are, or whose refresh token is another now.
+    """
     place = Place(row.id, row.subject_id, row.provider, row.generation, row.revision + 1, granted_scopes, expires_at)
     statement = (
         update(connections_table)
@@ -248,6 +244,7 @@ async def store_refreshed(
             lease_until=None,
             intent_fence=None,
             intent_at=None,
+            **_found_by(lookups),
             **seal_connection(key, place, opened),
         )
         .returning(_c.id, told())

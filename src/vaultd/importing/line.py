@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
-from vaultd.connections.imported import LONG_OVER, NO_ACCESS_TOKEN, UNNAMED_ACCOUNT, Imported
+from vaultd.connections.imported import LONG_OVER, NO_ACCESS_TOKEN, Imported
+from vaultd.connections.sealing import UNNAMED_ACCOUNT
 from vaultd.errors import InvalidTarget
 from vaultd.importing import fields
 from vaultd.providers.registry import Provider, Providers
@@ -70,8 +71,8 @@ class LineReader:
         expires_at = checked.take("expires_at", lambda value: fields.moment(value, now))
         account = checked.take("account", fields.account) or (None, None)
         mistakes += _together(members, access_token, refresh_token, expires_at, now)
-        if provider is not None and not _names_accounts(provider) and account[0] is not None:
-            mistakes.append("account has an id, and this provider tells none at consent; write a label alone")
+        if provider is not None:
+            mistakes += _of_the_account(provider, account[0])
         if mistakes or issuer is None or sub is None or provider is None or scopes is None:
             raise LineRefused(mistakes)
         imported = _imported(
@@ -193,8 +194,7 @@ def _imported(
     account: tuple[str | None, str | None],
 ) -> Imported:
     account_id, label = account
-    # Where the provider names no account, consent stores the empty id.
-    unknown = UNNAMED_ACCOUNT if _names_accounts(provider) else ""
+    settings = provider.settings_from({})
     # A token that can be renewed and whose end nobody knows is renewed before its first use.
     over = refresh_token is not None and (access_token is None or expires_at is None)
     return Imported(
@@ -204,14 +204,35 @@ def _imported(
         refresh_token=refresh_token,
         expires_at=LONG_OVER if over else expires_at,
         scopes=scopes,
-        account_id=account_id if account_id is not None else unknown,
+        account_id=account_id if account_id is not None else _unsaid_account(provider, settings),
         account_label=label or account_id or "",
-        settings=provider.settings_from({}),
+        settings=settings,
     )
 
 
-def _names_accounts(provider: Provider) -> bool:
-    return provider.config.names_accounts
+def _of_the_account(provider: Provider, account_id: str | None) -> list[str]:
+    """What the account's id says against what consent would give it (`account_source`)."""
+    if account_id is None:
+        return []
+    if not provider.config.names_accounts:
+        return ["account has an id, and this provider tells none at consent; write a label alone"]
+    decided = _decided_account(provider, provider.settings_from({}))
+    if decided is not None and account_id != decided:
+        return [f"account has an id, which {provider.config.account_id_field} in fixed_settings decides; leave it out"]
+    return []
+
+
+def _unsaid_account(provider: Provider, settings: Mapping[str, str]) -> str:
+    """The id of an account that the line does not name."""
+    # Where the provider names no account, consent stores the empty id.
+    unknown = UNNAMED_ACCOUNT if provider.config.names_accounts else ""
+    return _decided_account(provider, settings) or unknown
+
+
+def _decided_account(provider: Provider, settings: Mapping[str, str]) -> str | None:
+    """The id where a setting is the account, such as a shop: no answer of the provider is needed to know it."""
+    config = provider.config
+    return settings.get(config.account_id_field) if config.account_source == "token" else None
 
 
 def _one_of(names: Iterable[str]) -> str:

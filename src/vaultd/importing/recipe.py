@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 from typing import BinaryIO, TypeAlias
@@ -14,7 +14,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from vaultd.audit.log import AuditLog
-from vaultd.connections.imported import UNNAMED_ACCOUNT, Conflict, ImportedGrants, Owned
+from vaultd.connections.imported import Conflict, ImportedGrants, Owned
+from vaultd.connections.sealing import UNNAMED_ACCOUNT
 from vaultd.db import Database
 from vaultd.errors import ConfigurationError
 from vaultd.importing.accounts import Accounts
@@ -61,12 +62,22 @@ Tell: TypeAlias = Callable[[Stage, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """The result of checking. Only without mistakes may `spool` be stored."""
+    """The result of checking. Only without mistakes may it be stored. `familiar` are the subjects with a row."""
 
     spool: Spool
     lines: int
     unnamed: int
     mistakes: Sequence[Mistake]
+    familiar: frozenset[UUID]
+
+
+@dataclass(slots=True)
+class _Compared:
+    """How many accounts have no name, what stands against lines in the database, and who has a row there."""
+
+    unnamed: int = 0
+    mistakes: list[Mistake] = field(default_factory=list)
+    familiar: set[UUID] = field(default_factory=set)
 
 
 class Changed(Exception):
@@ -111,13 +122,14 @@ class Importer:
             mistakes += await self._name(spool, named, accounts, tell)
             spool = named
         # Before all accounts are known, what is stored cannot be compared with them.
-        unnamed = 0
+        compared = _Compared()
         if accounts is None or not mistakes:
-            unnamed, conflicts = await self._compare(spool, tell)
-            mistakes += conflicts
-        return Checked(spool, lines, unnamed, sorted(mistakes, key=lambda mistake: mistake.line))
+            await self._compare(spool, compared, tell)
+            mistakes += compared.mistakes
+        in_order = sorted(mistakes, key=lambda mistake: mistake.line)
+        return Checked(spool, lines, compared.unnamed, in_order, frozenset(compared.familiar))
 
-    async def store(self, spool: Spool, *, tell: Tell) -> list[tuple[int, UUID]]:
+    async def store(self, checked: Checked, *, tell: Tell) -> list[tuple[int, UUID]]:
         """Store every line, or none. Gives each line's number with its connection.
 
         Raises:
@@ -129,7 +141,8 @@ class Importer:
         async with self._log.transaction() as transaction:
             connection = transaction.connection
             await _alone(connection)
-            for chunk in spool.chunks(CHUNK):
+            await self._grants.hold(connection, await self._subjects.hold_many(connection, checked.familiar))
+            for chunk in checked.spool.chunks(CHUNK):
                 known = await self._subjects.ensure_many(connection, [line.subject for line in chunk])
                 ids = await self._grants.bring_in(transaction, _owned(chunk, known))
                 if isinstance(ids, dict):
@@ -173,21 +186,19 @@ class Importer:
             tell(Stage.ASKING, done)
         return mistakes
 
-    async def _compare(self, spool: Spool, tell: Tell) -> tuple[int, list[Mistake]]:
-        """How many accounts have no name, and what stands against lines in the database."""
-        unnamed, done = 0, 0
-        mistakes: list[Mistake] = []
+    async def _compare(self, spool: Spool, compared: _Compared, tell: Tell) -> None:
+        done = 0
         for chunk in spool.chunks(CHUNK):
-            unnamed += sum(line.imported.account_id == UNNAMED_ACCOUNT for line in chunk)
+            compared.unnamed += sum(line.imported.account_id == UNNAMED_ACCOUNT for line in chunk)
             async with self._database.transaction() as connection:
                 known = await self._subjects.find_many(connection, {line.subject for line in chunk})
                 # Who has no row has no connection.
                 familiar = [line for line in chunk if line.subject in known]
                 conflicts = await self._grants.conflicts(connection, _owned(familiar, known))
-            mistakes += [Mistake(familiar[place].number, _AGAINST[why]) for place, why in conflicts.items()]
+            compared.familiar |= {subject.id for subject in known.values()}
+            compared.mistakes += [Mistake(familiar[place].number, _AGAINST[why]) for place, why in conflicts.items()]
             done += len(chunk)
             tell(Stage.COMPARING, done)
-        return unnamed, mistakes
 
 
 def _claim(claims: Claims, line: Line) -> None:

@@ -6,10 +6,10 @@ import os
 from collections import OrderedDict
 from uuid import UUID, uuid4
 
-from sqlalchemy import Column, ForeignKey, LargeBinary, Table, Text, Uuid, delete, insert, select
+from sqlalchemy import Column, ForeignKey, LargeBinary, Table, Text, Uuid, delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from vaultd.db import metadata
+from vaultd.db import add_rows, metadata
 from vaultd.errors import CannotOpen
 from vaultd.keys.envelope import KEY_BYTES, Key, Random, Sealed, bind, open_sealed, seal
 from vaultd.keys.keyring import Keyring
@@ -52,8 +52,7 @@ class DataKeys:
         rows = [
             {"id": key.id, "kek_id": kek.id, "purpose": purpose, "wrapped": self._wrap(key, purpose)} for key in keys
         ]
-        if rows:
-            await connection.execute(insert(data_keys_table), rows)
+        await add_rows(connection, data_keys_table, rows)
         return keys
 
     def _wrap(self, key: Key, purpose: str) -> bytes:

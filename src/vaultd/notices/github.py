@@ -6,6 +6,7 @@ https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 
 from vaultd.errors import NoticeRefused
@@ -32,5 +33,7 @@ def read_github(headers: Mapping[str, str], body: bytes, *, secret: Secret) -> N
         return Notice()
     if isinstance(number, bool) or not isinstance(number, int):
         raise NoticeRefused(reason="malformed")
-    # The delivery's id is not signed; it only keeps an honest redelivery from being acted on again.
-    return Notice(accounts=(str(number),), once=headers.get("x-github-delivery"))
+    # The delivery's id is not signed, and keeps but an honest redelivery from being acted on again. Nothing in the body
+    # is an id or a time, so a recording can only be told by its being the same.
+    wording = hashlib.sha256(body).hexdigest()
+    return Notice(accounts=(str(number),), once=headers.get("x-github-delivery"), wording=wording)

@@ -15,13 +15,15 @@ class Notice:
     """Whose grants ended: `accounts` are the provider's immutable ids, `tokens` names as `token_names` gives them.
 
     `once` is the notice's own id, to act on it one time only; `at` is when it was said, where it is signed too: a
-    consent that is younger is not what it speaks of. `challenge` is to be sent back to a provider that tries us out.
+    consent that is younger is not what it speaks of. Where neither is signed, `wording` is a digest of all that is: a
+    recording of the notice has the same. `challenge` is to be sent back to a provider that tries us out.
     """
 
     accounts: tuple[str, ...] = ()
     tokens: tuple[str, ...] = ()
     once: str | None = None
     at: datetime | None = None
+    wording: str | None = None
     challenge: str | None = None
 
 

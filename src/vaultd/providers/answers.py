@@ -72,7 +72,7 @@ def read_grant(members: Mapping[str, Any], config: ProviderConfig, *, refreshed:
     return Grant(
         access_token=access_token,
         refresh_token=refresh_token,
-        expires_in=_life(holder.get("expires_in"), config),
+        expires_in=_life(holder.get("expires_in"), config, renewable=refreshed or refresh_token is not None),
         scopes=_scopes(holder.get("scope")),
         metadata=texts(members, config.metadata_fields),
         id_token=_token(members, "id_token"),
@@ -118,10 +118,12 @@ def _token(holder: Mapping[str, Any], name: str) -> Secret | None:
     return Secret(value) if isinstance(value, str) and _VISIBLE.fullmatch(value) else None
 
 
-def _life(value: object, config: ProviderConfig) -> int | None:
+def _life(value: object, config: ProviderConfig, *, renewable: bool) -> int | None:
     seconds = _seconds(value)
     if seconds is None and config.expires is True:
-        return config.assumed_ttl
+        # Where nothing came to renew it with, the app is one whose tokens stay: Slack's without token rotation,
+        # GitHub's with expiration off. To let it end by a guess would end the connection.
+        return config.assumed_ttl if renewable else None
     # Where tokens do not end, some providers say so with a 0.
     return None if seconds == 0 and config.expires is False else seconds
 
@@ -145,12 +147,3 @@ def _scopes(value: object) -> Scopes | None:
     if not all(_SCOPE.fullmatch(scope) for scope in scopes):
         raise ProviderUnavailable(detail="the answer's scope is not readable")
     return scopes
-
-
-def _at(members: Mapping[str, Any], path: str) -> object:
-    if path in members:
-        return members[path]
-    found: object = members
-    for name in path.split("."):
-        found = found.get(name) if isinstance(found, dict) else None
-    return found

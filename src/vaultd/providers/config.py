@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal, Self, TypeAlias
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import ValidationInfo, field_validator
 
 from vaultd.config_types import ScopeName, Text, check_endpoint
 from vaultd.providers.config_about import AboutConfig
@@ -14,33 +14,29 @@ from vaultd.providers.config_answers import AnswersConfig, LifeConfig
 from vaultd.providers.config_endpoints import ADDRESSES, EndpointsConfig, check_gaps
 from vaultd.providers.config_notices import NoticesConfig
 from vaultd.providers.config_requests import RequestsConfig
+from vaultd.providers.config_revocation import RevocationConfig
 from vaultd.providers.templates import fill, gaps
 
 Narrowing: TypeAlias = Literal["none", "refresh"]
-Revocation: TypeAlias = Literal["rfc7009", "github_grant", "slack", "bearer_post", "delete_bearer", "none"]
 
 _METADATA = ("metadata_fields", "userinfo_metadata", "callback_metadata")
 
 
 # The bases' keys are checked from the last base to the first, and a rule looks at keys that were checked before.
-class ProviderConfig(AboutConfig, NoticesConfig, LifeConfig, AnswersConfig, RequestsConfig, EndpointsConfig):
+class ProviderConfig(
+    AboutConfig, NoticesConfig, RevocationConfig, LifeConfig, AnswersConfig, RequestsConfig, EndpointsConfig
+):
     """One provider, the catalogue's entry of that name merged in. Its name is its connection's name.
 
     `scopes` are asked for when the caller names none. `narrowing` is how a token for fewer scopes than the grant's is
     had: "refresh" by a refresh that names them (RFC 6749 §6), for a provider where earlier access tokens stay good
     and a rotated refresh token keeps the whole grant.
-    `revocation` is how tokens are given back at `revocation_endpoint`, "rfc7009" being the standard's way:
-    "github_grant" deletes the grant of `{client_id}` as GitHub has it, "slack" asks `auth.revoke`, "bearer_post" and
-    "delete_bearer" send nothing but the token itself. `revocation_params` are sent along.
     """
 
     extends: Text | None = None
     scopes: tuple[ScopeName, ...] = ()
     narrowing: Narrowing = "none"
     accounts: Literal["multiple", "single"] = "multiple"
-    revocation: Revocation = "rfc7009"
-    revocation_token: Literal["both", "access_token", "refresh_token"] = "both"  # noqa: S105 - names of kinds
-    revocation_params: dict[Text, str] = Field(default_factory=dict)
 
     @property
     def narrows(self) -> bool:
@@ -93,15 +89,3 @@ class ProviderConfig(AboutConfig, NoticesConfig, LifeConfig, AnswersConfig, Requ
             raise ValueError('is missing beside account_source = "id_token"; write the iss of its ID tokens')
         check_gaps(gaps(" ".join(issuers)), info.data.get("connection_settings"))
         return issuers
-
-    @field_validator("revocation")
-    @classmethod
-    def _has_its_endpoint(cls, style: str, info: ValidationInfo) -> str:
-        endpoint = info.data.get("revocation_endpoint", "")
-        if endpoint is None and style not in {"rfc7009", "none"}:
-            raise ValueError("has no revocation_endpoint beside it; write one")
-        if endpoint and style == "none":
-            raise ValueError("stands beside a revocation_endpoint; write one of the two")
-        if style == "github_grant" and info.data.get("client_secret", style) is None:
-            raise ValueError("needs a client_secret, by which the app proves itself; write one")
-        return style

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from authlib.common.urls import add_params_to_uri
 
@@ -73,8 +74,10 @@ class OAuthClient:
         url: str = add_params_to_uri(config.authorization_endpoint, {**config.authorization_params, **extra, **own})
         return url
 
-    async def redeem(self, provider: Provider, *, code: Secret, code_verifier: Secret, redirect_uri: str) -> Grant:
-        """Exchange an authorization code for tokens (RFC 6749 §4.1.3)."""
+    async def redeem(
+        self, provider: Provider, *, code: Secret, code_verifier: Secret, redirect_uri: str, scopes: Scopes
+    ) -> Grant:
+        """Exchange an authorization code for tokens (RFC 6749 §4.1.3). `scopes` are those that were asked for."""
         params: Params = {
             "grant_type": "authorization_code",
             "code": code,
@@ -83,6 +86,8 @@ class OAuthClient:
         if provider.config.pkce:
             params["code_verifier"] = code_verifier
         config = provider.config
+        if config.scope_with_code and scopes:
+            params["scope"] = _joined(scopes, config)
         params |= config.token_params
         return read_grant(await self._answer(config.token_endpoint, config, params), config)
 
@@ -104,12 +109,12 @@ class OAuthClient:
                 raise
             raise ProviderRefused("invalid_grant", detail=f"{error.error} {error.detail}".strip()) from None
 
-    async def revoke(self, provider: Provider, *, token: Secret, hint: TokenKind) -> None:
+    async def revoke(self, provider: Provider, *, token: Secret, hint: TokenKind, metadata: Mapping[str, Any]) -> None:
         """Revoke a token (RFC 7009, or in the provider's own way); well too if it is gone already.
 
         Where a provider takes access tokens only, a refresh token is first turned into one: the access token beside
         it may have ended long ago, and the grant would live on. Where it takes refresh tokens only, an access token
-        ends with its refresh token.
+        ends with its refresh token. `metadata` is that of the token's connection: it may name what is to be ended.
 
         Raises:
             ProviderRefused: `unsupported` where the provider has no way to.
@@ -117,7 +122,8 @@ class OAuthClient:
         config = provider.config
         endpoint_of(config)
         if not takes(config, hint):
-            if hint == "access_token":
+            if hint == "access_token" or config.revocation == "stripe":
+                # Stripe's way ends all tokens of the account, when it is the access token's turn.
                 return
             try:
                 token = (await self.refresh(provider, refresh_token=token)).access_token
@@ -126,7 +132,7 @@ class OAuthClient:
                     return
                 raise
             hint = "access_token"
-        await self._revocations.revoke(config, token=token, kind=hint)
+        await self._revocations.revoke(config, token=token, kind=hint, metadata=metadata)
 
     async def identify(self, provider: Provider, *, grant: Grant, nonce: str | None = None) -> Identity:
         """Whose token this is, and what an API call needs besides. `nonce` is that of the authorization request.

@@ -1,12 +1,14 @@
 """Giving tokens back at the provider: by RFC 7009, or in one of the ways of those that have another.
 
 A named way is one that data cannot say: GitHub deletes a grant as an API of its own, with the app's proof and the
-token in a JSON body; Slack and others take the token in the header, as any call of theirs does, and nothing else.
+token in a JSON body; Slack and others take the token in the header, as any call of theirs does, and nothing else;
+Stripe is told the account and no token.
 """
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from collections.abc import Mapping
+from typing import Any, Literal, TypeAlias
 from urllib.parse import quote
 
 from vaultd.errors import ProviderRefused
@@ -20,6 +22,7 @@ from vaultd.terms import Clock, Secret
 TokenKind: TypeAlias = Literal["refresh_token", "access_token"]
 
 _BEARER_METHODS = {"slack": "POST", "bearer_post": "POST", "delete_bearer": "DELETE"}
+_STRIPE_ACCOUNT = "stripe_user_id"
 _UNAUTHORIZED = 401
 _NO_SUCH_GRANT = (404, 422)
 """What GitHub answers for a token that is none any more."""
@@ -32,8 +35,12 @@ class Revocations:
         self._sender = sender
         self._clock = clock
 
-    async def revoke(self, config: ProviderConfig, *, token: Secret, kind: TokenKind) -> None:
+    async def revoke(
+        self, config: ProviderConfig, *, token: Secret, kind: TokenKind, metadata: Mapping[str, Any]
+    ) -> None:
         """Revoke a token of a kind that the provider takes; well too if it is gone already.
+
+        `metadata` is that of the token's connection.
 
         Raises:
             ProviderUnavailable: it is not known to be gone.
@@ -44,9 +51,25 @@ class Revocations:
             await self._delete_grant(endpoint, config, token)
         elif config.revocation in _BEARER_METHODS:
             await self._with_bearer(_BEARER_METHODS[config.revocation], endpoint, config, token)
+        elif config.revocation == "stripe":
+            await self._end_account(endpoint, config, metadata)
         else:
-            params: Params = {"token": token, "token_type_hint": kind, **config.revocation_params}
-            self._read(await self._sender.as_client(endpoint, config, params), config, params)
+            await self._as_the_standard_says(endpoint, config, token, kind)
+
+    async def _as_the_standard_says(
+        self, endpoint: str, config: ProviderConfig, token: Secret, kind: TokenKind
+    ) -> None:
+        params: Params = {"token": token, **config.revocation_params}
+        if config.revocation_hint:
+            params["token_type_hint"] = kind
+        reply = await self._sender.as_client(
+            endpoint,
+            config,
+            params,
+            method=config.revocation_auth_method,
+            written_as=config.revocation_request_format,
+        )
+        self._read(reply, config, params)
 
     async def _delete_grant(self, endpoint: str, config: ProviderConfig, token: Secret) -> None:
         basic = (config.client_id, config.client_secret or Secret(""))
@@ -61,6 +84,21 @@ class Revocations:
         reply = await self._sender.as_user(method, endpoint, config, token, **body)
         # RFC 6750 §3.1: a token that is not accepted cannot do harm any more either.
         self._read(reply, config, {"token": token}, gone=(_UNAUTHORIZED,))
+
+    async def _end_account(self, endpoint: str, config: ProviderConfig, metadata: Mapping[str, Any]) -> None:
+        account = metadata.get(_STRIPE_ACCOUNT)
+        if account is None or config.client_secret is None:
+            raise ProviderRefused("unsupported", detail="the account is not known")
+        # https://docs.stripe.com/connect/oauth-reference: the platform's secret key is the user, without a password.
+        reply = await self._sender.call(
+            "POST",
+            endpoint,
+            config,
+            headers={"accept": "application/json"},
+            basic=(config.client_secret.reveal(), Secret("")),
+            form={"client_id": config.client_id, _STRIPE_ACCOUNT: str(account)},
+        )
+        self._read(reply, config, {})
 
     def _read(self, reply: Reply, config: ProviderConfig, params: Params, gone: tuple[int, ...] = ()) -> None:
         read_revocation(reply, config, sent=secrets_of(config, params), now=self._clock(), gone=gone)

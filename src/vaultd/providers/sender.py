@@ -8,6 +8,7 @@ from urllib.parse import quote_plus
 from vaultd.errors import OutboundError, ProviderUnavailable
 from vaultd.outbound import Outbound, Reply
 from vaultd.providers.config import ProviderConfig
+from vaultd.providers.config_requests import RequestFormat, TokenEndpointAuth
 from vaultd.providers.templates import gaps
 from vaultd.terms import Secret
 
@@ -23,11 +24,20 @@ class Sender:
     def __init__(self, *, outbound: Outbound) -> None:
         self._outbound = outbound
 
-    async def as_client(self, url: str, config: ProviderConfig, params: Params) -> Reply:
-        """POST `params`, with the app's own proof as the table's `token_endpoint_auth_method` has it."""
-        basic, proof = _proof(config)
+    async def as_client(
+        self,
+        url: str,
+        config: ProviderConfig,
+        params: Params,
+        *,
+        method: TokenEndpointAuth | None = None,
+        written_as: RequestFormat | None = None,
+    ) -> Reply:
+        """POST `params` with the app's own proof, as is done at the token endpoint unless told otherwise."""
+        method = method or config.token_endpoint_auth_method
+        basic, proof = _proof(config, method)
         body = config.named({name: _reveal(value) for name, value in (params | proof).items()})
-        as_json = "json" in {config.token_request_format, config.token_endpoint_auth_method}
+        as_json = "json" in {written_as or config.token_request_format, method}
         written: dict[str, Any] = {"json" if as_json else "form": body}
         if basic is not None:
             written["basic"] = basic
@@ -60,12 +70,14 @@ def secrets_of(config: ProviderConfig, params: Params) -> list[Secret]:
     return sent if config.client_secret is None else [*sent, config.client_secret]
 
 
-def _proof(config: ProviderConfig) -> tuple[tuple[str, Secret] | None, dict[str, str | Secret]]:
+def _proof(
+    config: ProviderConfig, method: TokenEndpointAuth
+) -> tuple[tuple[str, Secret] | None, dict[str, str | Secret]]:
     """The app's proof: user and password, or parameters of the request."""
     secret = config.client_secret
-    if secret is None:
+    if secret is None or method == "none":
         return None, {"client_id": config.client_id}
-    if config.token_endpoint_auth_method == "client_secret_basic":  # noqa: S105 - a method's name
+    if method == "client_secret_basic":
         # RFC 6749 §2.3.1: both are form-encoded before they become user and password.
         return (quote_plus(config.client_id), Secret(quote_plus(secret.reveal()))), {}
     return None, {"client_id": config.client_id, "client_secret": secret}

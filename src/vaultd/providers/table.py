@@ -39,6 +39,7 @@ _REVOCATION: Mapping[str, str] = {
     "rfc7009": "RFC 7009",
     "github_grant": "the grant, by GitHub's API",
     "slack": "auth.revoke",
+    "stripe": "the app's connection with the account",
     "bearer_post": "by the token itself",
     "delete_bearer": "by the token itself",
     "none": "none",

@@ -2,28 +2,55 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import timedelta
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from vaultd.audit.events import Draft, EventType
 from vaultd.audit.log import AuditLog, AuditTransaction
 from vaultd.connections import store
+from vaultd.connections.lookups import NoticeLookups
 from vaultd.connections.sealing import data_key_of, open_account
 from vaultd.connections.table import ConnectionRow
+from vaultd.db import Database
 from vaultd.errors import CannotOpen, Replayed
 from vaultd.keys.data_keys import DataKeys
-from vaultd.keys.keyring import Keyring
 from vaultd.notices import Notice
 from vaultd.replay import ReplayMemory
+from vaultd.revoke.doubted import Doubted
 from vaultd.subjects.store import SubjectStore
 from vaultd.terms import Clock
 
 REASON = "revoked_at_provider"
 REMEMBERED = timedelta(days=30)
 """How long a notice's id is kept; a provider tries again for days at most."""
+WORDING_REMEMBERED = timedelta(days=365)
+"""How long what was said is known again, where a recording cannot be told from it otherwise."""
 SKEW = timedelta(seconds=60)
 """By so much may the provider's clock be behind ours (E7)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What a notice names, as connections are found by it."""
+
+    provider: str
+    accounts: Collection[bytes]
+    tokens: Collection[bytes]
+    connected_before: datetime | None
+
+    async def find(self, connection: AsyncConnection) -> list[tuple[UUID, UUID]]:
+        """The connections and their subjects, in the order in which they are to be locked."""
+        return await store.named(
+            connection,
+            self.provider,
+            accounts=self.accounts,
+            tokens=self.tokens,
+            connected_before=self.connected_before,
+        )
 
 
 class ActOnNotice:
@@ -32,30 +59,38 @@ class ActOnNotice:
     def __init__(
         self,
         *,
+        database: Database,
         log: AuditLog,
-        keyring: Keyring,
         data_keys: DataKeys,
+        lookups: NoticeLookups,
         subjects: SubjectStore,
         replay: ReplayMemory,
+        doubted: Doubted,
         clock: Clock,
     ) -> None:
+        self._database = database
         self._log = log
-        self._keyring = keyring
         self._data_keys = data_keys
+        self._lookups = lookups
         self._subjects = subjects
         self._replay = replay
+        self._doubted = doubted
         self._clock = clock
 
     async def __call__(self, notice: Notice, *, provider: str, draft: Draft) -> None:
         """Act, once. What it names and we do not have is nothing to us.
 
+        What was heard before, and may be a recording, ends only what the provider says has ended.
+
         Raises:
             TemporarilyUnavailable: nothing was changed; the provider may tell us again.
         """
-        accounts = [store.account_lookup(self._keyring, provider, account) for account in notice.accounts]
-        tokens = [store.token_lookup(self._keyring, provider, token) for token in notice.tokens]
+        accounts = [self._lookups.account(provider, account) for account in notice.accounts]
+        tokens = [self._lookups.token(provider, token) for token in notice.tokens]
         if not accounts and not tokens:
             return
+        named = Named(provider, accounts, tokens, None if notice.at is None else notice.at + SKEW)
+        only = await self._ended_at_provider(named) if await self._heard_before(notice, provider) else None
         async with self._log.transaction() as transaction:
             try:
                 if notice.once is not None:
@@ -65,20 +100,38 @@ class ActOnNotice:
                     )
             except Replayed:
                 return
-            named = await store.named(
-                transaction.connection,
-                provider,
-                accounts=accounts,
-                tokens=tokens,
-                connected_before=None if notice.at is None else notice.at + SKEW,
-            )
-            for connection_id, subject_id in named:
-                await self._end(transaction, connection_id, subject_id, draft)
+            for connection_id, subject_id in await named.find(transaction.connection):
+                await self._end(transaction, connection_id, subject_id, draft, only)
 
-    async def _end(self, transaction: AuditTransaction, connection_id: UUID, subject_id: UUID, draft: Draft) -> None:
+    async def _heard_before(self, notice: Notice, provider: str) -> bool:
+        if notice.wording is None:
+            return False
+        try:
+            # Before anything is done: should that fail, the provider's next try is doubted, and asked about.
+            await self._replay.use("wording", provider, notice.wording, until=self._clock() + WORDING_REMEMBERED)
+        except Replayed:
+            return True
+        return False
+
+    async def _ended_at_provider(self, named: Named) -> dict[UUID, int]:
+        async with self._database.transaction() as connection:
+            found = await named.find(connection)
+        return await self._doubted.still_ended([connection_id for connection_id, _ in found])
+
+    async def _end(
+        self,
+        transaction: AuditTransaction,
+        connection_id: UUID,
+        subject_id: UUID,
+        draft: Draft,
+        only: Mapping[UUID, int] | None,
+    ) -> None:
+        """End one connection; with `only`, one of these and of this generation."""
         known = await self._subjects.hold(transaction.connection, subject_id)
         row = await store.lock_for_revocation(transaction.connection, connection_id)
         if known is None or row is None:
+            return
+        if only is not None and only.get(row.id) != row.generation:
             return
         if await store.break_connection(transaction.connection, row, fence=None, reason=REASON):
             await transaction.append(

@@ -6,8 +6,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from vaultd.sandbox.apis import CALENDAR_SCOPE
+from vaultd.sandbox.app_client import AppClient
 from vaultd.terms import Secret
 
 PROVIDER_SCOPES: dict[str, tuple[str, ...]] = {
@@ -55,22 +57,38 @@ class DevSecrets:
     operator: Secret
 
 
-def write_config(path: Path, *, places: Places, secrets: DevSecrets, database_url: str, keyring: Path) -> None:
-    """Write the file, readable by its owner only, since its secrets are literal."""
+def write_config(
+    path: Path,
+    *,
+    places: Places,
+    secrets: DevSecrets,
+    database_url: str,
+    keyring: Path,
+    app: str | None = None,
+    client: AppClient | None = None,
+) -> None:
+    """Write the file, readable by its owner only, since its secrets are literal.
+
+    `app` is the page of somebody's own app: links may lead back there, and its scripts may call the accounts API.
+    `client` is an app that has a table of its own.
+    """
     parts = [
-        _top(places, secrets, database_url, keyring),
-        _agents(places, secrets),
+        _top(places, secrets, database_url, keyring, app),
+        _agents(places, secrets, app),
+        *([_client(client)] if client else []),
         *(_provider(name, url, secrets.provider) for name, url in places.providers.items()),
     ]
     path.touch(mode=0o600)
     path.write_text("\n".join(parts), encoding="utf-8")
 
 
-def _top(places: Places, secrets: DevSecrets, database_url: str, keyring: Path) -> str:
+def _top(places: Places, secrets: DevSecrets, database_url: str, keyring: Path, app: str | None) -> str:
+    origins = [_origin_of(app)] if app else []
     return f"""\
 public_url = {_quoted(places.vault)}
 database_url = {_quoted(database_url)}
 default_client = {_quoted(SAMPLE_AGENT)}
+allowed_origins = {json.dumps(origins)}
 
 [keys]
 backend = "local"
@@ -93,9 +111,9 @@ client_secret = {_quoted(secrets.login.reveal())}
 """
 
 
-def _agents(places: Places, secrets: DevSecrets) -> str:
-    grants = "\n".join(f"{name} = {json.dumps(scopes)}" for name, scopes in PROVIDER_SCOPES.items())
-    connected = json.dumps([f"{places.agent}/connected"])
+def _agents(places: Places, secrets: DevSecrets, app: str | None) -> str:
+    grants = _grants()
+    connected = json.dumps([f"{places.agent}/connected", *([app] if app else [])])
     return f"""\
 [clients.{SAMPLE_AGENT}]
 auth = "none"
@@ -120,6 +138,21 @@ operator_scopes = ["audit:read", "connections:read", "connections:revoke", "keys
 """
 
 
+def _client(client: AppClient) -> str:
+    return f"""\
+[clients.{client.name}]
+auth = "client_secret_basic"
+secret = {_quoted(client.vault_secret.reveal())}
+redirect_uris = {json.dumps([client.connected])}
+[clients.{client.name}.providers]
+{_grants()}
+"""
+
+
+def _grants() -> str:
+    return "\n".join(f"{name} = {json.dumps(scopes)}" for name, scopes in PROVIDER_SCOPES.items())
+
+
 def _provider(name: str, url: str, secret: Secret) -> str:
     display_name = {"github": "GitHub", "google": "Google Calendar", "slack": "Slack"}[name]
     words = {scope: SCOPE_WORDS[scope] for scope in PROVIDER_SCOPES[name]}
@@ -140,6 +173,11 @@ allow_private_hosts = ["127.0.0.1"]
 account_id_field = {_quoted("id" if name == "github" else "sub")}
 scope_descriptions = {{ {descriptions} }}
 """
+
+
+def _origin_of(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def _quoted(text: str) -> str:

@@ -15,8 +15,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Column, DateTime, ForeignKey, LargeBinary, Select, Table, Uuid, delete, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Column, DateTime, ForeignKey, LargeBinary, Select, Table, Uuid, cast, delete, func, select, text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -40,6 +40,13 @@ subjects_table = Table(
     Column("data_key_id", Uuid, ForeignKey("data_keys.id"), nullable=False),
     Column("sealed", LargeBinary, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False),
+)
+# Of columns: written as rows, many of them are a long statement of their own each time.
+_INSERT_MANY = text(
+    """INSERT INTO subjects (id, lookup, audit_ref, data_key_id, sealed, created_at)
+    SELECT * FROM unnest(cast(:id AS uuid[]), cast(:lookup AS bytea[]), cast(:audit_ref AS bytea[]),
+        cast(:data_key_id AS uuid[]), cast(:sealed AS bytea[]), cast(:created_at AS timestamptz[]))
+    ON CONFLICT (lookup) DO NOTHING RETURNING id"""
 )
 
 
@@ -128,16 +135,30 @@ class SubjectStore:
     ) -> dict[Subject, KnownSubject]:
         """The rows of subjects that the operator vouches for, made where there were none, in the caller's transaction.
 
-        A user who signs in for the first time meanwhile waits for that transaction's end.
+        All are held, so that none is erased before it ends. A user who signs in for the first time meanwhile waits
+        for that.
         """
-        known = await self.find_many(connection, subjects)
+        known = await self._held(connection, subjects)
         missing = [subject for subject in dict.fromkeys(subjects) if subject not in known]
         made = await self._insert_many(connection, missing)
         late = [subject for subject in missing if subject not in made]
         if late:
             # Another process was first, and its row is committed: we waited for it.
-            made |= await self.find_many(connection, late)
+            made |= await self._held(connection, late)
         return known | made
+
+    async def _held(self, connection: AsyncConnection, subjects: Collection[Subject]) -> dict[Subject, KnownSubject]:
+        lookups = [self._lookup(subject) for subject in subjects]
+        query = self._query(subjects_table.c.lookup.in_(lookups)).order_by(subjects_table.c.id)
+        rows = (await connection.execute(query.with_for_update(of=subjects_table, read=True, key_share=True))).all()
+        found = [self._open(row.id, row.data_key_id, row.sealed, row.wrapped) for row in rows]
+        return {known.key.subject: known for known in found}
+
+    async def hold_many(self, connection: AsyncConnection, subject_ids: Collection[UUID]) -> list[UUID]:
+        """Hold these subjects as `hold` does, as far as they are still there; gives those."""
+        query = select(subjects_table.c.id).where(subjects_table.c.id == func.any(cast(list(subject_ids), ARRAY(Uuid))))
+        held = query.order_by(subjects_table.c.id).with_for_update(read=True, key_share=True)
+        return list((await connection.execute(held)).scalars())
 
     async def by_audit_refs(self, refs: Collection[bytes]) -> dict[bytes, SubjectKey]:
         """The keys that open these subjects' events; an erased subject is missing."""
@@ -203,13 +224,8 @@ class SubjectStore:
         rows = [
             self._row(row_id, key, data_key) for (row_id, key), data_key in zip(made.items(), data_keys, strict=True)
         ]
-        statement = (
-            insert(subjects_table)
-            .values(rows)
-            .on_conflict_do_nothing(index_elements=["lookup"])
-            .returning(subjects_table.c.id)
-        )
-        inserted = set((await connection.execute(statement)).scalars())
+        columns = {name: [row[name] for row in rows] for name in rows[0]}
+        inserted = set((await connection.execute(_INSERT_MANY, columns)).scalars())
         for row in rows:
             if row["id"] not in inserted:
                 await self._data_keys.erase(connection, row["data_key_id"])

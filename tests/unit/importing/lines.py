@@ -18,8 +18,12 @@ CANARY = "canary-6f1d2c"
 
 
 def providers() -> Providers:
-    """`google` names accounts, `plain` has no userinfo, `solo` takes one account."""
-    table = {
+    """`google` names accounts, `plain` has no userinfo, `solo` takes one account.
+
+    Without userinfo, `slack` has accounts in the token's answer and `linkedin` in the ID token; with `shopify`, a
+    setting is the account.
+    """
+    table: dict[str, Any] = {
         "client_id": "vaultd",
         "token_endpoint_auth_method": "none",
         "authorization_endpoint": "https://provider.example/authorize",
@@ -27,6 +31,16 @@ def providers() -> Providers:
     }
     userinfo = {"userinfo_endpoint": "https://provider.example/me"}
     tables = {"google": table | userinfo, "plain": table, "solo": table | userinfo | {"accounts": "single"}}
+    tables["slack"] = table | {"account_source": "token", "account_id_field": "team.id"}
+    tables["linkedin"] = table | {"account_source": "id_token", "id_token_issuers": ["https://provider.example"]}
+    shop = {"pattern": "[a-z-]+", "description": "The shop's name", "example": "my-shop"}
+    tables["shopify"] = table | {
+        "authorization_endpoint": "https://{shop}.provider.example/authorize",
+        "account_source": "token",
+        "account_id_field": "shop",
+        "connection_settings": {"shop": shop},
+        "fixed_settings": {"shop": "my-shop"},
+    }
     return Providers(configs={name: ProviderConfig.model_validate(one) for name, one in tables.items()})
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
@@ -12,88 +11,15 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from tests.support.house import House
-from tests.unit.importing.lines import CANARY, ISSUER, file_of, line, reader
-from vaultd.audit import read
+from tests.unit.importing.conftest import Desk, many, quiet
+from tests.unit.importing.lines import CANARY, line
 from vaultd.connections import store
-from vaultd.connections.imported import NO_ACCESS_TOKEN, UNNAMED_ACCOUNT, ImportedGrants
-from vaultd.connections.sealing import Opened, data_key_of, open_connection
-from vaultd.connections.table import ConnectionRow
+from vaultd.connections.imported import NO_ACCESS_TOKEN
+from vaultd.connections.sealing import UNNAMED_ACCOUNT
 from vaultd.errors import ConfigurationError
-from vaultd.importing.recipe import Changed, Checked, Importer
-from vaultd.subjects.store import KnownSubject
-from vaultd.terms import Secret, Subject
-
-TABLES = ("subjects", "data_keys", "connections", "events")
-
-
-class Desk:
-    """An importer over one house, and short ways to look at what it did."""
-
-    def __init__(self, house: House, stack: ExitStack) -> None:
-        self.house = house
-        self._stack = stack
-        self.importer = Importer(
-            database=house.database,
-            log=house.log,
-            subjects=house.subjects,
-            grants=ImportedGrants(keyring=house.keyring, data_keys=house.data_keys, clock=house.clock),
-            reader=reader(),
-            clock=house.clock,
-        )
-
-    async def check(self, *lines: bytes) -> Checked:
-        return await self.importer.check(file_of(*lines), stack=self._stack, tell=_quiet)
-
-    async def mistakes(self, *lines: bytes) -> list[tuple[int, str]]:
-        found = [(mistake.line, mistake.text) for mistake in (await self.check(*lines)).mistakes]
-        assert CANARY not in str(found)
-        return found
-
-    async def bring_in(self, *lines: bytes) -> list[UUID]:
-        checked = await self.check(*lines)
-        assert checked.mistakes == []
-        return [connection_id for _, connection_id in await self.importer.store(checked.spool, tell=_quiet)]
-
-    async def subject(self, sub: str = "user-1") -> KnownSubject:
-        return await self.house.subjects.ensure(Subject(ISSUER, sub))
-
-    async def opened(self, connection_id: UUID) -> Opened:
-        row = await self.house.row(connection_id)
-        return open_connection(data_key_of(row, self.house.data_keys), row)
-
-    async def counts(self) -> dict[str, int]:
-        async with self.house.database.transaction() as connection:
-            return {
-                table: (await connection.execute(text(f"SELECT count(*) FROM {table}"))).scalar_one()  # noqa: S608
-                for table in TABLES
-            }
-
-    async def events(self, kind: str) -> list[dict[str, object]]:
-        async with self.house.database.transaction() as connection:
-            rows, _ = await read.page(connection, read.Query(type=kind, limit=100))
-        return [read.render(row, None) for row in rows]
-
-    async def end(self, row: ConnectionRow, status: str) -> None:
-        async with self.house.database.transaction() as connection:
-            if status == "revoked":
-                await store.revoke(connection, row, reason="disconnected")
-            else:
-                await store.break_connection(connection, row, fence=None, reason="invalid_grant")
-
-
-def _quiet(_stage: object, _done: int) -> None:
-    pass
-
-
-@pytest.fixture
-def desk(house: House) -> Iterator[Desk]:
-    with ExitStack() as stack:
-        yield Desk(house, stack)
-
-
-def many(count: int) -> list[bytes]:
-    return [line(sub=f"user-{number}", refresh_token=f"refresh-{number}-{CANARY}") for number in range(count)]
+from vaultd.importing.recipe import Changed
+from vaultd.notices import token_names
+from vaultd.terms import Secret
 
 
 async def test_every_line_becomes_a_sealed_connection_with_its_event_in_a_log_that_verifies(desk: Desk) -> None:
@@ -182,11 +108,36 @@ async def test_what_changed_after_the_check_stops_all_of_it(desk: Desk) -> None:
     await desk.house.connect(await desk.subject("late"), desk.house.brought("7"), "google")
     before = await desk.counts()
     with pytest.raises(Changed) as caught:
-        await desk.importer.store(checked.spool, tell=_quiet)
+        await desk.importer.store(checked, tell=quiet)
     assert [mistake.line for mistake in caught.value.mistakes] == [701]
     assert await desk.counts() == before
     report = await desk.house.verify()
     assert (report.events, report.findings) == (1, [])
+
+
+async def test_a_provider_s_notice_finds_what_was_imported(desk: Desk) -> None:
+    """By the account where it has a name, and by the refresh token where the provider names those (issue 5, item 6)."""
+    lookups = desk.house.lookups
+    named, unnamed = await desk.bring_in(
+        line(sub="named", account={"id": "7"}, refresh_token=f"1//0named-refresh-{CANARY}"),
+        line(sub="unnamed", refresh_token=f"1//0other-refresh-{CANARY}"),
+    )
+
+    async def found(accounts: list[str], tokens: list[str]) -> list[UUID]:
+        async with desk.house.database.transaction() as connection:
+            rows = await store.named(
+                connection,
+                "google",
+                accounts=[lookups.account("google", account) for account in accounts],
+                tokens=[lookups.token("google", name) for name in tokens],
+                connected_before=None,
+            )
+        return [connection_id for connection_id, _ in rows]
+
+    assert await found(["7"], []) == [named]
+    assert await found([UNNAMED_ACCOUNT, ""], []) == []
+    for name in token_names(f"1//0other-refresh-{CANARY}"):
+        assert await found([], [name]) == [unnamed]
 
 
 async def test_two_imports_do_not_run_at_the_same_time(desk: Desk) -> None:
@@ -194,8 +145,8 @@ async def test_two_imports_do_not_run_at_the_same_time(desk: Desk) -> None:
     async with desk.house.database.transaction() as other:
         await other.execute(text("SELECT pg_advisory_xact_lock(hashtext('vaultd.import'))"))
         with pytest.raises(ConfigurationError, match="Another import is under way"):
-            await desk.importer.store(checked.spool, tell=_quiet)
-    assert len(await desk.importer.store(checked.spool, tell=_quiet)) == 1
+            await desk.importer.store(checked, tell=quiet)
+    assert len(await desk.importer.store(checked, tell=quiet)) == 1
 
 
 async def test_the_next_consent_names_an_account_that_was_imported_without_a_name(desk: Desk) -> None:
@@ -231,10 +182,10 @@ async def test_the_spool_holds_no_token_in_the_clear(desk: Desk) -> None:
 
 
 async def test_an_empty_file_is_no_mistake_and_no_import(desk: Desk) -> None:
-    checked = await desk.importer.check(BytesIO(b""), stack=ExitStack(), tell=_quiet)
+    checked = await desk.importer.check(BytesIO(b""), stack=ExitStack(), tell=quiet)
     with checked.spool:
         assert (checked.lines, checked.mistakes) == (0, [])
-        assert await desk.importer.store(checked.spool, tell=_quiet) == []
+        assert await desk.importer.store(checked, tell=quiet) == []
 
 
 async def test_an_access_token_that_is_good_is_kept_as_it_is(desk: Desk) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from tests.unit.importing.lines import CANARY, ISSUER, NOW, line, members, reader
-from vaultd.connections.imported import LONG_OVER, NO_ACCESS_TOKEN, UNNAMED_ACCOUNT
+from vaultd.connections.imported import LONG_OVER, NO_ACCESS_TOKEN
+from vaultd.connections.sealing import UNNAMED_ACCOUNT
 from vaultd.errors import ConfigurationError
 from vaultd.importing.line import Line, LineRefused
 from vaultd.importing.source import LONGEST_LINE, numbered_lines
@@ -65,10 +66,26 @@ def test_the_account_is_the_one_given_and_where_the_provider_names_none_the_one_
     assert read(line(provider="plain")).imported.account_id == ""
 
 
+@pytest.mark.parametrize("provider", ["slack", "linkedin"])
+def test_an_account_that_no_userinfo_names_is_named_all_the_same(provider: str) -> None:
+    """Consent takes it from the token's answer or the ID token, so a line may say it, and one that does not waits."""
+    assert read(line(provider=provider, account={"id": "T1"})).imported.account_id == "T1"
+    assert read(line(provider=provider)).imported.account_id == UNNAMED_ACCOUNT
+
+
+def test_an_account_that_is_a_setting_is_known_without_the_lines_word() -> None:
+    unsaid = read(line(provider="shopify", account={"label": "Our shop"})).imported
+    assert (unsaid.account_id, unsaid.account_label) == ("my-shop", "Our shop")
+    assert read(line(provider="shopify", account={"id": "my-shop"})).imported.account_id == "my-shop"
+
+
 BAD: list[tuple[dict[str, Any], str]] = [
     ({"issuer": "https://login.example.com"}, "issuer is no configured issuer's URL or name; write one of app"),
     ({"issuer": 1}, "issuer is no configured issuer"),
-    ({"provider": f"{CANARY}"}, "provider is no configured provider; write one of google, plain, solo"),
+    (
+        {"provider": f"{CANARY}"},
+        "provider is no configured provider; write one of google, linkedin, plain, shopify, slack, solo",
+    ),
     ({"sub": 7}, "sub is not text"),
     ({"sub": ""}, "sub is empty"),
     ({"sub": " user"}, "sub has a space at an end"),
@@ -109,6 +126,10 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"account": {"id": ""}}, "account has a mistake in id: it is empty"),
     ({"account": {"id": True}}, "account has a mistake in id: it is not text"),
     ({"account": {"id": "7"}, "provider": "plain"}, "account has an id, and this provider tells none"),
+    (
+        {"account": {"id": CANARY}, "provider": "shopify"},
+        "account has an id, which shop in fixed_settings decides",
+    ),
     ({"refreshtoken": CANARY}, 'the key "refreshtoken" is not known; did you mean "refresh_token"?'),
     ({f"ya29.{CANARY}": ""}, "a key is not known"),
 ]

@@ -47,6 +47,8 @@ def test_githubs_documented_example_is_read() -> None:
 def test_githubs_revocation_names_the_account() -> None:
     notice = read_github(github(REVOKED), REVOKED, secret=SECRET)
     assert (notice.accounts, notice.once) == (("1",), "72d3162e-cc78-11e3-81ab-4c9367dc0958")
+    # Nothing that is signed tells one from its recording, so that all of it is known again.
+    assert (notice.at, notice.wording) == (None, hashlib.sha256(REVOKED).hexdigest())
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from tests.unit.providers.conftest import CLIENT_ID, NOW, provider_of, refused, 
 from tests.unit.scripted_server import ScriptedServer
 from vaultd.providers.oauth import Account, Grant, Identity, OAuthClient
 from vaultd.providers.registry import Provider
-from vaultd.terms import Secret
+from vaultd.terms import Scopes, Secret
 
 ISSUER = "https://login.acme.example"
 CLAIMS: dict[str, Any] = {
@@ -35,7 +35,11 @@ def id_token(claims: Any, segments: int = 3) -> str:
 async def grant_of(oauth: OAuthClient, server: ScriptedServer, provider: Provider, **answer: Any) -> Grant:
     server.answers_json({"access_token": "at-1", **answer})
     return await oauth.redeem(
-        provider, code=Secret("c"), code_verifier=Secret("v"), redirect_uri="https://vault.example.com/cb"
+        provider,
+        code=Secret("c"),
+        code_verifier=Secret("v"),
+        redirect_uri="https://vault.example.com/cb",
+        scopes=Scopes(),
     )
 
 

@@ -90,7 +90,11 @@ class TestRedeem:
     ) -> None:
         server.answers_json({**TOKENS, "instance_url": "https://eu7.acme.example", "id_token": "ignored"})
         grant = await oauth.redeem(
-            provider, code=Secret("c0de"), code_verifier=Secret("ver1fier"), redirect_uri=CALLBACK
+            provider,
+            code=Secret("c0de"),
+            code_verifier=Secret("ver1fier"),
+            redirect_uri=CALLBACK,
+            scopes=Scopes(["read"]),
         )
         assert server.last.path == "/token"
         assert server.last.form() == {
@@ -109,7 +113,9 @@ class TestRedeem:
     async def test_sends_no_verifier_without_pkce(self, oauth: OAuthClient, server: ScriptedServer) -> None:
         server.answers_json(TOKENS)
         provider = provider_of(server, pkce=False)
-        await oauth.redeem(provider, code=Secret("c"), code_verifier=Secret("v"), redirect_uri=CALLBACK)
+        await oauth.redeem(
+            provider, code=Secret("c"), code_verifier=Secret("v"), redirect_uri=CALLBACK, scopes=Scopes()
+        )
         assert "code_verifier" not in server.last.form()
 
 
@@ -184,14 +190,16 @@ class TestRevoke:
     ) -> None:
         """RFC 7009 §2.1."""
         server.answers(b"")
-        await oauth.revoke(provider, token=Secret("rt-1"), hint="refresh_token")
+        await oauth.revoke(provider, token=Secret("rt-1"), hint="refresh_token", metadata={})
         assert server.last.path == "/revoke"
         assert server.last.form() == {"token": ["rt-1"], "token_type_hint": ["refresh_token"]}
         assert server.last.headers["authorization"].startswith("Basic ")
 
     async def test_a_provider_that_cannot_revoke(self, oauth: OAuthClient, server: ScriptedServer) -> None:
         with pytest.raises(ProviderRefused) as refused:
-            await oauth.revoke(provider_of(server, revocation_endpoint=None), token=Secret("t"), hint="access_token")
+            await oauth.revoke(
+                provider_of(server, revocation_endpoint=None), token=Secret("t"), hint="access_token", metadata={}
+            )
         assert refused.value.error == "unsupported"
         assert server.seen == []
 
@@ -201,25 +209,25 @@ class TestRevoke:
         self, error: str, status: int, oauth: OAuthClient, provider: Provider, server: ScriptedServer
     ) -> None:
         server.answers_json({"error": error}, status=status)
-        await oauth.revoke(provider, token=Secret("t"), hint="access_token")
+        await oauth.revoke(provider, token=Secret("t"), hint="access_token", metadata={})
 
     async def test_whatever_page_comes_with_success(
         self, oauth: OAuthClient, provider: Provider, server: ScriptedServer
     ) -> None:
         """RFC 7009 §2.2: the body says nothing."""
         server.answers(b"<html>ok</html>", content_type="text/html")
-        await oauth.revoke(provider, token=Secret("t"), hint="access_token")
+        await oauth.revoke(provider, token=Secret("t"), hint="access_token", metadata={})
 
     async def test_a_refusal(self, oauth: OAuthClient, provider: Provider, server: ScriptedServer) -> None:
         server.answers_json({"error": "unsupported_token_type"}, status=400)
         with pytest.raises(ProviderRefused) as refused:
-            await oauth.revoke(provider, token=Secret("t"), hint="access_token")
+            await oauth.revoke(provider, token=Secret("t"), hint="access_token", metadata={})
         assert refused.value.error == "unsupported_token_type"
 
     async def test_slack_says_no_with_200(self, oauth: OAuthClient, provider: Provider, server: ScriptedServer) -> None:
         server.answers_json({"ok": False, "error": "invalid_auth"})
         with pytest.raises(ProviderRefused):
-            await oauth.revoke(provider, token=Secret("t"), hint="access_token")
+            await oauth.revoke(provider, token=Secret("t"), hint="access_token", metadata={})
 
     @pytest.mark.parametrize("status", [302, 404, 429, 500, 503])
     async def test_an_outage_is_not_final(
@@ -227,7 +235,7 @@ class TestRevoke:
     ) -> None:
         server.answers(b"<html>", status=status, Retry_After="3")
         with pytest.raises(ProviderUnavailable):
-            await oauth.revoke(provider, token=Secret("t"), hint="access_token")
+            await oauth.revoke(provider, token=Secret("t"), hint="access_token", metadata={})
 
 
 class TestAccount:
@@ -297,6 +305,8 @@ class TestAccount:
             account_id_field="shop",
         ).at({"shop": "mine"})
         server.answers_json({**TOKENS, "shop": "another"})
-        grant = await oauth.redeem(provider, code=Secret("c"), code_verifier=Secret("v"), redirect_uri=CALLBACK)
+        grant = await oauth.redeem(
+            provider, code=Secret("c"), code_verifier=Secret("v"), redirect_uri=CALLBACK, scopes=Scopes()
+        )
         assert (await oauth.identify(provider, grant=grant)).account == Account("mine", "mine", ())
         assert server.seen[0].path == "/mine/token"

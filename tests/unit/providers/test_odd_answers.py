@@ -14,10 +14,10 @@ from vaultd.terms import Scopes, Secret
 def calls_of(oauth: OAuthClient, provider: Provider) -> dict[str, Call]:
     return {
         "redeem": lambda: oauth.redeem(
-            provider, code=SENT, code_verifier=Secret("v"), redirect_uri="https://v.example"
+            provider, code=SENT, code_verifier=Secret("v"), redirect_uri="https://v.example", scopes=Scopes()
         ),
         "refresh": lambda: oauth.refresh(provider, refresh_token=SENT),
-        "revoke": lambda: oauth.revoke(provider, token=SENT, hint="refresh_token"),
+        "revoke": lambda: oauth.revoke(provider, token=SENT, hint="refresh_token", metadata={}),
         "userinfo": lambda: account_of(oauth, provider, SENT),
     }
 

@@ -11,6 +11,7 @@ import pytest
 
 from tests.unit.providers.conftest import CLIENT_ID, CLIENT_SECRET, GOOD, SENT, provider_of, refused, unavailable
 from tests.unit.scripted_server import ScriptedServer
+from vaultd.providers.catalogue import load_catalogue
 from vaultd.providers.oauth import Grant, OAuthClient
 from vaultd.providers.registry import Provider
 from vaultd.terms import Scopes, Secret
@@ -20,7 +21,11 @@ BASIC = "Basic " + base64.b64encode(b"our+app:cl%21ent+s3cret%2B%2F%3D").decode(
 
 async def redeem(oauth: OAuthClient, provider: Provider) -> Grant:
     return await oauth.redeem(
-        provider, code=Secret("c0de"), code_verifier=Secret("ver1fier"), redirect_uri="https://vault.example.com/cb"
+        provider,
+        code=Secret("c0de"),
+        code_verifier=Secret("ver1fier"),
+        redirect_uri="https://vault.example.com/cb",
+        scopes=Scopes(["b", "a"]),
     )
 
 
@@ -75,6 +80,19 @@ class TestRequests:
         form = server.last.form()
         assert (form["client_key"], form["client_pass"], form["auth_code"]) == ([CLIENT_ID], [CLIENT_SECRET], ["c0de"])
         assert not {"client_id", "client_secret", "code"} & form.keys()
+
+    @pytest.mark.parametrize(("with_code", "expected"), [(False, None), (True, ["a,b"])])
+    async def test_the_scopes_go_with_the_code_where_the_provider_wants_them(
+        self,
+        with_code: bool,  # noqa: FBT001 - a column of the table
+        expected: list[str] | None,
+        oauth: OAuthClient,
+        server: ScriptedServer,
+    ) -> None:
+        """Zendesk."""
+        server.answers_json(GOOD)
+        await redeem(oauth, provider_of(server, scope_with_code=with_code, scope_separator=","))
+        assert server.last.form().get("scope") == expected
 
     async def test_nothing_replaces_what_vaultd_sets(self, oauth: OAuthClient, server: ScriptedServer) -> None:
         provider = provider_of(server, allowed_authorization_params=["prompt"], authorization_params={"prompt": "none"})
@@ -162,6 +180,22 @@ class TestTokens:
         grant = await self.refreshed(oauth, server, answer, expires=expires, assumed_ttl=1800)
         assert grant.expires_in == expected
 
+    @pytest.mark.parametrize(
+        ("answer", "expected"),
+        [
+            ({}, None),  # Slack without token rotation, GitHub and Miro with expiration off
+            ({"refresh_token": "r"}, 1800),  # Salesforce
+            ({"expires_in": 60}, 60),
+            ({"expires_in": 60, "refresh_token": "r"}, 60),
+        ],
+    )
+    async def test_a_life_is_assumed_only_where_it_can_be_renewed(
+        self, answer: Any, expected: int | None, oauth: OAuthClient, server: ScriptedServer
+    ) -> None:
+        server.answers_json({**GOOD, **answer})
+        grant = await redeem(oauth, provider_of(server, expires=True, assumed_ttl=1800))
+        assert grant.expires_in == expected
+
 
 class TestErrors:
     async def refusal(self, oauth: OAuthClient, server: ScriptedServer, answer: Any, **changes: Any) -> str:
@@ -192,6 +226,23 @@ class TestErrors:
         """HubSpot, Strava, Zoom and their like."""
         codes = {"BAD_REFRESH_TOKEN": "invalid_grant", "20014": "invalid_grant"}
         assert await self.refusal(oauth, server, answer, error_path=path, error_codes=codes) == "invalid_grant"
+
+    @pytest.mark.parametrize(
+        ("answer", "expected"),
+        [
+            ({"status": "BAD_REFRESH_TOKEN", "message": "missing or invalid refresh token"}, "invalid_grant"),
+            ({"error": "invalid_grant", "error_description": "gone"}, "invalid_grant"),
+            ({"status": "error", "error": "invalid_grant"}, "invalid_grant"),
+            ({"status": "BAD_REFRESH_TOKEN", "error": "invalid_request"}, "invalid_grant"),
+        ],
+    )
+    async def test_hubspot_s_words_of_both_versions(
+        self, answer: Any, expected: str, oauth: OAuthClient, server: ScriptedServer
+    ) -> None:
+        """Its first version has `status`; what has OAuth's `error` instead is read all the same."""
+        entry = load_catalogue()["hubspot"]
+        own = {key: entry[key] for key in ("error_path", "error_codes")}
+        assert await self.refusal(oauth, server, answer, **own) == expected
 
     async def test_an_untranslated_one_falls_back_to_error(self, oauth: OAuthClient, server: ScriptedServer) -> None:
         answer = {"reason": "Something else", "error": "invalid_request"}

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 from urllib.parse import parse_qs
 
 import pytest
+from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -19,11 +20,12 @@ from vaultd.sandbox.servers import LoopbackServers
 from vaultd.terms import Secret
 
 STYLES = {"slack": "POST", "bearer_post": "POST", "delete_bearer": "DELETE"}
+BASIC = "Basic " + base64.b64encode(b"our+app:cl%21ent+s3cret%2B%2F%3D").decode()
 Hint = Literal["refresh_token", "access_token"]
 
 
 async def revoke(oauth: OAuthClient, provider: Provider, hint: Hint = "access_token") -> None:
-    await oauth.revoke(provider, token=Secret("tok3n-1"), hint=hint)
+    await oauth.revoke(provider, token=Secret("tok3n-1"), hint=hint, metadata={})
 
 
 class TestGitHub:
@@ -57,6 +59,36 @@ class TestGitHub:
         server.answers_json({"message": "Bad credentials"}, status=status)
         error = await unavailable(lambda: revoke(oauth, github))
         assert "tok3n-1" not in str(error)
+
+
+class TestStripe:
+    """https://docs.stripe.com/connect/oauth-reference: POST /oauth/deauthorize."""
+
+    METADATA: ClassVar = {"stripe_user_id": "acct_1"}
+
+    async def test_ends_the_connection_with_the_account_once(self, oauth: OAuthClient, server: ScriptedServer) -> None:
+        server.answers_json({"stripe_user_id": "acct_1"})
+        provider = provider_of(server, revocation="stripe")
+        for hint in ("refresh_token", "access_token"):
+            await oauth.revoke(provider, token=Secret("tok3n-1"), hint=hint, metadata=self.METADATA)
+        (asked,) = server.seen
+        assert asked.form() == {"client_id": [CLIENT_ID], "stripe_user_id": ["acct_1"]}
+        basic = base64.b64decode(asked.headers["authorization"].removeprefix("Basic ")).decode()
+        assert basic == f"{CLIENT_SECRET}:"
+
+    async def test_an_account_that_nobody_knows(self, oauth: OAuthClient, server: ScriptedServer) -> None:
+        """One that was imported: its metadata was not."""
+        error = await refused(lambda: revoke(oauth, provider_of(server, revocation="stripe")))
+        assert (error.error, server.seen) == ("unsupported", [])
+
+    async def test_an_account_that_is_not_connected(self, oauth: OAuthClient, server: ScriptedServer) -> None:
+        server.answers_json({"error": "invalid_client", "error_description": f"{CLIENT_SECRET} is not"}, status=401)
+        provider = provider_of(server, revocation="stripe")
+        error = await refused(
+            lambda: oauth.revoke(provider, token=Secret("tok3n-1"), hint="access_token", metadata=self.METADATA)
+        )
+        assert error.error == "invalid_client"
+        assert CLIENT_SECRET not in str(error)
 
 
 @pytest.mark.parametrize("style", STYLES)
@@ -114,6 +146,46 @@ class TestRfc7009:
     async def test_a_translated_one(self, oauth: OAuthClient, server: ScriptedServer) -> None:
         server.answers_json({"error": "no_such_token"}, status=400)
         await revoke(oauth, provider_of(server, error_codes={"no_such_token": "invalid_token"}))
+
+    @pytest.mark.parametrize("token_endpoint", ["client_secret_basic", "client_secret_post", "json"])
+    @pytest.mark.parametrize(
+        ("method", "written_as", "proof", "body"),
+        [
+            ("client_secret_post", None, None, {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}),  # Calendly
+            ("client_secret_basic", "json", BASIC, {}),  # QuickBooks
+            ("json", None, None, {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}),
+            ("none", None, None, {"client_id": CLIENT_ID}),  # Twitch
+        ],
+    )
+    async def test_otherwise_than_at_the_token_endpoint(  # noqa: PLR0917 - the columns of the table
+        self,
+        token_endpoint: str,
+        method: str,
+        written_as: str | None,
+        proof: str | None,
+        body: dict[str, str],
+        oauth: OAuthClient,
+        server: ScriptedServer,
+    ) -> None:
+        server.answers(b"")
+        provider = provider_of(
+            server,
+            token_endpoint_auth_method=token_endpoint,
+            revocation_auth_method=method,
+            revocation_request_format=written_as,
+            revocation_hint=False,
+        )
+        await revoke(oauth, provider)
+        as_json = "json" in {method, written_as}
+        sent = json.loads(server.last.body) if as_json else {k: v[0] for k, v in server.last.form().items()}
+        assert sent == {"token": "tok3n-1", **body}
+        assert server.last.headers.get("authorization") == proof
+
+    def test_a_proof_needs_a_secret(self, server: ScriptedServer) -> None:
+        secretless = {"client_secret": None, "token_endpoint_auth_method": "none"}
+        with pytest.raises(ValidationError, match="needs a client_secret"):
+            provider_of(server, **secretless, revocation_auth_method="client_secret_post")
+        provider_of(server, **secretless, revocation_auth_method="none")
 
     @pytest.mark.parametrize("changes", [{"revocation": "none", "revocation_endpoint": None}])
     @pytest.mark.parametrize("hint", ["access_token", "refresh_token"])

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -12,61 +13,80 @@ from vaultd.providers.config import ProviderConfig
 from vaultd.providers.oauth import OAuthClient
 from vaultd.providers.registry import Providers
 from vaultd.replay import ReplayMemory
-from vaultd.revoke import ActOnNotice, Offboard, Revoke
+from vaultd.revoke import ActOnNotice, Doubted, GiveBack, Offboard, Revoke
 from vaultd.revoke.secrets import Secrets
 from vaultd.sandbox.provider import SandboxProvider
 from vaultd.sandbox.servers import LoopbackServers
-from vaultd.terms import Secret
+from vaultd.terms import Clock, Secret
 
 CLIENT_SECRET = Secret("the vault's secret at the provider")
+PATIENCE = 3.0
+"""Seconds until a provider that hangs is given up."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """Everything that ends grants, over one house and one provider that answers on loopback."""
+    """Everything that ends grants, over one house and two providers that answer on loopback.
+
+    `silent` is GitHub's under a table that tells no accounts and has no way to revoke.
+    """
 
     house: House
     provider: SandboxProvider
+    other: SandboxProvider
     revoke: Revoke
+    give_back: GiveBack
     offboard: Offboard
     notice: ActOnNotice
+    doubted: Doubted
+    replay: ReplayMemory
+    providers: Providers
+    oauth: OAuthClient
+
+    def give_back_by(self, clock: Clock) -> GiveBack:
+        """Another process's, so to say, with a clock of its own."""
+        own: dict[str, Any] = {"database": self.house.database, "log": self.house.log, "subjects": self.house.subjects}
+        return GiveBack(**own, data_keys=self.house.data_keys, providers=self.providers, oauth=self.oauth, clock=clock)
 
 
 @pytest.fixture
-def github() -> Iterator[tuple[SandboxProvider, str]]:
-    provider = SandboxProvider(name="github", clients={"vaultd": CLIENT_SECRET})
+def served() -> Iterator[dict[str, tuple[SandboxProvider, str]]]:
     with LoopbackServers() as servers:
-        yield provider, servers.serve(provider.app)
+        providers = [SandboxProvider(name=name, clients={"vaultd": CLIENT_SECRET}) for name in ("github", "gitlab")]
+        yield {provider.name: (provider, servers.serve(provider.app)) for provider in providers}
 
 
-@pytest_asyncio.fixture
-async def ends(house: House, github: tuple[SandboxProvider, str]) -> AsyncIterator[Ends]:
-    provider, url = github
-    config = {
+def table_at(url: str) -> dict[str, Any]:
+    return {
         "client_id": "vaultd",
         "client_secret": CLIENT_SECRET,
         "allow_private_hosts": ("127.0.0.1",),
         "authorization_endpoint": f"{url}/authorize",
         "token_endpoint": f"{url}/token",
         "revocation_endpoint": f"{url}/revoke",
+        "userinfo_endpoint": f"{url}/userinfo",
     }
-    silent = {name: value for name, value in config.items() if name != "revocation_endpoint"}
-    outbound = Outbound()
-    secrets = Secrets(data_keys=house.data_keys, clock=house.clock)
-    revoke = Revoke(
+
+
+@pytest_asyncio.fixture
+async def ends(house: House, served: dict[str, tuple[SandboxProvider, str]]) -> AsyncIterator[Ends]:
+    tables = {name: table_at(url) for name, (_, url) in served.items()}
+    tables["silent"] = tables["github"] | {"revocation_endpoint": None, "userinfo_endpoint": None}
+    providers = Providers(configs={name: ProviderConfig.model_validate(table) for name, table in tables.items()})
+    outbound = Outbound(total_timeout=PATIENCE)
+    oauth = OAuthClient(outbound=outbound, clock=house.clock)
+    known: dict[str, Any] = {"data_keys": house.data_keys, "clock": house.clock}
+    secrets = Secrets(**known)
+    give_back = GiveBack(
         database=house.database,
         log=house.log,
-        data_keys=house.data_keys,
-        secrets=secrets,
         subjects=house.subjects,
-        providers=Providers(
-            configs={
-                "github": ProviderConfig.model_validate(config),
-                "silent": ProviderConfig.model_validate(silent),
-            }
-        ),
-        oauth=OAuthClient(outbound=outbound, clock=house.clock),
-        clock=house.clock,
+        providers=providers,
+        oauth=oauth,
+        **known,
+    )
+    revoke = Revoke(
+        database=house.database, log=house.log, secrets=secrets, subjects=house.subjects, wake=give_back.wake
     )
     offboard = Offboard(
         log=house.log,
@@ -74,15 +94,30 @@ async def ends(house: House, github: tuple[SandboxProvider, str]) -> AsyncIterat
         subjects=house.subjects,
         secrets=secrets,
         grants=house.grants,
-        wake_revoker=lambda: None,
+        wake_revoker=give_back.wake,
     )
+    replay = ReplayMemory(database=house.database, clock=house.clock)
+    doubted = Doubted(database=house.database, providers=providers, oauth=oauth, **known)
     notice = ActOnNotice(
+        database=house.database,
         log=house.log,
-        keyring=house.keyring,
-        data_keys=house.data_keys,
+        lookups=house.lookups,
         subjects=house.subjects,
-        replay=ReplayMemory(database=house.database, clock=house.clock),
-        clock=house.clock,
+        replay=replay,
+        doubted=doubted,
+        **known,
     )
-    yield Ends(house, provider, revoke, offboard, notice)
+    yield Ends(
+        house=house,
+        provider=served["github"][0],
+        other=served["gitlab"][0],
+        revoke=revoke,
+        give_back=give_back,
+        offboard=offboard,
+        notice=notice,
+        doubted=doubted,
+        replay=replay,
+        providers=providers,
+        oauth=oauth,
+    )
     await outbound.aclose()

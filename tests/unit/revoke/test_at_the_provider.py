@@ -15,7 +15,7 @@ from vaultd.audit import read
 from vaultd.audit.events import Draft, EventType
 from vaultd.connections.table import revocations_table
 from vaultd.keys.data_keys import data_keys_table
-from vaultd.revoke.recipe import LONGEST_WAIT, MAX_ATTEMPTS
+from vaultd.revoke.giving_back import LONGEST_WAIT, MAX_ATTEMPTS
 from vaultd.terms import Secret
 
 BY_USER = Draft(type=EventType.CONNECTION_REVOKED, client_id="agent")
@@ -57,7 +57,7 @@ async def events(ends: Ends) -> list[dict[str, Any]]:
 async def test_it_is_done_at_once_evented_and_erased(ends: Ends) -> None:
     token = await disconnected(ends)
     assert ends.provider.grants.access(token) is not None
-    assert await ends.revoke.drain() == 1
+    assert await ends.give_back.drain() == 1
     assert ends.provider.grants.access(token) is None
     assert (await waiting(ends), await keys(ends)) == (0, 0)
     (event,) = await events(ends)
@@ -68,15 +68,15 @@ async def test_it_is_tried_again_with_growing_waits_until_it_is_done(ends: Ends)
     token = await disconnected(ends)
     ends.provider.faults.revoke = "down"
     for attempt in range(1, 8):
-        assert await ends.revoke.drain() == 1
+        assert await ends.give_back.drain() == 1
         assert await waiting(ends) == 1
         # Never before half of the doubled wait, always after the whole of it.
         ends.house.clock.forward(seconds=2**attempt * 0.499)
-        assert await ends.revoke.drain() == 0
+        assert await ends.give_back.drain() == 0
         ends.house.clock.forward(seconds=2**attempt * 0.51)
     assert await events(ends) == []
     ends.provider.faults.clear()
-    assert await ends.revoke.drain() == 1
+    assert await ends.give_back.drain() == 1
     assert ends.provider.grants.access(token) is None
     assert (await waiting(ends), await keys(ends)) == (0, 0)
     assert len(await events(ends)) == 1
@@ -85,11 +85,11 @@ async def test_it_is_tried_again_with_growing_waits_until_it_is_done(ends: Ends)
 async def test_what_the_provider_says_of_waiting_is_heeded(ends: Ends) -> None:
     await disconnected(ends)
     ends.provider.faults.revoke = "slow_down"  # Retry-After: 7, where our own wait would be two seconds at most
-    assert await ends.revoke.drain() == 1
+    assert await ends.give_back.drain() == 1
     ends.house.clock.forward(seconds=6)
-    assert await ends.revoke.drain() == 0
+    assert await ends.give_back.drain() == 0
     ends.house.clock.forward(seconds=1.1)
-    assert await ends.revoke.drain() == 1
+    assert await ends.give_back.drain() == 1
 
 
 async def test_after_the_last_try_it_is_declared_impossible_and_erased(ends: Ends) -> None:
@@ -97,10 +97,10 @@ async def test_after_the_last_try_it_is_declared_impossible_and_erased(ends: End
     ends.provider.faults.revoke = "down"
     async with ends.house.database.transaction() as connection:
         await connection.execute(update(revocations_table).values(attempts=MAX_ATTEMPTS - 2))
-    assert await ends.revoke.drain() == 1
+    assert await ends.give_back.drain() == 1
     assert await waiting(ends) == 1
     ends.house.clock.forward(seconds=LONGEST_WAIT.total_seconds())
-    assert await ends.revoke.drain() == 1
+    assert await ends.give_back.drain() == 1
     assert (await waiting(ends), await keys(ends)) == (0, 0)
     assert [event["reason"] for event in await events(ends)] == ["gave_up"]
 
@@ -114,7 +114,7 @@ def test_the_tries_last_about_a_week() -> None:
 @pytest.mark.parametrize(("provider", "reason"), [("silent", "unsupported"), ("gone", "unknown_provider")])
 async def test_what_can_never_be_done_is_said_at_once(ends: Ends, provider: str, reason: str) -> None:
     await disconnected(ends, provider)
-    assert await ends.revoke.drain() == 1
+    assert await ends.give_back.drain() == 1
     assert (await waiting(ends), await keys(ends)) == (0, 0)
     assert [event["reason"] for event in await events(ends)] == [reason]
 
@@ -124,7 +124,7 @@ async def test_one_altered_row_does_not_stop_the_others(ends: Ends) -> None:
     async with ends.house.database.transaction() as connection:
         await connection.execute(update(revocations_table).values(sealed=b"\x01altered"))
     token = await disconnected(ends)
-    assert await ends.revoke.drain() == 2
+    assert await ends.give_back.drain() == 2
     assert ends.provider.grants.access(token) is None
     assert await waiting(ends) == 0
     assert sorted(event.get("reason", "") for event in await events(ends)) == ["", "cannot_open"]

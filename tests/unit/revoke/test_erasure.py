@@ -62,7 +62,7 @@ async def test_tokens_that_come_in_late_are_nobodys_and_are_revoked_all_the_same
     async with house.log.transaction() as transaction:
         await house.grants.give_back(transaction, "github", known.id, house.brought())
     assert await count(house, revocations_table) == [1]
-    assert await ends.revoke.drain() == 1
+    assert await ends.give_back.drain() == 1
     assert await count(house, revocations_table) == [0]
 
 
@@ -103,7 +103,7 @@ async def test_a_revocation_done_after_the_erasure_is_evented_without_a_subject(
             now=house.clock(),
         )
     await ends.offboard(known.key.subject, draft=BY_OPERATOR)
-    assert await ends.revoke.drain() == 1
+    assert await ends.give_back.drain() == 1
     async with house.database.transaction() as connection:
         rows, _ = await read.page(connection, read.Query(type=EventType.PROVIDER_REVOKED))
     (event,) = [json.loads(row["bytes"]) for row in rows]
@@ -125,7 +125,6 @@ async def test_google_may_name_one_token(ends: Ends, place: int) -> None:
                 single=False,
                 brought=replace(house.brought(account), refresh_token=Secret(f"1//0{account}-refresh-token")),
                 draft=CONSENT,
-                token_names=token_names,
             )
         ids.append(stored)
     name = token_names("1//0first-refresh-token")[place]

@@ -1,0 +1,87 @@
+"""What was heard before, word for word, ends only what the provider says has ended (C7)."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from uuid import UUID
+
+from tests.unit.revoke.conftest import Ends
+from vaultd.audit.events import Draft, EventType
+from vaultd.notices import Notice
+from vaultd.terms import Secret
+
+HEARD = Notice(accounts=("octocat",), wording="a digest")
+NOTICED = Draft(type=EventType.CONNECTION_BROKEN)
+
+
+async def connected(ends: Ends, subject: str = "alice", provider: str = "github") -> UUID:
+    issued = ends.provider.issue(user="alice", client_id="vaultd", scopes=["repo"])
+    known = await ends.house.subject(subject)
+    brought = replace(ends.house.brought(), access_token=Secret(issued["access_token"]))
+    return await ends.house.connect(known, brought, provider)
+
+
+async def hear(ends: Ends, provider: str = "github") -> None:
+    await ends.notice(HEARD, provider=provider, draft=NOTICED)
+
+
+async def status(ends: Ends, connection_id: UUID) -> str:
+    return (await ends.house.row(connection_id)).status
+
+
+async def test_the_first_time_nobody_is_asked(ends: Ends) -> None:
+    connection_id = await connected(ends)
+    await hear(ends)
+    assert await status(ends, connection_id) == "reconnect_required"
+    assert ends.provider.calls["userinfo"] == 0
+
+
+async def test_of_several_connections_those_end_whose_grant_is_over(ends: Ends) -> None:
+    await hear(ends)
+    over = await connected(ends, "alice")
+    ends.provider.withdraw("alice")
+    alive = await connected(ends, "bob")
+    await hear(ends)
+    assert (await status(ends, over), await status(ends, alive)) == ("reconnect_required", "connected")
+
+
+async def test_a_token_that_has_ended_by_itself_proves_nothing(ends: Ends) -> None:
+    """The next refresh will tell; until then it is not given out."""
+    await hear(ends)
+    connection_id = await connected(ends)
+    ends.provider.withdraw("alice")
+    ends.house.clock.forward(hours=2)
+    await hear(ends)
+    assert await status(ends, connection_id) == "connected"
+    assert ends.provider.calls["userinfo"] == 0
+
+
+async def test_a_provider_that_tells_no_accounts_cannot_be_asked(ends: Ends) -> None:
+    await hear(ends, "silent")
+    connection_id = await connected(ends, provider="silent")
+    await hear(ends, "silent")
+    assert await status(ends, connection_id) == "reconnect_required"
+
+
+async def test_a_year_later_it_is_as_if_it_were_new(ends: Ends) -> None:
+    await hear(ends)
+    ends.house.clock.forward(days=366)
+    await ends.replay.sweep()
+    connection_id = await connected(ends)
+    await hear(ends)
+    assert await status(ends, connection_id) == "reconnect_required"
+
+
+async def test_a_consent_that_comes_while_the_provider_is_asked_is_another(ends: Ends) -> None:
+    await hear(ends)
+    connection_id = await connected(ends)
+    ends.provider.faults.userinfo = "hang"
+    async with asyncio.TaskGroup() as group:
+        group.create_task(hear(ends))
+        while ends.provider.calls["userinfo"] == 0:
+            await asyncio.sleep(0.01)
+        await connected(ends)
+    # Nobody answered, and so the notice stood; but it was about the grant before.
+    row = await ends.house.row(connection_id)
+    assert (row.status, row.generation) == ("connected", 2)

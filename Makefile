@@ -20,6 +20,7 @@ help:
 	@echo 'make demo    the whole story once, on real parts: connect, exchange, call, audit, revoke'
 	@echo 'make devcontext  the example app with a sandbox around it, until Ctrl-C'
 	@echo 'make test    the quality gate and all tests'
+	@echo 'make screenshots  pictures of every page that people see, in every state'
 	@echo 'make bench   what an exchange costs, beside peers measured in the same run; ARGS="--help" says more'
 	@echo 'make campaigns  long reliability runs with figures: crowds, races, a hanging provider, kills'
 	@echo 'make lint    the quality gate alone: ruff, mypy, import-linter'
@@ -42,6 +43,12 @@ devcontext: $(TEST_READY) $(CLIENT_READY) $(DEVCONTEXT_READY)
 test: lint $(NODE_READY) $(CLIENT_READY) $(DEVCONTEXT_READY)
 	@scripts/setup-chromium
 	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+
+# Every page in every state, light, dark and at phone width, into build/screenshots.
+.PHONY: screenshots
+screenshots: $(TEST_READY) $(NODE_READY)
+	@scripts/setup-chromium
+	@$(BIN)/python -m tests.browser.screenshots
 
 # Never part of the tests: its figures are the machine's.
 .PHONY: bench

@@ -49,6 +49,16 @@ assert_providers = ["github", "slack"]
 display_name = "Night watch"
 providers = { github = ["repo", "read:user"], slack = ["channels:history"] }
 """
+BRANDING = """
+[branding]
+name = "Example Company"
+logo = "logo.svg"
+accent = "#ffcc00"
+"""
+LOGO = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32">
+<rect width="32" height="32" rx="8" fill="#ffcc00"/>
+<path d="M9 22V10h6a6 6 0 0 1 0 12z" fill="#14171c"/></svg>
+"""
 CHANGES = {
     # Renewed at each use, so that a grant that is dead at the provider shows at once.
     "[providers.google]\n": "[providers.google]\nrefresh_margin = 299\n",

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from playwright.async_api import Browser, Page
 
-from tests.browser.lived import Lived, lived_in_vault
+from tests.browser.lived import BRANDING, LOGO, Lived, lived_in_vault
 from tests.browser.scenes import NEWCOMERS, REGULARS, STRANGERS, Scene
 from tests.conftest import SERVICE
 from tests.support.chromium import HOSTS, chromium
@@ -26,16 +26,6 @@ from vaultd.terms import Secret
 FOLDER = Path(__file__).resolve().parents[2] / "build" / "screenshots"
 WIDTHS = {"desktop": 1100, "phone": 360}
 SCHEMES = ("light", "dark")
-BRANDING = """
-[branding]
-name = "Example Company"
-logo = "logo.svg"
-accent = "#ffcc00"
-"""
-LOGO = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32">
-<rect width="32" height="32" rx="8" fill="#ffcc00"/>
-<path d="M9 22V10h6a6 6 0 0 1 0 12z" fill="#14171c"/></svg>
-"""
 
 
 async def main() -> None:

@@ -65,7 +65,6 @@ def introduction(world: World) -> str:
     """Where everything is, and requests that work when they are pasted into a shell."""
     places = world.places
     providers = "\n".join(f"  {name:<15} {url}" for name, url in places.providers.items())
-    connect = "\n".join(f"  {places.vault}/auth/connect/{name}" for name in places.providers)
     return f"""\
 vaultd is running. Everything is on this machine; Ctrl-C stops it all.
 
@@ -76,13 +75,16 @@ vaultd is running. Everything is on this machine; Ctrl-C stops it all.
 {providers}
   configuration   {world.folder / "vaultd.toml"}
 
-Alice's GitHub account is connected. Exchange her session token for a GitHub token:
+In a browser, where people sign in by a click:
+
+  {places.vault}/connections
+      what is connected, which agents use it and how often, and the way to stop them
+  {places.agent}/
+      the agent's briefing, which needs GitHub, Google Calendar and Slack
+
+Alice's GitHub account is connected from the start. Exchange her session token for a GitHub token:
 
 {exchange_command(world)}
-
-Connect more in a browser; sign in by a click, as Alice for this session token:
-
-{connect}
 
 With all three connected, the agent's briefing:
 

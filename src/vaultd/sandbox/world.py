@@ -22,6 +22,7 @@ from vaultd.db import Database
 from vaultd.keys.local import generate_keyring_file
 from vaultd.sandbox.agent import SampleAgent
 from vaultd.sandbox.app_client import AppClient
+from vaultd.sandbox.briefing import BriefingPage
 from vaultd.sandbox.dev_config import (
     BRIEFING_AGENT,
     PROVIDER_SCOPES,
@@ -98,7 +99,7 @@ def start_world(
         servers.serve(world.issuer.app, listeners["issuer"])
         for name, provider in world.providers.items():
             servers.serve(provider.app, listeners[name])
-        servers.serve(_agent_app(world.agent), listeners["agent"])
+        servers.serve(_agent_app(world), listeners["agent"])
         servers.serve(create_app(world.settings), listeners["vault"])
         yield world
 
@@ -195,12 +196,14 @@ def _provider(name: str, places: Places, secret: Secret, witness: Witness) -> Sa
     )
 
 
-def _agent_app(agent: SampleAgent) -> Starlette:
+def _agent_app(world: World) -> Starlette:
+    page = BriefingPage(agent=world.agent, issuer=world.issuer, connections=f"{world.places.vault}/connections")
+
     async def connected(_: Request) -> Response:
         # The code stays unused in the address: an app would complete the connection with it.
         return PlainTextResponse("Connected. You may close this window.\n", headers={"Referrer-Policy": "no-referrer"})
 
-    return Starlette(routes=[Route("/connected", connected), Mount("/", agent.app)])
+    return Starlette(routes=[Route("/connected", connected), *page.routes, Mount("/", world.agent.app)])
 
 
 def _secret() -> Secret:

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from vaultd.audit.events import Draft, EventType
 from vaultd.audit.log import AuditLog
 from vaultd.connections.grants import Brought, GrantStore
+from vaultd.connections.lookups import NoticeLookups
 from vaultd.db import Database
 from vaultd.keys.data_keys import DataKeys
 from vaultd.keys.keyring import make_keys_once, open_keyring
@@ -83,7 +84,13 @@ async def settle(database_url: Secret, backend: LocalBackend, *, users: int, pro
         data_keys = DataKeys(keyring)
         log = AuditLog(database=database, keyring=keyring, clock=system_clock, lanes=_AT_ONCE)
         subjects = SubjectStore(database=database, keyring=keyring, data_keys=data_keys, clock=system_clock)
-        grants = GrantStore(keyring=keyring, data_keys=data_keys, clock=system_clock, wake_revoker=lambda: None)
+        grants = GrantStore(
+            keyring=keyring,
+            data_keys=data_keys,
+            lookups=NoticeLookups(keyring=keyring, token_names={}),
+            clock=system_clock,
+            wake_revoker=lambda: None,
+        )
         waiting = names(users)
 
         async def connect() -> None:

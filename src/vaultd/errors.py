@@ -11,8 +11,8 @@ VaultdError
 │   │   ├── ForeignCursor         a page's cursor that was not given out here
 │   │   ├── SettingsNeeded        where the user's provider is: missing, or not accepted
 │   │   ├── InvalidInput          says where the mistakes are
-│   │   ├── LogoutTokenRefused    the same for what an issuer sends when somebody signs out there
-│   │   └── SubjectTokenRefused   the real reason is for the log and the event, never for the answer
+│   │   ├── SubjectTokenRefused   the real reason is for the log and the event, never for the answer
+│   │   └── LogoutTokenRefused    the same for what an issuer sends when somebody signs out there
 │   ├── InvalidClient
 │   ├── InvalidGrant
 │   ├── UnauthorizedClient
@@ -70,8 +70,6 @@ class ConfigurationError(VaultdError):
 
 
 class KeyringError(ConfigurationError):
-    """The keyring file or a key in the database is not as it must be."""
-
     code = "keyring"
     description = "The keyring is not usable."
 

@@ -44,15 +44,20 @@ _VERIFIER = "a-code-verifier-of-the-length-that-rfc-7636-asks-for"
 
 
 class App:
-    """The app that sends its users to vaultd. `seen` are the requests that it got, with their headers."""
+    """The app that sends its users to vaultd, or a page of somebody else's.
+
+    `seen` are the requests that it got, with their headers. `pages` are bodies that it has at some paths.
+    """
 
     def __init__(self) -> None:
         self.seen: list[Request] = []
+        self.pages: dict[str, str] = {}
         self.app = Starlette(routes=[Route("/{path:path}", self._page)])
 
     async def _page(self, request: Request) -> Response:
         self.seen.append(request)
-        return HTMLResponse("<!doctype html><title>The app</title><h1>The app</h1>")
+        body = self.pages.get(request.url.path, "<h1>The app</h1>")
+        return HTMLResponse(f"<!doctype html><title>The app</title>{body}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,18 +174,18 @@ async def hosted_vault(
     certificate: Certificate | None = None,
     changes: Mapping[str, str] | None = None,
     tables: str = "",
-    login: Mapping[str, object] | None = None,
+    userinfo: str | None = None,
 ) -> AsyncIterator[Hosted]:
     """Start one. With a `certificate` it is behind TLS, at a name of its own, else plain on loopback.
 
-    `changes` are texts of its file to be replaced, `tables` are added to it; `login` is more metadata of vaultd's as
-    the issuer knows it.
+    `changes` are texts of its file to be replaced, `tables` are added to it; `userinfo` is where GitHub says whose an
+    account is, if not at GitHub.
     """
     vault_at = listen()
     vault = vault_at.url if certificate is None else f"https://vault.{HOSTS}:{vault_at.port}"
     app, app_at = App(), listen()
     async with AsyncExitStack() as stack:
-        issuer = await stack.enter_async_context(_issuer(vault, app_at.url, login or {}))
+        issuer = await stack.enter_async_context(_issuer(vault, app_at.url))
         servers = stack.enter_context(LoopbackServers())
         secrets = DevSecrets(login=issuer.client_secret, provider=_new(), briefing_agent=_new(), operator=_new())
         at = {name: listen() for name in PROVIDER_SCOPES}
@@ -192,6 +197,8 @@ async def hosted_vault(
             servers.serve(provider.app, at[name])
         servers.serve(app.app, app_at)
         text = _file(places, secrets, database_url, folder) + tables
+        if userinfo is not None:
+            text = text.replace(f"{places.providers['github']}/userinfo", userinfo)
         installation = install_text(folder, "hosted", text, changes)
         inner = vault_at if certificate is None else listen()
         running = stack.enter_context(serving(installation, at=inner))
@@ -208,7 +215,12 @@ async def hosted_vault(
         )
 
 
-def _issuer(vault: str, app: str, login: Mapping[str, object]) -> AbstractAsyncContextManager[OidcProvider]:
+def _issuer(vault: str, app: str) -> AbstractAsyncContextManager[OidcProvider]:
+    # As docs/sign-in.md says. Node.js would not take the certificate of a vault behind TLS, and nothing is told there.
+    login = {
+        "backchannel_logout_uri": f"{vault}/auth/login/backchannel",
+        "backchannel_logout_session_required": True,
+    }
     agent = {
         "client_id": SAMPLE_AGENT,
         "redirect_uris": [f"{app}/connected"],
@@ -221,7 +233,7 @@ def _issuer(vault: str, app: str, login: Mapping[str, object]) -> AbstractAsyncC
         redirect_uris=[f"{vault}/auth/login/callback"],
         scopes=["openid", *ACCOUNT_SCOPES.split()],
         resource=vault,
-        more={"accessTokenFormat": "jwt", "clients": [agent], "client": dict(login)},
+        more={"accessTokenFormat": "jwt", "clients": [agent], "client": login},
     )
 
 

@@ -68,6 +68,8 @@ const configuration = {
   ],
   scopes: options.scopes,
   claims: { openid: ['sub'], email: ['email', 'email_verified'], profile: ['name', 'preferred_username'] },
+  // Without its own dispatcher, which calls no loopback address: whom it tells of a logout is on this machine.
+  fetch: (url, { dispatcher, ...request }) => fetch(url, request),
   cookies: { keys: [randomBytes(32).toString('base64url')] },
   jwks: { keys: signingKeys() },
   // Its default of 15 seconds would keep a token alive that long after the time its client was told.
@@ -119,6 +121,7 @@ server.listen(0, '127.0.0.1', async () => {
   const issuer = `http://127.0.0.1:${server.address().port}`;
   const provider = new Provider(issuer, configuration);
   provider.on('server_error', (_ctx, error) => console.error(error));
+  provider.on('backchannel.error', (_ctx, error) => console.error(error));
   server.on('request', provider.callback());
   const { clientId, clientSecret } = options;
   // Read once here, so that a client it does not accept is an error of the start and not of a later request.

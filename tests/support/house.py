@@ -12,10 +12,12 @@ from vaultd.audit.log import AuditLog
 from vaultd.audit.verify import Report, verify
 from vaultd.connections import store
 from vaultd.connections.grants import Brought, GrantStore
+from vaultd.connections.lookups import NoticeLookups
 from vaultd.connections.table import ConnectionRow
 from vaultd.db import Database
 from vaultd.keys.data_keys import DataKeys
 from vaultd.keys.keyring import Keyring
+from vaultd.notices import token_names
 from vaultd.subjects.store import KnownSubject, SubjectStore
 from vaultd.terms import Scopes, Secret, Subject
 
@@ -33,7 +35,14 @@ class House:
         self.data_keys = DataKeys(keyring)
         self.log = AuditLog(database=database, keyring=keyring, clock=self.clock)
         self.subjects = SubjectStore(database=database, keyring=keyring, data_keys=self.data_keys, clock=self.clock)
-        self.grants = GrantStore(keyring=keyring, data_keys=self.data_keys, clock=self.clock, wake_revoker=lambda: None)
+        self.lookups = NoticeLookups(keyring=keyring, token_names={"google": token_names})
+        self.grants = GrantStore(
+            keyring=keyring,
+            data_keys=self.data_keys,
+            lookups=self.lookups,
+            clock=self.clock,
+            wake_revoker=lambda: None,
+        )
 
     async def subject(self, name: str = "alice") -> KnownSubject:
         """A subject with a row."""

@@ -17,7 +17,7 @@ import httpx
 from vaultd.sandbox.servers import Listener, listen
 from vaultd.sandbox.world import World
 
-START_TIMEOUT = 20.0
+START_TIMEOUT = 60.0
 STOP_TIMEOUT = 15.0
 _LITERAL = re.compile(r'^((?:client_)?secret|database_url) = "([^"]+)"$', re.MULTILINE)
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import httpx
+
+from tests.support.clock import HandClock
+from tests.wire.vault import Vault
 from vaultd.app import create_app
 from vaultd.keys.local import generate_keyring_file
 from vaultd.sandbox.dev_config import PROVIDER_SCOPES, VAULT_AT_ISSUER, VAULT_AT_PROVIDER, write_config
@@ -69,3 +74,20 @@ def vault_beside(
             providers={**world.providers, "github": github},
             folder=folder,
         )
+
+
+class Log(Vault):
+    """The audit log of a vault whose clock is at hand."""
+
+    def __init__(self, world: World, clock: HandClock) -> None:
+        super().__init__(world)
+        self._clock = clock
+
+    async def refusal(self, asked: Coroutine[Any, Any, httpx.Response]) -> tuple[httpx.Response, dict[str, Any]]:
+        """Make a request that anyone could make and that is refused; gives its one event, too."""
+        # The first of its kind in a minute is written at once (A11). As short a way as there is: codes live a minute.
+        self._clock.forward(seconds=60 - self._clock.now.second)
+        answer = await asked
+        (event,) = await self.events_of(answer)
+        assert event["decision"] == "refused"
+        return answer, event

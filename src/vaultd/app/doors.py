@@ -48,7 +48,11 @@ def make_give_back(ground: Ground) -> GiveBack:
 def make_grants(ground: Ground, give_back: GiveBack) -> GrantStore:
     """Where grants become connections."""
     return GrantStore(
-        keyring=ground.keyring, data_keys=ground.data_keys, clock=ground.clock, wake_revoker=give_back.wake_soon
+        keyring=ground.keyring,
+        data_keys=ground.data_keys,
+        lookups=ground.lookups,
+        clock=ground.clock,
+        wake_revoker=give_back.wake_soon,
     )
 
 

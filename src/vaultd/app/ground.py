@@ -14,12 +14,14 @@ from vaultd.clients.assertion import ClientAssertions
 from vaultd.clients.limits import ClientLimits
 from vaultd.clients.registry import Clients
 from vaultd.clients.signed import SignedByClients
+from vaultd.connections.lookups import NoticeLookups, TokenNames
 from vaultd.db import Database
 from vaultd.errors import TemporarilyUnavailable
 from vaultd.keys.data_keys import DataKeys
 from vaultd.keys.keyring import Keyring, make_keys_once, open_keyring
 from vaultd.keys.local import open_keyring_file
 from vaultd.limits import FailureThrottle
+from vaultd.notices import token_names
 from vaultd.outbound import Outbound
 from vaultd.providers.oauth import OAuthClient
 from vaultd.providers.registry import Providers
@@ -41,6 +43,7 @@ class Ground:
     database: Database
     keyring: Keyring
     data_keys: DataKeys
+    lookups: NoticeLookups
     outbound: Outbound
     replay: ReplayMemory
     log: AuditLog
@@ -85,6 +88,7 @@ async def lay_ground(settings: Settings, clock: Clock, stack: AsyncExitStack) ->
         database=database,
         keyring=keyring,
         data_keys=data_keys,
+        lookups=NoticeLookups(keyring=keyring, token_names=_token_names(settings)),
         outbound=outbound,
         replay=replay,
         log=log,
@@ -102,6 +106,11 @@ async def lay_ground(settings: Settings, clock: Clock, stack: AsyncExitStack) ->
         oauth=OAuthClient(outbound=outbound, clock=clock),
         subjects=SubjectStore(database=database, keyring=keyring, data_keys=data_keys, clock=clock),
     )
+
+
+def _token_names(settings: Settings) -> dict[str, TokenNames]:
+    """Google names single refresh tokens."""
+    return {name: token_names for name, config in settings.providers.items() if config.notices == "google_risc"}
 
 
 async def _open_keys(database: Database, settings: Settings, clock: Clock) -> Keyring:

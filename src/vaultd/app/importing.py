@@ -42,7 +42,9 @@ async def open_importing(settings: Settings, *, rate: int, clock: Clock = system
                 database=ground.database,
                 log=ground.log,
                 subjects=ground.subjects,
-                grants=ImportedGrants(keyring=ground.keyring, data_keys=ground.data_keys, clock=clock),
+                grants=ImportedGrants(
+                    keyring=ground.keyring, data_keys=ground.data_keys, lookups=ground.lookups, clock=clock
+                ),
                 reader=LineReader(issuers=issuers, providers=ground.providers),
                 clock=clock,
             ),

@@ -39,7 +39,7 @@ def add_notices(app: FastAPI, ground: Ground, stack: AsyncExitStack) -> None:
     act = ActOnNotice(
         database=ground.database,
         log=ground.log,
-        keyring=ground.keyring,
+        lookups=ground.lookups,
         data_keys=ground.data_keys,
         subjects=ground.subjects,
         replay=ground.replay,

@@ -19,6 +19,7 @@ from vaultd.web.apps import Apps
 from vaultd.web.cookies import Cookies
 from vaultd.web.happenings import Happenings
 from vaultd.web.overview import Overviews
+from vaultd.web.refused import Refused
 from vaultd.web.show.branding import Brand
 from vaultd.web.show.pages import Pages
 from vaultd.web.show.texts import load_languages
@@ -69,6 +70,7 @@ def add_pages(
             sessions=sessions,
             visitors=visitors,
             cookies=cookies,
+            refused=Refused(refusals=ground.refusals),
             providers=ground.providers,
             asking=asking.Asking(pages=pages),
             confirming=confirm.Confirming(

@@ -29,6 +29,7 @@ def make_refreshing(ground: Ground, stack: AsyncExitStack) -> Refreshing:
         database=ground.database,
         log=ground.log,
         data_keys=ground.data_keys,
+        lookups=ground.lookups,
         providers=ground.providers,
         oauth=ground.oauth,
         subjects=ground.subjects,

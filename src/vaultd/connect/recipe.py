@@ -37,7 +37,6 @@ from vaultd.connections.pending import Pending, digest
 from vaultd.db import Database
 from vaultd.errors import ConsentRefused, ProviderError, ProviderRefused, TemporarilyUnavailable
 from vaultd.keys.data_keys import DataKeys
-from vaultd.notices import token_names
 from vaultd.policy import entry_at
 from vaultd.providers.oauth import OAuthClient
 from vaultd.providers.registry import Provider, Providers
@@ -123,7 +122,8 @@ class Connect:
         if provider.config.issuer is not None and returned.unverified_issuer != provider.config.issuer:
             return await self._failed(waiting, "invalid_issuer")
         # 3. the provider's own refusal
-        if returned.unverified_code is None:
+        if returned.unverified_error is not None or returned.unverified_code is None:
+            # RFC 6749 §4.1.2.1: it stands in the place of a code; one that comes beside it was put there.
             return await self._failed(waiting, returned.unverified_error or "invalid_request")
         # 4. redeem the code
         try:
@@ -327,5 +327,4 @@ class Connect:
             brought=brought,
             draft=draft,
             assumed_life=timedelta(seconds=provider.config.assumed_ttl) if provider.config.expires else None,
-            token_names=token_names if provider.config.notices == "google_risc" else None,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Self
@@ -14,17 +14,13 @@ from vaultd.audit.events import Draft, EventType
 from vaultd.audit.log import AuditTransaction
 from vaultd.audit.subject_key import SubjectKey
 from vaultd.connections import outbox, store
-from vaultd.connections.imported import UNNAMED_ACCOUNT
-from vaultd.connections.sealing import PURPOSE, Opened, data_key_of, open_connection
-from vaultd.connections.store import Lookups
+from vaultd.connections.lookups import NoticeLookups
+from vaultd.connections.sealing import PURPOSE, UNNAMED_ACCOUNT, Opened, data_key_of, open_connection
 from vaultd.connections.table import ConnectionRow
 from vaultd.errors import CannotOpen
 from vaultd.keys.data_keys import DataKeys
 from vaultd.keys.keyring import Keyring
 from vaultd.terms import Clock, Scopes, Secret
-
-TokenNames = Callable[[str], Iterable[str]]
-"""The names that a provider gives to a refresh token of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,10 +69,17 @@ class GrantStore:
     """Stores grants as connections."""
 
     def __init__(
-        self, *, keyring: Keyring, data_keys: DataKeys, clock: Clock, wake_revoker: Callable[[], None]
+        self,
+        *,
+        keyring: Keyring,
+        data_keys: DataKeys,
+        lookups: NoticeLookups,
+        clock: Clock,
+        wake_revoker: Callable[[], None],
     ) -> None:
         self._keyring = keyring
         self._data_keys = data_keys
+        self._lookups = lookups
         self._clock = clock
         self._wake_revoker = wake_revoker
 
@@ -91,11 +94,10 @@ class GrantStore:
         brought: Brought,
         draft: Draft,
         assumed_life: timedelta | None = None,
-        token_names: TokenNames | None = None,
     ) -> UUID | str:
         """Make or renew the connection of the grant's account, with its event; gives its id, or why not.
 
-        `assumed_life` is for a provider whose tokens end, `token_names` for one whose notices name refresh tokens.
+        `assumed_life` is for a provider whose tokens end.
         Another account of the same provider is another connection, or with `single` refused (B5).
         """
         connection = transaction.connection
@@ -116,7 +118,7 @@ class GrantStore:
             subject_id=subject_id,
             provider=provider,
             account_ref=account_ref,
-            lookups=self._lookups(provider, opened, token_names),
+            lookups=self._lookups.of(provider, opened),
             granted_scopes=brought.scopes,
             expires_at=expires_at,
             opened=opened,
@@ -136,12 +138,6 @@ class GrantStore:
             )
         )
         return connection_id
-
-    def _lookups(self, provider: str, opened: Opened, token_names: TokenNames | None) -> Lookups:
-        # A provider that names no account has none that a notice could mean.
-        account = store.account_lookup(self._keyring, provider, opened.account_id) if opened.account_id else None
-        named = token_names(opened.refresh_token.reveal()) if token_names and opened.refresh_token else ()
-        return Lookups(account, tuple(store.token_lookup(self._keyring, provider, name) for name in named))
 
     async def give_back(
         self, transaction: AuditTransaction, provider: str, subject_id: UUID | None, brought: Brought

@@ -20,14 +20,13 @@ from vaultd.audit.events import Draft, EventType
 from vaultd.audit.log import AuditTransaction
 from vaultd.audit.subject_key import SubjectKey
 from vaultd.connections import store
-from vaultd.connections.sealing import Opened
+from vaultd.connections.lookups import NoticeLookups
+from vaultd.connections.sealing import UNNAMED_ACCOUNT, Opened
 from vaultd.connections.table import ConnectionRow
 from vaultd.keys.data_keys import DataKeys
 from vaultd.keys.keyring import Keyring
 from vaultd.terms import Clock, Scopes, Secret
 
-UNNAMED_ACCOUNT = "\x1funnamed"
-"""No provider's account has this id: ids are read from their answers without control characters."""
 NO_ACCESS_TOKEN = Secret("imported-without-an-access-token")
 """Stands where an access token would, and is over (`LONG_OVER`), so that it is renewed and never leaves.
 
@@ -96,8 +95,9 @@ Beside: TypeAlias = Mapping[tuple[UUID, str], Accounts]
 class ImportedGrants:
     """Looks for conflicts, and stores what has none."""
 
-    def __init__(self, *, keyring: Keyring, data_keys: DataKeys, clock: Clock) -> None:
+    def __init__(self, *, keyring: Keyring, data_keys: DataKeys, lookups: NoticeLookups, clock: Clock) -> None:
         self._keyring = keyring
+        self._lookups = lookups
         self._data_keys = data_keys
         self._clock = clock
 
@@ -173,21 +173,16 @@ class ImportedGrants:
         )
 
     def _new(self, one: Owned) -> store.New:
-        imported = one.imported
+        imported, opened = one.imported, one.imported.opened()
         return store.New(
             subject_id=one.subject_id,
             provider=imported.provider,
             account_ref=self._account_ref(one),
-            lookups=self._lookups(one),
+            lookups=self._lookups.of(imported.provider, opened),
             granted_scopes=imported.scopes,
             expires_at=imported.expires_at,
-            opened=imported.opened(),
+            opened=opened,
         )
-
-    def _lookups(self, one: Owned) -> store.Lookups:
-        provider, account_id = one.imported.provider, one.imported.account_id
-        named = account_id != UNNAMED_ACCOUNT
-        return store.Lookups(store.account_lookup(self._keyring, provider, account_id) if named else None)
 
     def _account_ref(self, one: Owned) -> bytes:
         return self._ref(one, one.imported.account_id)

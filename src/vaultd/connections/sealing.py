@@ -22,6 +22,10 @@ from vaultd.keys.envelope import Key, Sealed, bind, open_sealed, seal
 from vaultd.terms import Scopes, Secret
 
 PURPOSE = "connection"
+UNNAMED_ACCOUNT = "\x1funnamed"
+"""The account's id of a connection that was imported without it, until the user's next consent. No provider's account
+has this one: ids are read from their answers without control characters.
+"""
 _FORMAT = 1
 _HEADS = {name: bind("connection", _FORMAT, name) for name in ("account", "access_token", "refresh_token", "metadata")}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -14,23 +14,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from vaultd.connections import narrowed
 from vaultd.connections.lease import told
+from vaultd.connections.lookups import Lookups
 from vaultd.connections.sealing import PURPOSE, Opened, Place, seal_connection
 from vaultd.connections.table import ConnectionRow, connections_table
 from vaultd.db import add_rows
 from vaultd.keys.data_keys import DataKeys, data_keys_table
 from vaultd.keys.envelope import Key
-from vaultd.keys.keyring import Keyring
 from vaultd.terms import ConnectionId, Scopes
 
 _c = connections_table.c
-
-
-@dataclass(frozen=True, slots=True)
-class Lookups:
-    """Keyed hashes by which a provider's notice finds a connection."""
-
-    account: bytes | None
-    tokens: tuple[bytes, ...] = ()
 
 
 def select_rows() -> Select[Any]:
@@ -94,16 +86,6 @@ async def lock_account(
     )
     rows = await _locked(connection, query)
     return ConnectionRow.from_mapping(rows[0]) if rows else None
-
-
-def account_lookup(keyring: Keyring, provider: str, account_id: str) -> bytes:
-    """By this a provider's notice, which names the account and no subject, finds connections."""
-    return keyring.lookup("notice account", provider, account_id)
-
-
-def token_lookup(keyring: Keyring, provider: str, name: str) -> bytes:
-    """The same for a refresh token that a notice names; see `notices.token_names`."""
-    return keyring.lookup("notice token", provider, name)
 
 
 async def named(
@@ -182,6 +164,10 @@ async def connect_new(
     return [row["id"] for row in rows]
 
 
+def _found_by(lookups: Lookups) -> dict[str, Any]:
+    return {"account_lookup": lookups.account, "token_lookups": list(lookups.tokens) or None}
+
+
 def _connected(key: Key, place: Place, opened: Opened, lookups: Lookups, now: datetime) -> dict[str, Any]:
     """The columns of a grant that was just given."""
     return {
@@ -192,8 +178,7 @@ def _connected(key: Key, place: Place, opened: Opened, lookups: Lookups, now: da
         "granted_scopes": str(place.granted_scopes),
         "expires_at": place.expires_at,
         "data_key_id": key.id,
-        "account_lookup": lookups.account,
-        "token_lookups": list(lookups.tokens) or None,
+        **_found_by(lookups),
         "connected_at": now,
         "refreshed_at": None,
         "renew_at": None,
@@ -236,9 +221,13 @@ async def store_refreshed(
     granted_scopes: Scopes,
     expires_at: datetime | None,
     opened: Opened,
+    lookups: Lookups,
     now: datetime,
 ) -> bool:
-    """Store refreshed tokens as the next revision, unless the lease was lost or the grant is another by now."""
+    """Store refreshed tokens as the next revision, unless the lease was lost or the grant is another by now.
+
+    `lookups` are written too: those of a row that is older than they are, or whose refresh token is another now.
+    """
     place = Place(row.id, row.subject_id, row.provider, row.generation, row.revision + 1, granted_scopes, expires_at)
     statement = (
         update(connections_table)
@@ -255,6 +244,7 @@ async def store_refreshed(
             lease_until=None,
             intent_fence=None,
             intent_at=None,
+            **_found_by(lookups),
             **seal_connection(key, place, opened),
         )
         .returning(_c.id, told())

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
-from vaultd.connections.imported import LONG_OVER, NO_ACCESS_TOKEN, UNNAMED_ACCOUNT
+from vaultd.connections.imported import LONG_OVER, NO_ACCESS_TOKEN
+from vaultd.connections.sealing import UNNAMED_ACCOUNT
 from vaultd.errors import ProviderRefused, ProviderUnavailable
 from vaultd.importing.line import Line, LineRefused
 from vaultd.importing.pace import Pace

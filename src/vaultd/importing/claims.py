@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 
-from vaultd.connections.imported import NO_ACCESS_TOKEN, UNNAMED_ACCOUNT
+from vaultd.connections.imported import NO_ACCESS_TOKEN
+from vaultd.connections.sealing import UNNAMED_ACCOUNT
 from vaultd.importing.line import Line
 from vaultd.keys.envelope import bind
 

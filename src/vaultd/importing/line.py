@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
-from vaultd.connections.imported import LONG_OVER, NO_ACCESS_TOKEN, UNNAMED_ACCOUNT, Imported
+from vaultd.connections.imported import LONG_OVER, NO_ACCESS_TOKEN, Imported
+from vaultd.connections.sealing import UNNAMED_ACCOUNT
 from vaultd.errors import InvalidTarget
 from vaultd.importing import fields
 from vaultd.providers.registry import Provider, Providers

@@ -14,7 +14,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from vaultd.audit.log import AuditLog
-from vaultd.connections.imported import UNNAMED_ACCOUNT, Conflict, ImportedGrants, Owned
+from vaultd.connections.imported import Conflict, ImportedGrants, Owned
+from vaultd.connections.sealing import UNNAMED_ACCOUNT
 from vaultd.db import Database
 from vaultd.errors import ConfigurationError
 from vaultd.importing.accounts import Accounts

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from vaultd.audit.events import Draft, EventType
 from vaultd.audit.log import AuditLog
 from vaultd.connections import lease, outbox, store
+from vaultd.connections.lookups import NoticeLookups
 from vaultd.connections.sealing import PURPOSE, Opened, data_key_of, open_connection
 from vaultd.connections.table import ConnectionRow
 from vaultd.db import Database
@@ -69,6 +70,7 @@ class Leased:
         database: Database,
         log: AuditLog,
         data_keys: DataKeys,
+        lookups: NoticeLookups,
         providers: Providers,
         oauth: OAuthClient,
         subjects: SubjectStore,
@@ -79,6 +81,7 @@ class Leased:
         self._database = database
         self._log = log
         self._data_keys = data_keys
+        self.lookups = lookups
         self._providers = providers
         self._oauth = oauth
         self._subjects = subjects

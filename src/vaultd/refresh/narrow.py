@@ -88,6 +88,8 @@ class Narrower:
         grant, opened, now = fresh.grant, fresh.opened, self._clock()
         # RFC 6749 §5.1: silence means that the token has what was asked for.
         carries = scopes if grant.scopes is None else grant.scopes
+        # RFC 6749 §6: without a new refresh token the old one stays.
+        kept = replace(opened, refresh_token=grant.refresh_token or opened.refresh_token)
         place = narrowed.Place.of(row, opened.account_id, scopes, _end(fresh, now))
 
         async def write(again: bool) -> None:  # noqa: FBT001 - `persist` calls it
@@ -99,8 +101,8 @@ class Narrower:
                     fence=fence,
                     granted_scopes=row.granted_scopes,
                     expires_at=row.expires_at,
-                    # RFC 6749 §6: without a new refresh token the old one stays.
-                    opened=replace(opened, refresh_token=grant.refresh_token or opened.refresh_token),
+                    opened=kept,
+                    lookups=self._leased.lookups.of(row.provider, kept),
                     now=now,
                 )
                 if not stored:

@@ -97,6 +97,7 @@ class Refresher:
                     granted_scopes=scopes,
                     expires_at=expiry(grant, now),
                     opened=refreshed,
+                    lookups=self._leased.lookups.of(row.provider, refreshed),
                     now=now,
                 )
                 if not stored:

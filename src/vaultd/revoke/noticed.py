@@ -12,12 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from vaultd.audit.events import Draft, EventType
 from vaultd.audit.log import AuditLog, AuditTransaction
 from vaultd.connections import store
+from vaultd.connections.lookups import NoticeLookups
 from vaultd.connections.sealing import data_key_of, open_account
 from vaultd.connections.table import ConnectionRow
 from vaultd.db import Database
 from vaultd.errors import CannotOpen, Replayed
 from vaultd.keys.data_keys import DataKeys
-from vaultd.keys.keyring import Keyring
 from vaultd.notices import Notice
 from vaultd.replay import ReplayMemory
 from vaultd.revoke.doubted import Doubted
@@ -61,8 +61,8 @@ class ActOnNotice:
         *,
         database: Database,
         log: AuditLog,
-        keyring: Keyring,
         data_keys: DataKeys,
+        lookups: NoticeLookups,
         subjects: SubjectStore,
         replay: ReplayMemory,
         doubted: Doubted,
@@ -70,8 +70,8 @@ class ActOnNotice:
     ) -> None:
         self._database = database
         self._log = log
-        self._keyring = keyring
         self._data_keys = data_keys
+        self._lookups = lookups
         self._subjects = subjects
         self._replay = replay
         self._doubted = doubted
@@ -85,8 +85,8 @@ class ActOnNotice:
         Raises:
             TemporarilyUnavailable: nothing was changed; the provider may tell us again.
         """
-        accounts = [store.account_lookup(self._keyring, provider, account) for account in notice.accounts]
-        tokens = [store.token_lookup(self._keyring, provider, token) for token in notice.tokens]
+        accounts = [self._lookups.account(provider, account) for account in notice.accounts]
+        tokens = [self._lookups.token(provider, token) for token in notice.tokens]
         if not accounts and not tokens:
             return
         named = Named(provider, accounts, tokens, None if notice.at is None else notice.at + SKEW)

@@ -87,6 +87,9 @@ class Users:
             raise InvalidToken(detail="the token names no audience and no trusted client")
         if verified.account_scopes == "required" and scope not in verified.scopes:
             raise InsufficientScope(scope)
+        if verified.account_scopes == "off" and client is None and verified.presenter is not None:
+            # A5: no scope says that this app may, and no client here is it.
+            raise InvalidToken(detail="the token was issued to an app that no client lists in subject_azp")
         if client is not None:
             self._limits.take_for(client, verified.subject)
         return Caller(await self._subjects.current(verified.subject), client)

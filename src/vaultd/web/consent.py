@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Annotated
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Path, Request
 from fastapi.responses import RedirectResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from vaultd.audit.events import EventType
 from vaultd.clients.registry import Client, Clients
 from vaultd.connect import Connect, Returned, Wish, scopes_asked
 from vaultd.errors import ConsentRefused
@@ -20,9 +21,9 @@ from vaultd.web.asking import CHOSEN, Asking
 from vaultd.web.confirm import Confirming, Leaving, wanted_by
 from vaultd.web.cookies import Cookies
 from vaultd.web.inputs import query
+from vaultd.web.refused import Refused
 from vaultd.web.visitors import Visitors
 
-Parameter = Annotated[str | None, Query(max_length=4096)]
 # PostgreSQL has no NUL in text: such a name would look like a failing database.
 Name = Annotated[str, Path(max_length=255, pattern=r"^[^\x00]+$")]
 Url = Annotated[str, Field(max_length=2048, pattern=r"^[\x21-\x7e]+$")]
@@ -45,6 +46,16 @@ class DoorQuery(BaseModel):
     login_hint: Annotated[str, Field(max_length=512)] | None = None
 
 
+class AnswerQuery(BaseModel):
+    """What an authorization server sends the browser back with (RFC 6749 §4.1.2, RFC 9207); there may be more."""
+
+    model_config = ConfigDict(extra="ignore")
+    state: Annotated[str, Field(max_length=4096)] = ""
+    code: Annotated[str, Field(max_length=4096)] | None = None
+    error: Annotated[str, Field(max_length=4096)] | None = None
+    iss: Annotated[str, Field(max_length=4096)] | None = None
+
+
 def router(
     *,
     public_url: str,
@@ -53,6 +64,7 @@ def router(
     sessions: Sessions,
     visitors: Visitors,
     cookies: Cookies,
+    refused: Refused,
     providers: Providers,
     asking: Asking,
     confirming: Confirming,
@@ -65,12 +77,17 @@ def router(
     @routes.get("/auth/connect")
     async def ticketed(request: Request) -> Response:
         browser = cookies.browser_or_new(request)
-        response = see_other(await connect.visit(query(request, TicketQuery).ticket, browser))
+        async with refused.of(request, EventType.CONNECTION_REFUSED):
+            response = see_other(await connect.visit(query(request, TicketQuery).ticket, browser))
         cookies.set_browser(response, browser)
         return response
 
     @routes.get("/auth/connect/{provider}")
     async def door(request: Request, provider: Name) -> Response:
+        async with refused.of(request, EventType.CONNECTION_REFUSED, connection=_known(provider)):
+            return await _opened(request, provider)
+
+    async def _opened(request: Request, provider: str) -> Response:
         # 1. which app asks, and may it have the browser back there (B4)
         asked = query(request, DoorQuery)
         client = _client(clients, asked.client_id or default_client)
@@ -126,27 +143,26 @@ def router(
             return return_to
         raise ConsentRefused("This link leads back to a place that is not allowed.", reason="return_to")
 
+    def _known(name: str) -> str | None:
+        # What a stranger made up is not kept, and not counted as a kind of its own.
+        return name if name in {provider.name for provider in providers.all()} else None
+
     @routes.get("/auth/callback/{provider}")
-    async def callback(
-        request: Request,
-        provider: Name,
-        state: Parameter = None,
-        code: Parameter = None,
-        error: Parameter = None,
-        iss: Parameter = None,
-    ) -> Response:
+    async def callback(request: Request, provider: Name) -> Response:
         session = await sessions.find(cookies.session(request))
-        returned = Returned(
-            provider=provider,
-            unverified_state=state or "",
-            unverified_code=code,
-            unverified_error=error,
-            unverified_issuer=iss,
-            unverified_query=request.query_params,
-            browser=cookies.browser(request),
-            session_subject=session.subject_id if session else None,
-        )
-        return see_other(await connect.callback(returned))
+        async with refused.of(request, EventType.CONNECTION_REFUSED, connection=_known(provider)):
+            answer = query(request, AnswerQuery)
+            returned = Returned(
+                provider=provider,
+                unverified_state=answer.state,
+                unverified_code=answer.code,
+                unverified_error=answer.error,
+                unverified_issuer=answer.iss,
+                unverified_query=request.query_params,
+                browser=cookies.browser(request),
+                session_subject=session.subject_id if session else None,
+            )
+            return see_other(await connect.callback(returned))
 
     return routes
 

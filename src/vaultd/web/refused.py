@@ -9,9 +9,13 @@ from fastapi import Request
 
 from vaultd.audit.events import Decision, Draft, EventType
 from vaultd.audit.refusals import Refusals
-from vaultd.errors import ConsentRefused, InvalidRequest
+from vaultd.connect import ERASED
+from vaultd.errors import ConsentRefused, InvalidRequest, InvalidScope, InvalidTarget
 from vaultd.limits import address_prefix
 from vaultd.web.peer import client_ip
+
+_TOLD = frozenset({"foreign", ERASED})
+"""Reasons whose event the recipe writes itself, since it knows whose consent it was."""
 
 
 class Refused:
@@ -22,10 +26,15 @@ class Refused:
 
     @asynccontextmanager
     async def of(self, request: Request, kind: EventType, *, connection: str | None = None) -> AsyncIterator[None]:
-        """Whatever is refused in this block is an event of this kind."""
+        """Whatever is refused in this block is an event of this kind.
+
+        `connection` is a name that the configuration has; one that somebody made up would be a kind of its own.
+        """
         try:
             yield
-        except (ConsentRefused, InvalidRequest) as refused:
+        except (ConsentRefused, InvalidRequest, InvalidScope, InvalidTarget) as refused:
+            if refused.reason in _TOLD:
+                raise
             ip = client_ip(request)
             draft = Draft(
                 type=kind,

@@ -9,14 +9,13 @@ from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict, Field
 
 from vaultd.audit.events import Draft, EventType
 from vaultd.errors import ConsentRefused
 from vaultd.sessions.signin import Answer, SignIn
 from vaultd.sessions.store import Sessions, csrf_token
 from vaultd.subjects.store import KnownSubject, SubjectStore
-from vaultd.web.consent import see_other
+from vaultd.web.consent import AnswerQuery, see_other
 from vaultd.web.cookies import Cookies
 from vaultd.web.inputs import query
 from vaultd.web.peer import client_ip
@@ -26,16 +25,6 @@ from vaultd.web.show.pages import Pages
 # One segment that begins with no dot: a browser resolves `..` before it asks.
 _OWN_PATH = re.compile(r"/connections|/auth/connect/[A-Za-z0-9_~-][A-Za-z0-9_.~-]*")
 _LONGEST_PATH = 4096
-
-
-class Returned(BaseModel):
-    """The issuer's answer (RFC 6749 §4.1.2, RFC 9207), which may carry more."""
-
-    model_config = ConfigDict(extra="ignore")
-    state: Annotated[str, Field(max_length=4096)] = ""
-    code: Annotated[str, Field(max_length=4096)] | None = None
-    error: Annotated[str, Field(max_length=4096)] | None = None
-    iss: Annotated[str, Field(max_length=4096)] | None = None
 
 
 def router(
@@ -62,7 +51,7 @@ def router(
     async def callback(request: Request) -> Response:
         configured = _configured(sign_in)
         async with refused.of(request, EventType.SESSION_REFUSED):
-            returned = query(request, Returned)
+            returned = query(request, AnswerQuery)
             signed_in, target = await configured.finish(
                 Answer(
                     unverified_state=returned.state,

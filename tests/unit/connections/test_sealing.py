@@ -179,6 +179,7 @@ async def test_tokens_of_the_revision_before(house: House) -> None:
             granted_scopes=row.granted_scopes,
             expires_at=row.expires_at,
             opened=opened,
+            lookups=house.lookups.of(row.provider, opened),
             now=house.clock(),
         )
     refreshed = await house.row(row.id)

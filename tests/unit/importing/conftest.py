@@ -34,7 +34,9 @@ class Desk:
             database=house.database,
             log=house.log,
             subjects=house.subjects,
-            grants=ImportedGrants(keyring=house.keyring, data_keys=house.data_keys, clock=house.clock),
+            grants=ImportedGrants(
+                keyring=house.keyring, data_keys=house.data_keys, lookups=house.lookups, clock=house.clock
+            ),
             reader=reader(),
             clock=house.clock,
         )

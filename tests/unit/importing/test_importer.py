@@ -6,15 +6,19 @@ from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
 from io import BytesIO
+from uuid import UUID
 
 import pytest
 from sqlalchemy import text
 
 from tests.unit.importing.conftest import Desk, many, quiet
 from tests.unit.importing.lines import CANARY, line
-from vaultd.connections.imported import NO_ACCESS_TOKEN, UNNAMED_ACCOUNT
+from vaultd.connections import store
+from vaultd.connections.imported import NO_ACCESS_TOKEN
+from vaultd.connections.sealing import UNNAMED_ACCOUNT
 from vaultd.errors import ConfigurationError
 from vaultd.importing.recipe import Changed
+from vaultd.notices import token_names
 from vaultd.terms import Secret
 
 
@@ -109,6 +113,31 @@ async def test_what_changed_after_the_check_stops_all_of_it(desk: Desk) -> None:
     assert await desk.counts() == before
     report = await desk.house.verify()
     assert (report.events, report.findings) == (1, [])
+
+
+async def test_a_provider_s_notice_finds_what_was_imported(desk: Desk) -> None:
+    """By the account where it has a name, and by the refresh token where the provider names those (issue 5, item 6)."""
+    lookups = desk.house.lookups
+    named, unnamed = await desk.bring_in(
+        line(sub="named", account={"id": "7"}, refresh_token=f"1//0named-refresh-{CANARY}"),
+        line(sub="unnamed", refresh_token=f"1//0other-refresh-{CANARY}"),
+    )
+
+    async def found(accounts: list[str], tokens: list[str]) -> list[UUID]:
+        async with desk.house.database.transaction() as connection:
+            rows = await store.named(
+                connection,
+                "google",
+                accounts=[lookups.account("google", account) for account in accounts],
+                tokens=[lookups.token("google", name) for name in tokens],
+                connected_before=None,
+            )
+        return [connection_id for connection_id, _ in rows]
+
+    assert await found(["7"], []) == [named]
+    assert await found([UNNAMED_ACCOUNT, ""], []) == []
+    for name in token_names(f"1//0other-refresh-{CANARY}"):
+        assert await found([], [name]) == [unnamed]
 
 
 async def test_two_imports_do_not_run_at_the_same_time(desk: Desk) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from tests.unit.importing.lines import CANARY, ISSUER, NOW, line, members, reader
-from vaultd.connections.imported import LONG_OVER, NO_ACCESS_TOKEN, UNNAMED_ACCOUNT
+from vaultd.connections.imported import LONG_OVER, NO_ACCESS_TOKEN
+from vaultd.connections.sealing import UNNAMED_ACCOUNT
 from vaultd.errors import ConfigurationError
 from vaultd.importing.line import Line, LineRefused
 from vaultd.importing.source import LONGEST_LINE, numbered_lines

@@ -43,6 +43,7 @@ class Process:
             database=house.database,
             log=house.log,
             data_keys=house.data_keys,
+            lookups=house.lookups,
             providers=providers,
             oauth=OAuthClient(outbound=outbound, clock=house.clock),
             subjects=house.subjects,
@@ -71,7 +72,8 @@ class Room:
             "assumed_ttl": 900,
             "allow_private_hosts": [HOST],
         }
-        self.providers = Providers(configs={"github": ProviderConfig.model_validate(table)})
+        config = ProviderConfig.model_validate(table)
+        self.providers = Providers(configs={"github": config, "google": config})
         self.house = house
         self.server = server
         self.outbound = outbound

@@ -215,6 +215,7 @@ async def test_c5_a_refresh_that_waited_for_a_narrowing_refreshes_all_the_same(r
             granted_scopes=row.granted_scopes,
             expires_at=row.expires_at,
             opened=opened,
+            lookups=room.house.lookups.of(row.provider, opened),
             now=room.house.clock(),
         )
     assert await asyncio.wait_for(waiting, 10) is None

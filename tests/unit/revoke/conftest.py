@@ -101,7 +101,7 @@ async def ends(house: House, served: dict[str, tuple[SandboxProvider, str]]) -> 
     notice = ActOnNotice(
         database=house.database,
         log=house.log,
-        keyring=house.keyring,
+        lookups=house.lookups,
         subjects=house.subjects,
         replay=replay,
         doubted=doubted,

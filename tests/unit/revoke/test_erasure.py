@@ -125,7 +125,6 @@ async def test_google_may_name_one_token(ends: Ends, place: int) -> None:
                 single=False,
                 brought=replace(house.brought(account), refresh_token=Secret(f"1//0{account}-refresh-token")),
                 draft=CONSENT,
-                token_names=token_names,
             )
         ids.append(stored)
     name = token_names("1//0first-refresh-token")[place]

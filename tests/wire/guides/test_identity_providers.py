@@ -100,6 +100,17 @@ async def test_another_backend_may_not_present_it(running: Running) -> None:
         assert (running.table.get("client_claim", "azp"), trusted) == (running.shape.client, [])
 
 
+async def test_without_account_scopes_the_app_must_be_known(running: Running) -> None:
+    """A5 on the accounts API: the token's app is a client's, where no scope says that it may."""
+    foreign = [refused for refused in running.shape.refused if refused.reason == "wrong_presenter"]
+    expected = 401 if running.table.get("account_scopes") == "off" else 200
+    async with Vault(running.world) as vault:
+        for refused in foreign:
+            token = running.issuer.mint(running.user(), refused.claims, refused.header)
+            status = (await vault.http.get(ACCOUNTS, headers=bearer(token))).status_code
+            assert status == expected, refused.what
+
+
 async def test_accounts_need_their_scopes_unless_the_issuer_cannot_give_them(running: Running) -> None:
     """api.md §2 and §6, `account_scopes`."""
     name = "scp" if "scp" in running.shape.claims else "scope"

@@ -60,6 +60,10 @@ NEWCOMERS: Mapping[str, Scene] = MappingProxyType(
 """For the person who has nothing yet."""
 
 STRANGERS: Mapping[str, Scene] = MappingProxyType(
-    {"error-signed-out": _at("/auth/connect?ticket=used"), "error-not-signed-in": _at("/auth/login/callback?error=no")}
+    {
+        "signed-out": _at("/auth/signed-out"),
+        "error-used-ticket": _at("/auth/connect?ticket=used"),
+        "error-not-signed-in": _at("/auth/login/callback?error=no"),
+    }
 )
 """For nobody that is known."""

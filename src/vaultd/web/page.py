@@ -73,10 +73,10 @@ def router(
 
     @routes.get("/connections/activity")
     async def activity(request: Request) -> Response:
+        cursor = query(request, ActivityQuery).cursor
         visitor = await visitors.find(request)
         if visitor is None:
             return _to_sign_in()
-        cursor = query(request, ActivityQuery).cursor
         found, older = await happenings.page(visitor.subject.key, pages.texts(request), cursor=cursor, limit=EACH)
         days = [(day, list(entries)) for day, entries in groupby(found, lambda each: each.at.date())]
         return pages(request, "activity.html", person=visitor.person, days=days, older=older, newer=cursor is not None)

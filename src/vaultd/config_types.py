@@ -23,6 +23,8 @@ _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # RFC 6749 §3.3
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[?[0-9A-Fa-f:.]+\]?")
 _NATIVE = re.compile(r"[a-z][a-z0-9+-]*(\.[a-z0-9+-]+)+:/[!-~]*")  # RFC 8252 §7.1
 
+_LONGEST_NAME = 60
+
 HASH_PREFIX = "sha256:"
 ASYMMETRIC = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519")
 """Signatures that are verified with a public key (RFC 7518 §3.1); the last two are one, before and since RFC 9864."""
@@ -129,6 +131,12 @@ def _the_secret_itself(secret: Secret) -> Secret:
     return secret
 
 
+def _shown_name(text: str) -> str:
+    if len(text) > _LONGEST_NAME:
+        raise ValueError(f"is longer than {_LONGEST_NAME} characters; write a shorter name")
+    return text
+
+
 def _beside_the_file(path: Path, info: ValidationInfo) -> Path:
     folder: Path | None = (info.context or {}).get("folder")
     return path if folder is None else folder / path
@@ -136,6 +144,8 @@ def _beside_the_file(path: Path, info: ValidationInfo) -> Path:
 
 Text: TypeAlias = Annotated[str, Field(min_length=1, pattern=r"^[^\x00-\x1f\x7f]+$")]
 """Not empty, on one line."""
+ShownName: TypeAlias = Annotated[Text, AfterValidator(_shown_name)]
+"""What people read at the top of a page, short enough for a phone."""
 WebUrl: TypeAlias = Annotated[str, AfterValidator(check_web_url)]
 RedirectTarget: TypeAlias = Annotated[str, AfterValidator(_redirect_target)]
 Origin: TypeAlias = Annotated[str, AfterValidator(_origin)]

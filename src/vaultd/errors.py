@@ -8,9 +8,11 @@ VaultdError
 ├── RequestRefused                an answer of the token endpoint; `reason` goes into the audit event
 │   ├── InvalidRequest
 │   │   ├── BodyTooLarge
+│   │   ├── ForeignCursor         a page's cursor that was not given out here
 │   │   ├── SettingsNeeded        where the user's provider is: missing, or not accepted
 │   │   ├── InvalidInput          says where the mistakes are
-│   │   └── SubjectTokenRefused   the real reason is for the log and the event, never for the answer
+│   │   ├── SubjectTokenRefused   the real reason is for the log and the event, never for the answer
+│   │   └── LogoutTokenRefused    the same for what an issuer sends when somebody signs out there
 │   ├── InvalidClient
 │   ├── InvalidGrant
 │   ├── UnauthorizedClient
@@ -20,6 +22,7 @@ VaultdError
 │   ├── InteractionRequired       the user must act: connect, reconnect, allow more, say which account
 │   ├── SlowDown
 │   └── TemporarilyUnavailable
+│       ├── SignInUnavailable     the issuer of sign-ins does not answer
 │       └── SubjectErased         the user was erased while they were looked at
 ├── Replayed                      a single-use value was used before
 ├── BearerRefused
@@ -67,8 +70,6 @@ class ConfigurationError(VaultdError):
 
 
 class KeyringError(ConfigurationError):
-    """The keyring file or a key in the database is not as it must be."""
-
     code = "keyring"
     description = "The keyring is not usable."
 
@@ -109,9 +110,13 @@ class InvalidInput(InvalidRequest):
 
     description = "A parameter is missing or malformed."
 
-    def __init__(self, mistakes: tuple[Mistake, ...]) -> None:
+    def __init__(self, mistakes: tuple[Mistake, ...], description: str | None = None) -> None:
         self.mistakes = mistakes
-        super().__init__()
+        super().__init__(description)
+
+
+class ForeignCursor(InvalidRequest):
+    description = "The cursor is not one that was given out here."
 
 
 class BodyTooLarge(InvalidRequest):
@@ -132,6 +137,12 @@ class SubjectTokenRefused(InvalidRequest):
     """RFC 8693 §2.2.2: a bad subject or actor token is `invalid_request`."""
 
     description = "The subject token is not accepted."
+
+
+class LogoutTokenRefused(InvalidRequest):
+    """OpenID Connect Back-Channel Logout 1.0 §2.8: a bad logout token is `invalid_request`."""
+
+    description = "The logout token is not accepted."
 
 
 class InvalidClient(RequestRefused):
@@ -218,6 +229,13 @@ class SubjectErased(TemporarilyUnavailable):
 
     def __init__(self) -> None:
         super().__init__(retry_after=1, reason="subject_erased")
+
+
+class SignInUnavailable(TemporarilyUnavailable):
+    description = "The sign-in service cannot be reached. Try again later."
+
+    def __init__(self, *, detail: str = "") -> None:
+        super().__init__(reason="login_issuer", detail=detail)
 
 
 class Replayed(VaultdError):

@@ -5,7 +5,9 @@
 // Prints one line of JSON with `issuer`, `clientId`, `clientSecret` and `introspector` when it listens; discovery tells
 // the rest. Ends when its standard input does, so that it cannot outlive the test that started it. Any name with any
 // password signs in. With `resource`, access tokens are for that API (RFC 8707), opaque all the same. `introspector` is
-// a client that may ask about every token and do nothing else.
+// a client that may ask about every token and do nothing else. `client` is more metadata of the app that it knows, such
+// as `backchannel_logout_uri`; `clients` are further apps, whole. With `accessTokenFormat` "jwt" access tokens for the
+// resource are signed (RFC 9068).
 
 import { createHash, generateKeyPairSync, randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
@@ -23,6 +25,9 @@ const options = {
   accessTokenTtl: 600,
   refreshTokenTtl: 24 * 3600,
   resource: undefined,
+  accessTokenFormat: 'opaque',
+  client: {},
+  clients: [],
   ...given,
 };
 const introspector = { clientId: 'introspector', clientSecret: randomBytes(32).toString('base64url') };
@@ -49,7 +54,9 @@ const configuration = {
       grant_types: ['authorization_code', 'refresh_token'],
       response_types: ['code'],
       token_endpoint_auth_method: options.clientAuth,
+      ...options.client,
     },
+    ...options.clients,
     {
       client_id: introspector.clientId,
       client_secret: introspector.clientSecret,
@@ -61,6 +68,8 @@ const configuration = {
   ],
   scopes: options.scopes,
   claims: { openid: ['sub'], email: ['email', 'email_verified'], profile: ['name', 'preferred_username'] },
+  // Without its own dispatcher, which calls no loopback address: whom it tells of a logout is on this machine.
+  fetch: (url, { dispatcher, ...request }) => fetch(url, request),
   cookies: { keys: [randomBytes(32).toString('base64url')] },
   jwks: { keys: signingKeys() },
   // Its default of 15 seconds would keep a token alive that long after the time its client was told.
@@ -79,6 +88,7 @@ const configuration = {
     Session: 3600,
   },
   features: {
+    backchannelLogout: { enabled: true },
     devInteractions: { enabled: true },
     introspection: { enabled: true },
     resourceIndicators: {
@@ -87,7 +97,7 @@ const configuration = {
       useGrantedResource: async () => true,
       getResourceServerInfo: async () => ({
         scope: options.scopes.join(' '),
-        accessTokenFormat: 'opaque',
+        accessTokenFormat: options.accessTokenFormat,
         accessTokenTTL: options.accessTokenTtl,
       }),
     },
@@ -111,6 +121,7 @@ server.listen(0, '127.0.0.1', async () => {
   const issuer = `http://127.0.0.1:${server.address().port}`;
   const provider = new Provider(issuer, configuration);
   provider.on('server_error', (_ctx, error) => console.error(error));
+  provider.on('backchannel.error', (_ctx, error) => console.error(error));
   server.on('request', provider.callback());
   const { clientId, clientSecret } = options;
   // Read once here, so that a client it does not accept is an error of the start and not of a later request.

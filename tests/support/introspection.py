@@ -28,8 +28,9 @@ class IntrospectingIssuer:
     true, questions wait.
     """
 
-    def __init__(self, issuer: str) -> None:
+    def __init__(self, issuer: str, *, client_id: str = CLIENT_ID, secret: Secret = SECRET) -> None:
         self.issuer = issuer
+        self._credentials = (client_id, secret)
         self.answers: dict[str, Mapping[str, Any]] = {}
         self.asked: list[dict[str, str]] = []
         self.schemes: list[str] = []
@@ -80,8 +81,9 @@ class IntrospectingIssuer:
     def _authenticated(self, authorization: str | None, form: Mapping[str, str]) -> bool:
         scheme, _, encoded = (authorization or "").partition(" ")
         self.schemes.append(scheme or "post")
+        client_id, secret = self._credentials
         if not scheme:
-            return (form.get("client_id"), form.get("client_secret")) == (CLIENT_ID, SECRET.reveal())
+            return (form.get("client_id"), form.get("client_secret")) == (client_id, secret.reveal())
         # RFC 6749 §2.3.1
-        name, _, secret = base64.b64decode(encoded).decode().partition(":")
-        return (unquote_plus(name), unquote_plus(secret)) == (CLIENT_ID, SECRET.reveal())
+        name, _, password = base64.b64decode(encoded).decode().partition(":")
+        return (unquote_plus(name), unquote_plus(password)) == (client_id, secret.reveal())

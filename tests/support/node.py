@@ -20,8 +20,8 @@ from vaultd.terms import Secret
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "tests" / "node"
-START_TIMEOUT = 30.0
-"""Seconds until a program of Node.js must have said what it has to say."""
+START_TIMEOUT = 90.0
+"""Seconds until a program of Node.js must have said what it has to say; a cold disk under a busy machine takes long."""
 STOP_TIMEOUT = 5.0
 
 
@@ -73,10 +73,11 @@ async def oidc_provider(
     scopes: Collection[str] | None = None,
     client_id: str = "vaultd",
     resource: str | None = None,
+    more: Mapping[str, Any] | None = None,
 ) -> AsyncIterator[OidcProvider]:
     """Start the server on a free port of 127.0.0.1 and stop it at the end of the block. Times are in seconds.
 
-    With `resource`, access tokens are for the API of that URL.
+    With `resource`, access tokens are for the API of that URL. `more` are the program's other options.
 
     It asks for PKCE, rotates refresh tokens, revokes a whole grant when an old one is used again, and shows its own
     pages for sign-in (fields `login` and `password`, anything goes) and consent.
@@ -89,6 +90,7 @@ async def oidc_provider(
         "accessTokenTtl": access_token_ttl,
         "clientAuth": client_auth,
         "clientId": client_id,
+        **(more or {}),
     }
     if resource is not None:
         options["resource"] = resource
@@ -123,6 +125,11 @@ async def exchange(request: Mapping[str, Any], program: str = "exchange.mjs") ->
     Raises:
         NodeError: the program failed, as opposed to the exchange.
     """
+    return await ask(program, request)
+
+
+async def ask(program: str, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Run a program that reads one JSON object and prints another. Raises `NodeError`."""
     process = await asyncio.create_subprocess_exec(
         find_node(), program, cwd=FOLDER, stdin=PIPE, stdout=PIPE, stderr=PIPE
     )
@@ -162,7 +169,8 @@ async def _said(name: str, process: Process, log: IO[bytes]) -> dict[str, Any]:
         line = b""
     if not line:
         log.seek(0)
-        raise NodeError(f"{name} did not start: {log.read().decode(errors='replace').strip()}")
+        how = "is silent" if process.returncode is None else f"ended with {process.returncode}"
+        raise NodeError(f"{name} did not start, it {how}: {log.read().decode(errors='replace').strip()}")
     said: dict[str, Any] = json.loads(line)
     return said
 

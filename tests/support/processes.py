@@ -14,10 +14,10 @@ from pathlib import Path
 
 import httpx
 
-from vaultd.sandbox.servers import listen
+from vaultd.sandbox.servers import Listener, listen
 from vaultd.sandbox.world import World
 
-START_TIMEOUT = 20.0
+START_TIMEOUT = 60.0
 STOP_TIMEOUT = 15.0
 _LITERAL = re.compile(r'^((?:client_)?secret|database_url) = "([^"]+)"$', re.MULTILINE)
 
@@ -42,7 +42,11 @@ class Installation:
 
 def install(world: World, name: str, changed: Mapping[str, str] | None = None) -> Installation:
     """The sandbox's file under another name, its secrets moved out of it, and some texts in it replaced."""
-    text = (world.folder / "vaultd.toml").read_text(encoding="utf-8")
+    return install_text(world.folder, name, (world.folder / "vaultd.toml").read_text(encoding="utf-8"), changed)
+
+
+def install_text(folder: Path, name: str, text: str, changed: Mapping[str, str] | None = None) -> Installation:
+    """The same for any file's `text`."""
     for before, after in (changed or {}).items():
         if before not in text:
             raise ValueError(f"{before} does not stand in the file")
@@ -54,7 +58,7 @@ def install(world: World, name: str, changed: Mapping[str, str] | None = None) -
         environ[variable] = found[2]
         return f'{found[1]} = "env:{variable}"'
 
-    config = world.folder / f"{name}.toml"
+    config = folder / f"{name}.toml"
     config.write_text(_LITERAL.sub(moved, text), encoding="utf-8")
     return Installation(config, environ)
 
@@ -69,9 +73,9 @@ class Running:
 
 
 @contextmanager
-def serving(installed: Installation, *, workers: int = 1) -> Iterator[Running]:
-    """One server on a free port, ready; stopped at the end of the block if it is still there."""
-    listener = listen()
+def serving(installed: Installation, *, workers: int = 1, at: Listener | None = None) -> Iterator[Running]:
+    """One server, on a free port by default, ready; stopped at the end of the block if it is still there."""
+    listener = at or listen()
     url, port = listener.url, listener.port
     listener.socket.close()
     log = installed.config.with_suffix(f".{port}.log")

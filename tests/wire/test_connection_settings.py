@@ -178,6 +178,8 @@ class TestTheDoor:
     async def test_a_link_that_says_where(self, elsewhere: Elsewhere, browser: Browser) -> None:
         back = f"{elsewhere.world.places.agent}/connected"
         page = await browser.open(elsewhere.door(shop="my-shop", return_to=back, scope="repo"))
+        assert "Your shop my-shop" in page.text
+        page = await browser.click("Continue to GitHub")
         assert "/my-shop/" in page.url, page.text
         await browser.click("Bob")
         page = await browser.click("Allow")
@@ -202,7 +204,7 @@ class TestTheDoor:
         page = await browser.open(elsewhere.door())
         page = await browser.click("Continue", fields={"shop": "evil.com/"})
         assert page.status == 400
-        assert "shop is not accepted. It looks like this: my-shop." in page.text
+        assert "This is not accepted. It looks like this: my-shop" in page.text
         shown = await browser.http.get(elsewhere.door(shop='"><script>'))
         assert (shown.status_code, "<script>" in shown.text, "&lt;script&gt;" in shown.text) == (400, False, True)
         page = await browser.click("Continue", fields={"shop": "my-shop"})

@@ -44,6 +44,9 @@ async def test_the_door_signs_in_connects_and_goes_back(world: World, browser: B
     page = await browser.open(url)
     assert page.url.startswith(world.places.issuer)
     page = await browser.click("Bob")
+    assert page.url == url
+    assert "Let sample-agent use your GitHub account?" in page.text
+    page = await browser.click("Continue to GitHub")
     assert page.url.startswith(world.places.providers["github"]), page.text
     await browser.click("Bob")
     page = await browser.click("Allow")
@@ -62,6 +65,7 @@ async def test_the_sign_in_is_code_with_pkce_state_and_nonce(vault: Vault) -> No
 
 async def test_a_refusal_goes_back_as_an_error(world: World, signed_in: Browser, back: str) -> None:
     await signed_in.open(_door(world, "slack", return_to=back))
+    await signed_in.click("Continue to Slack")
     await signed_in.click("Carol")
     query = query_of((await signed_in.click("Deny")).url)
     assert query.pop("error_description")
@@ -70,12 +74,17 @@ async def test_a_refusal_goes_back_as_an_error(world: World, signed_in: Browser,
 
 async def test_the_page_shows_connects_and_disconnects(world: World, signed_in: Browser) -> None:
     await signed_in.click("Connect Google Calendar")
+    await signed_in.click("Continue to Google Calendar")
     await signed_in.click("Carol")
     page = await signed_in.click("Allow")
     assert page.url.startswith(f"{world.places.vault}/connections?")
     assert "Google Calendar is connected." in page.text
     page = await signed_in.click("Disconnect Google Calendar (carol@example.com)")
-    assert "Nothing is connected yet." in page.text or "Reconnect required" in page.text
+    assert "carol@example.com at Google Calendar will not be connected any more." in page.text
+    page = await signed_in.click("Disconnect Google Calendar")
+    assert page.url == f"{world.places.vault}/connections?status=disconnected&connection=google"
+    assert "Google Calendar is disconnected. No agent can use that account any more." in page.text
+    assert "Connect Google Calendar" in page.links
     family = world.providers["google"].grants.families[-1]
     assert family.person.login == "carol"
 
@@ -150,6 +159,7 @@ async def test_b1_a_doors_callback_needs_the_session_that_began(world: World, ba
     async with Browser(stop_at=(stop,)) as browser:
         await browser.open(_door(world, return_to=back))
         await browser.click("Carol")  # at the issuer
+        await browser.click("Continue to GitHub")
         await browser.click("Carol")  # at the provider
         page = await browser.click("Allow")
         assert page.url.startswith(stop)
@@ -166,7 +176,10 @@ async def test_b7_signing_out_ends_the_session_on_the_server(world: World, signe
     kept = {"Cookie": f"vaultd_session={signed_in.http.cookies['vaultd_session']}"}
     async with httpx.AsyncClient(trust_env=False) as thief:
         assert (await thief.get(page, headers=kept)).status_code == 200
-        await signed_in.click("Sign out")
+        left = await signed_in.click("Sign out")
+        # Not at the issuer, which would sign them in again; the way there is a link.
+        assert left.url == f"{world.places.vault}/auth/signed-out"
+        assert f"{world.places.issuer}/end_session?client_id=vaultd" in left.links.values()
         assert "vaultd_session" not in signed_in.http.cookies
         assert (await thief.get(page, headers=kept)).status_code == 303
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
+
 from fastapi import FastAPI
 
 from vaultd.app.ground import Ground
+from vaultd.app.pages import add_pages, make_cookies
+from vaultd.app.signing import add_sign_in, make_sessions
+from vaultd.clients.limits import ClientLimits
 from vaultd.connect import Connect
 from vaultd.connections.grants import GrantStore
+from vaultd.exchange.assertion import Assertions
 from vaultd.revoke import GiveBack, Revoke
 from vaultd.revoke.secrets import Secrets
-from vaultd.sessions.signin import LoginIssuer, SignIn
-from vaultd.sessions.store import Sessions
-from vaultd.web import accounts, asking, away, bearer, consent, page, signin
-from vaultd.web.cookies import Cookies
+from vaultd.subjects.away import AwaySwitch
+from vaultd.web import accounts, bearer
+from vaultd.web.show.pages import Pages
 
 
 def make_secrets(ground: Ground) -> Secrets:
@@ -66,21 +71,46 @@ def make_connect(ground: Ground, grants: GrantStore) -> Connect:
     )
 
 
-def add_doors(app: FastAPI, ground: Ground, connect: Connect, revoke: Revoke, agents: away.AgentsWhileAway) -> None:
+def add_doors(
+    app: FastAPI,
+    ground: Ground,
+    stack: AsyncExitStack,
+    *,
+    pages: Pages,
+    connect: Connect,
+    revoke: Revoke,
+    assertions: Assertions,
+    away: AwaySwitch,
+) -> None:
     """Add the routes."""
-    settings = ground.settings
-    public_url, default_client = settings.public_url, settings.default_client
-    environment = page.templates()
-    cookies = Cookies(https=public_url.startswith("https:"))
-    sessions = Sessions(database=ground.database, clock=ground.clock)
-    rendered = accounts.Accounts(database=ground.database, data_keys=ground.data_keys)
+    cookies = make_cookies(ground.settings)
+    sessions = make_sessions(ground)
+    _add_accounts(app, ground, connect, revoke)
+    add_sign_in(app, ground, stack, sessions=sessions, cookies=cookies, pages=pages)
+    add_pages(
+        app,
+        ground,
+        pages,
+        cookies=cookies,
+        sessions=sessions,
+        connect=connect,
+        revoke=revoke,
+        assertions=assertions,
+        away=away,
+    )
+
+
+def _add_accounts(app: FastAPI, ground: Ground, connect: Connect, revoke: Revoke) -> None:
+    public_url = ground.settings.public_url
+    rendered = accounts.Accounts(database=ground.database, data_keys=ground.data_keys, clock=ground.clock)
     users = bearer.Users(
         public_url=public_url,
         verifier=ground.verifier,
         possession=ground.possession,
         subjects=ground.subjects,
         clients=ground.clients,
-        default_client=default_client,
+        limits=ClientLimits(clock=ground.clock, clients=len(ground.settings.clients)),
+        default_client=ground.settings.default_client,
     )
     app.include_router(
         accounts.router(
@@ -92,69 +122,4 @@ def add_doors(app: FastAPI, ground: Ground, connect: Connect, revoke: Revoke, ag
             providers=ground.providers,
             database=ground.database,
         )
-    )
-    app.include_router(
-        consent.router(
-            public_url=public_url,
-            connect=connect,
-            clients=ground.clients,
-            sessions=sessions,
-            subjects=ground.subjects,
-            cookies=cookies,
-            providers=ground.providers,
-            asking=asking.Asking(environment=environment),
-            default_client=default_client,
-            allowed_return_urls=settings.allowed_return_urls,
-        )
-    )
-    app.include_router(
-        signin.router(
-            public_url=public_url,
-            sign_in=_sign_in(ground),
-            sessions=sessions,
-            subjects=ground.subjects,
-            cookies=cookies,
-        )
-    )
-    app.include_router(
-        page.router(
-            public_url=public_url,
-            environment=environment,
-            sessions=sessions,
-            subjects=ground.subjects,
-            accounts=rendered,
-            agents=agents,
-            revoke=revoke,
-            providers=ground.providers,
-            clients=ground.clients,
-            default_client=default_client,
-            cookies=cookies,
-        )
-    )
-    app.include_router(
-        away.router(
-            public_url=public_url,
-            agents=agents,
-            sessions=sessions,
-            subjects=ground.subjects,
-            cookies=cookies,
-        )
-    )
-
-
-def _sign_in(ground: Ground) -> SignIn | None:
-    login = ground.settings.login
-    if login is None:
-        return None
-    issuer = ground.settings.issuers[login.issuer]
-    return SignIn(
-        config=login,
-        issuer=LoginIssuer(
-            issuer=issuer.issuer, algorithms=issuer.algorithms, allow_private=issuer.allow_private_hosts
-        ),
-        redirect_uri=f"{ground.settings.public_url}/auth/login/callback",
-        database=ground.database,
-        data_keys=ground.data_keys,
-        outbound=ground.outbound,
-        clock=ground.clock,
     )

@@ -9,9 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
-from fastapi import FastAPI, Request
-from fastapi.middleware.cors import CORSMiddleware
-from fastapi.responses import Response
+from fastapi import FastAPI
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -21,6 +19,7 @@ from vaultd.app.ground import lay_ground
 from vaultd.app.metrics import Watched, serve_metrics
 from vaultd.app.notices import add_notices
 from vaultd.app.operators import add_operators
+from vaultd.app.pages import make_cookies, make_pages
 from vaultd.app.refreshing import make_refreshing
 from vaultd.app.tokens import (
     make_assertions,
@@ -30,13 +29,14 @@ from vaultd.app.tokens import (
     make_operator_tokens,
     signing_keys,
 )
-from vaultd.errors import VaultdError
 from vaultd.settings import Settings, load
 from vaultd.terms import Clock, system_clock
-from vaultd.web import accounts, health, metadata, page, reference, wire
-from vaultd.web.away import AgentsWhileAway
+from vaultd.web import accounts, health, metadata, reference, wire
 from vaultd.web.bounded import BoundedBodies
+from vaultd.web.cors import Cors, CorsHeaders, Preflights
+from vaultd.web.mishaps import Mishaps
 from vaultd.web.openapi import document
+from vaultd.web.show.pages import Pages, templates
 from vaultd.web.token.route import PATH, TokenEndpoint
 
 
@@ -59,7 +59,7 @@ def create_app(settings: Settings, *, clock: Clock = system_clock, workers: int 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            front.token_endpoint = await _wire(app, settings, clock, workers, stack)
+            front.token_endpoint = await _wire(app, settings, clock, workers=workers, stack=stack, pages=pages)
             # Measured: with its many long-lived objects frozen, the collector stops causing the slowest answers.
             gc.collect()
             gc.freeze()
@@ -69,18 +69,16 @@ def create_app(settings: Settings, *, clock: Clock = system_clock, workers: int 
     # The document and its page are our own (`web/reference`): FastAPI's page loads scripts from elsewhere. And a path
     # with a slash too many is unknown: a redirect would go where the request's own Host header says.
     app = FastAPI(lifespan=lifespan, openapi_url=None, redirect_slashes=False)
-    environment = page.templates()
-
-    def show(_request: Request, error: VaultdError) -> Response:
-        return page.error_page(environment, error)
-
-    answers = wire.ErrorAnswers(page=show)
+    pages = make_pages(settings, clock)
+    answers = wire.ErrorAnswers(page=Mishaps(pages=pages, cookies=make_cookies(settings)))
     wire.install(app, answers=answers)
     described = document(public_url=settings.public_url, version=vaultd.__version__)
-    app.include_router(reference.router(document=described, environment=environment))
+    app.include_router(reference.router(document=described, environment=templates()))
     app.add_middleware(BoundedBodies)
-    app.add_middleware(_CorsForAccounts, origins=settings.allowed_origins)
+    cors = Cors(origins=settings.allowed_origins, prefix=accounts.PREFIX)
+    app.add_middleware(Preflights, cors=cors)
     app.add_middleware(wire.EveryAnswer, headers=_every_answer(settings), answers=answers)
+    app.add_middleware(CorsHeaders, cors=cors)
     front = Front(app)
     return front
 
@@ -102,26 +100,9 @@ class Front:
         await (self.token_endpoint if is_token_request else self.framework)(scope, receive, send)
 
 
-class _CorsForAccounts:
-    """CORS for the accounts API alone; never on the token endpoint (api.md §2)."""
-
-    def __init__(self, app: ASGIApp, *, origins: tuple[str, ...]) -> None:
-        self._app = app
-        self._with_cors = CORSMiddleware(
-            app,
-            allow_origins=origins,
-            allow_methods=["GET", "POST", "DELETE"],
-            allow_headers=["authorization", "content-type", "dpop", "if-none-match"],
-            expose_headers=["etag"],
-        )
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI."""
-        accounts_api = scope["type"] == "http" and scope["path"].startswith(accounts.PREFIX)
-        await (self._with_cors if accounts_api else self._app)(scope, receive, send)
-
-
-async def _wire(app: FastAPI, settings: Settings, clock: Clock, workers: int, stack: AsyncExitStack) -> ASGIApp:
+async def _wire(
+    app: FastAPI, settings: Settings, clock: Clock, *, workers: int, stack: AsyncExitStack, pages: Pages
+) -> ASGIApp:
     ground = await lay_ground(settings, clock, stack)
     secrets = make_secrets(ground)
     give_back = make_give_back(ground)
@@ -148,7 +129,7 @@ async def _wire(app: FastAPI, settings: Settings, clock: Clock, workers: int, st
     add_notices(app, ground, stack)
     app.include_router(metadata.router(public_url=settings.public_url, keys=keys))
     app.include_router(health.router(database=ground.database))
-    add_doors(app, ground, connect, revoke, AgentsWhileAway(assertions=assertions, away=away))
+    add_doors(app, ground, stack, pages=pages, connect=connect, revoke=revoke, assertions=assertions, away=away)
     background = (give_back.run, connect.sweep, ground.refusals.run, ground.replay.run)
     for work in (*background, refreshing.wakeups.run, refreshing.ahead.run):
         stack.push_async_callback(_stop, asyncio.create_task(work()))

@@ -6,7 +6,7 @@ import binascii
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from vaultd.audit.events import decode, encode
 from vaultd.audit.lane import events_table
 from vaultd.audit.subject_key import SubjectKey
-from vaultd.errors import CannotOpen, InvalidRequest
+from vaultd.errors import CannotOpen, ForeignCursor
 
 _ORDER = (events_table.c.period, events_table.c.at, events_table.c.writer, events_table.c.seq)
 
@@ -38,14 +38,36 @@ class Query:
 
 
 async def page(connection: AsyncConnection, query: Query) -> tuple[list[dict[str, Any]], str | None]:
-    """One page of rows, newest first, and the cursor of the next one."""
+    """One page of rows, newest first, and the cursor of the next one. Raises `ForeignCursor`."""
     statement = _narrow(select(events_table), query)
     if query.cursor is not None:
         statement = statement.where(tuple_(*_ORDER) < tuple_(*_parse_cursor(query.cursor)))
-    statement = statement.order_by(*(column.desc() for column in _ORDER)).limit(query.limit + 1)
-    rows = [dict(row) for row in (await connection.execute(statement)).mappings()]
+    rows = await _newest(connection, statement, query.limit + 1)
     following = _cursor(rows[query.limit - 1]) if len(rows) > query.limit else None
     return rows[: query.limit], following
+
+
+async def page_of(
+    connection: AsyncConnection, subject_ref: bytes, *, behind: UUID | None, limit: int
+) -> tuple[list[dict[str, Any]], UUID | None]:
+    """One page of one subject's rows, and the id of its last one where more are behind it.
+
+    `behind` is such an id; places in the log, which count everybody's events, stay in here. Raises `ForeignCursor`.
+    """
+    own = events_table.c.subject_ref == subject_ref
+    statement = select(events_table).where(own)
+    if behind is not None:
+        place = (await connection.execute(select(*_ORDER).where(own, events_table.c.id == behind))).first()
+        if place is None:
+            raise ForeignCursor
+        statement = statement.where(tuple_(*_ORDER) < tuple_(*place))
+    rows = await _newest(connection, statement, limit + 1)
+    return rows[:limit], rows[limit - 1]["id"] if len(rows) > limit else None
+
+
+async def _newest(connection: AsyncConnection, statement: Select[Any], limit: int) -> list[dict[str, Any]]:
+    ordered = statement.order_by(*(column.desc() for column in _ORDER)).limit(limit)
+    return [dict(row) for row in (await connection.execute(ordered)).mappings()]
 
 
 def _narrow(statement: Select[Any], query: Query) -> Select[Any]:
@@ -70,18 +92,15 @@ def _parse_cursor(cursor: str) -> tuple[date, datetime, UUID, int]:
     try:
         period, at, writer, seq = json.loads(decode(cursor))
         place = date.fromisoformat(period), datetime.fromisoformat(at), UUID(writer), int(seq)
+        if place[1].tzinfo is None or not 0 < place[3] < _BIGINT:
+            raise ForeignCursor
+        # Into UTC here, since the driver would do it later and fail at the ends of time.
+        return place[0], place[1].astimezone(UTC), *place[2:]
     except (ValueError, TypeError, AttributeError, OverflowError, RecursionError, binascii.Error):
-        raise _foreign_cursor() from None
-    if place[1].tzinfo is None or not 0 < place[3] < _BIGINT:
-        raise _foreign_cursor()
-    return place
+        raise ForeignCursor from None
 
 
 _BIGINT = 2**63
-
-
-def _foreign_cursor() -> InvalidRequest:
-    return InvalidRequest("The cursor is not one that was given out here.")
 
 
 def render(row: Mapping[str, Any], subject: SubjectKey | None) -> dict[str, Any]:

@@ -64,17 +64,32 @@ def dev(
     data: Annotated[
         Path | None, typer.Option(help="A folder to keep the data in; without it they are gone at the end.")
     ] = None,
+    own_app: Annotated[
+        str | None,
+        typer.Option("--app", metavar="URL", help="A page of your own app: users may be sent back there."),
+    ] = None,
+    client: Annotated[
+        str | None,
+        typer.Option(metavar="NAME=URL", help="An app of yours that signs users in and is a client of its own."),
+    ] = None,
+    client_env: Annotated[
+        Path | None, typer.Option(help="The file to write that client's environment to, secrets included.")
+    ] = None,
 ) -> None:
     """Run a sandbox to work against, until Ctrl-C.
 
     It has a PostgreSQL, the vault, an issuer, three OAuth providers and an agent, all on this machine.
 
-    Example: vaultd dev --port 9000
+    Example: vaultd dev --port 9000 --client my-app=http://127.0.0.1:3000 --client-env .env
     """
     from vaultd.cli.sandboxed import tell
+    from vaultd.sandbox.app_client import AppClient
     from vaultd.sandbox.dev import run_dev
 
-    tell(lambda say: run_dev(say, folder=data, port=port))
+    if (client is None) != (client_env is None):
+        raise typer.BadParameter("--client and --client-env go together.")
+    known = AppClient.parse(client) if client is not None else None
+    tell(lambda say: run_dev(say, folder=data, port=port, app=own_app, client=known, environment=client_env))
 
 
 @app.command()

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, mo
 
 from vaultd.clients.config_credentials import SIGNED, CredentialsConfig
 from vaultd.clients.config_narrow import NarrowConfig
-from vaultd.config_types import ConfigTable, Flag, Network, RedirectTarget, ScopeName, Text
+from vaultd.config_types import ConfigTable, Flag, Network, RedirectTarget, ScopeName, ShownName, Text
 from vaultd.terms import Scopes
 
 OperatorScope: TypeAlias = Literal["audit:read", "connections:read", "connections:revoke", "keys:read"]
@@ -84,12 +84,16 @@ class ProviderGrant(ConfigTable):
 class ClientConfig(CredentialsConfig):
     """One client. With `operator_scopes` it is an operators' client and may use the client credentials grant.
 
-    `subject_azp` are the names by which subject tokens mean this client; None stands for its own name. `limits` are for
-    all its requests, `subject_limits` for those about one user. With `may_assert_subjects` it may name a user who is
-    away, of one of `assert_issuer` (the names of `[issuers.X]` tables or their URLs), at the providers in
-    `assert_providers`.
+    `display_name` is how people know it. Before its links lead to a provider, a page asks the person; with
+    `confirm_connect` off, none does. `subject_azp` are the names by which subject tokens mean this client; None stands
+    for its own name. `limits` are for all its requests at the token endpoint, `subject_limits` for those about one
+    user, and, counted apart, for that user's requests to the accounts API by its tokens. With `may_assert_subjects` it
+    may name a user who is away, of one of `assert_issuer` (the names of `[issuers.X]` tables or their URLs), at the
+    providers in `assert_providers`.
     """
 
+    display_name: ShownName | None = None
+    confirm_connect: Flag = True
     subject_azp: tuple[Text, ...] | None = None
     redirect_uris: tuple[RedirectTarget, ...] = ()
     implicit: Flag = False

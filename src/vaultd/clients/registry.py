@@ -28,6 +28,11 @@ class Client:
     config: ClientConfig
 
     @property
+    def display_name(self) -> str:
+        """How people know it; without a name for them, by its id."""
+        return self.config.display_name or self.id
+
+    @property
     def subject_azp(self) -> tuple[str, ...]:
         """The names by which subject tokens mean this client; by default its own."""
         names = self.config.subject_azp
@@ -66,6 +71,10 @@ class Clients:
         """The client of this name, not authenticated."""
         entry = self._entries.get(client_id)
         return None if entry is None else entry.client
+
+    def all(self) -> tuple[Client, ...]:
+        """Every client, in the order of the configuration file."""
+        return tuple(entry.client for entry in self._entries.values())
 
     async def authenticate(self, presented: PresentedCredentials, *, ip: str | None) -> Client:
         """Return the client that the credentials prove (security A8, A10).

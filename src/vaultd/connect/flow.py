@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import urlencode, urlsplit, urlunsplit
 from uuid import UUID
@@ -14,13 +14,16 @@ from authlib.oauth2.rfc7636 import create_s256_code_challenge
 from vaultd.audit.events import Decision, Draft, EventType
 from vaultd.clients.registry import Client
 from vaultd.connections.pending import Pending, digest
-from vaultd.errors import InvalidRequest, ProviderRefused
+from vaultd.errors import InvalidInput, Mistake, ProviderRefused
+from vaultd.policy import allowed_scopes
 from vaultd.providers.config import ProviderConfig
 from vaultd.providers.registry import Provider
 from vaultd.subjects.store import KnownSubject
 from vaultd.terms import Scopes
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_-]{1,128}")
+_SHOWN = 20
+"""Parameters that one refusal names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,15 +71,34 @@ def begun_with(provider: Provider, wish: Wish) -> tuple[dict[str, str], dict[str
     """The connection's settings, and the parameters of the authorization request that the app adds.
 
     Raises:
-        InvalidRequest: a parameter that the provider's table does not allow, or a setting that is not accepted.
+        InvalidInput: a parameter that the provider's table does not allow.
+        SettingsNeeded: a setting is missing or not accepted.
     """
     config = provider.config
     given = dict(wish.params or {})
     settings = {name: given.pop(name) for name in config.connection_settings if name in given}
     unknown = sorted(set(given) - set(config.allowed_authorization_params))
     if unknown:
-        raise InvalidRequest(f"authorization_params may not carry: {', '.join(unknown)}.")
+        mistake = f"{provider.display_name} takes no such parameter from an app."
+        places = [("authorization_params", name) for name in unknown[:_SHOWN]]
+        raise InvalidInput(tuple(Mistake(mistake, "body", place) for place in places), _not_taken(unknown[:_SHOWN]))
     return provider.settings_from({**(wish.settings or {}), **settings}), given
+
+
+def _not_taken(names: Sequence[str]) -> str:
+    # As far as a name is plainly one, since the sentence may be shown to a person.
+    plain = [name if _IDENTIFIER.fullmatch(name) else "one with another name" for name in names]
+    return f"authorization_params may not carry: {', '.join(dict.fromkeys(plain))}."
+
+
+def scopes_asked(provider: Provider, allowed: Collection[str], requested: Scopes | None) -> Scopes:
+    """What the provider is asked for: what the app names, else the provider's usual scopes as far as it may have them.
+
+    Raises:
+        InvalidScope: the app names one that it may not have.
+    """
+    allowed_scopes(allowed, requested)
+    return requested or Scopes(set(provider.config.scopes) & set(allowed)) or Scopes(allowed)
 
 
 def callback_metadata(config: ProviderConfig, unverified_query: Mapping[str, str]) -> dict[str, str]:
@@ -133,14 +155,24 @@ def refused(draft: Draft, taken: Pending, reason: str) -> Draft:
 def error_url(waiting: Pending, error: str) -> str:
     """Where a failed consent leaves the browser: back at its app, with words for a person."""
     sentence = _SENTENCES.get(error, "The provider did not allow it.")
-    query = {"error": error, "error_description": sentence}
+    query: dict[str, str | None] = {"error": error, "error_description": sentence}
     if waiting.kind == "door":
-        return with_query(waiting.redirect_uri, {"connection": waiting.provider, "status": "error", **query})
+        return _door_error(waiting.redirect_uri, waiting.provider, query)
     return with_query(waiting.redirect_uri, {**query, "state": waiting.private["state"]})
 
 
+def declined_url(redirect_uri: str, provider: str) -> str:
+    """The same for a person who turns back before the provider asks."""
+    return _door_error(redirect_uri, provider, {"error": DECLINED, "error_description": _SENTENCES[DECLINED]})
+
+
+def _door_error(redirect_uri: str, provider: str, query: dict[str, str | None]) -> str:
+    return with_query(redirect_uri, {"connection": provider, "status": "error", **query})
+
+
+DECLINED = "access_denied"  # RFC 6749 §4.1.2.1
 _SENTENCES = {
-    "access_denied": "You did not allow the connection.",
+    DECLINED: "You did not allow the connection.",
     "temporarily_unavailable": "The provider cannot be reached right now. Try again later.",
     "invalid_issuer": "The answer did not come from the provider that was asked.",
     ERASED: "Your data here was erased meanwhile. Start again from your app.",

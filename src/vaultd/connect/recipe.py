@@ -26,6 +26,7 @@ from vaultd.connect.flow import (
     callback_metadata,
     error_url,
     refused,
+    scopes_asked,
     why_not,
     with_query,
 )
@@ -36,7 +37,7 @@ from vaultd.connections.pending import Pending, digest
 from vaultd.db import Database
 from vaultd.errors import ConsentRefused, ProviderError, ProviderRefused, TemporarilyUnavailable
 from vaultd.keys.data_keys import DataKeys
-from vaultd.policy import allowed_scopes, entry_at
+from vaultd.policy import entry_at
 from vaultd.providers.oauth import OAuthClient
 from vaultd.providers.registry import Provider, Providers
 from vaultd.subjects.store import KnownSubject, SubjectStore
@@ -121,7 +122,8 @@ class Connect:
         if provider.config.issuer is not None and returned.unverified_issuer != provider.config.issuer:
             return await self._failed(waiting, "invalid_issuer")
         # 3. the provider's own refusal
-        if returned.unverified_code is None:
+        if returned.unverified_error is not None or returned.unverified_code is None:
+            # RFC 6749 §4.1.2.1: it stands in the place of a code; one that comes beside it was put there.
             return await self._failed(waiting, returned.unverified_error or "invalid_request")
         # 4. redeem the code
         try:
@@ -208,9 +210,8 @@ class Connect:
     async def _begin(self, subject: KnownSubject, wish: Wish, *, kind: str, columns: dict[str, Any]) -> dict[str, Any]:
         provider = self._providers.get(wish.provider)
         grant = entry_at(wish.client.config.providers, provider.name)
-        allowed_scopes(grant.scopes, wish.scopes)
+        asked = scopes_asked(provider, grant.scopes, wish.scopes)
         settings, params = begun_with(provider, wish)
-        asked = wish.scopes or Scopes(set(provider.config.scopes) & set(grant.scopes)) or Scopes(grant.scopes)
         if grant.narrow is not None:
             # Permissions are the app's, and not asked for at consent.
             asked = Scopes()

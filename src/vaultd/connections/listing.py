@@ -1,21 +1,25 @@
-"""Pages of connections for operators, newest first."""
+"""Pages of connections: for operators, newest first, and for the user whose they are, oldest first.
+
+A cursor is a place in that order and not a number of rows, so that what is added or taken away meanwhile moves nothing
+from one page to another.
+"""
 
 from __future__ import annotations
 
 import binascii
 import json
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Literal, TypeAlias
+from datetime import UTC, datetime
+from typing import Any, Literal, TypeAlias
 from uuid import UUID
 
-from sqlalchemy import tuple_
+from sqlalchemy import Select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from vaultd.audit.events import decode, encode
 from vaultd.connections.store import select_rows
 from vaultd.connections.table import ConnectionRow, connections_table
-from vaultd.errors import InvalidRequest
+from vaultd.errors import ForeignCursor
 
 Status: TypeAlias = Literal["connected", "reconnect_required", "revoked"]
 _c = connections_table.c
@@ -32,8 +36,18 @@ class Query:
     limit: int = 100
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnQuery:
+    """Whose connections, at which provider, from where, and how many."""
+
+    subject_id: UUID
+    provider: str | None = None
+    cursor: str | None = None
+    limit: int = 100
+
+
 async def page(connection: AsyncConnection, query: Query) -> tuple[list[ConnectionRow], str | None]:
-    """One page, and the cursor of the next one. Raises `InvalidRequest` for a cursor that was not given out here."""
+    """One page, and the cursor of the next one. Raises `ForeignCursor`."""
     statement = select_rows()
     wanted = ((_c.subject_id, query.subject_id), (_c.provider, query.provider), (_c.status, query.status))
     for column, value in wanted:
@@ -41,10 +55,26 @@ async def page(connection: AsyncConnection, query: Query) -> tuple[list[Connecti
             statement = statement.where(column == value)
     if query.cursor is not None:
         statement = statement.where(tuple_(_c.created_at, _c.id) < tuple_(*_parse(query.cursor)))
-    statement = statement.order_by(_c.created_at.desc(), _c.id.desc()).limit(query.limit + 1)
-    rows = [ConnectionRow.from_mapping(row) for row in (await connection.execute(statement)).mappings()]
-    following = _cursor(rows[query.limit - 1]) if len(rows) > query.limit else None
-    return rows[: query.limit], following
+    statement = statement.order_by(_c.created_at.desc(), _c.id.desc())
+    return await _cut(connection, statement, query.limit)
+
+
+async def own_page(connection: AsyncConnection, query: OwnQuery) -> tuple[list[ConnectionRow], str | None]:
+    """The same of a user's own connections, without those that were disconnected. Raises `ForeignCursor`."""
+    statement = select_rows().where(_c.subject_id == query.subject_id, _c.status != "revoked")
+    if query.provider is not None:
+        statement = statement.where(_c.provider == query.provider)
+    if query.cursor is not None:
+        statement = statement.where(tuple_(_c.created_at, _c.id) > tuple_(*_parse(query.cursor)))
+    return await _cut(connection, statement.order_by(_c.created_at, _c.id), query.limit)
+
+
+async def _cut(
+    connection: AsyncConnection, statement: Select[Any], limit: int
+) -> tuple[list[ConnectionRow], str | None]:
+    found = (await connection.execute(statement.limit(limit + 1))).mappings()
+    rows = [ConnectionRow.from_mapping(row) for row in found]
+    return rows[:limit], _cursor(rows[limit - 1]) if len(rows) > limit else None
 
 
 def _cursor(row: ConnectionRow) -> str:
@@ -54,13 +84,10 @@ def _cursor(row: ConnectionRow) -> str:
 def _parse(cursor: str) -> tuple[datetime, UUID]:
     try:
         created_at, connection_id = json.loads(decode(cursor))
-        place = datetime.fromisoformat(created_at), UUID(connection_id)
-    except (ValueError, TypeError, AttributeError, RecursionError, binascii.Error):
-        raise _foreign_cursor() from None
-    if place[0].tzinfo is None:
-        raise _foreign_cursor()
-    return place
-
-
-def _foreign_cursor() -> InvalidRequest:
-    return InvalidRequest("The cursor is not one that was given out here.")
+        moment, identifier = datetime.fromisoformat(created_at), UUID(connection_id)
+        if moment.tzinfo is None:
+            raise ForeignCursor
+        # Into UTC here, since the driver would do it later and fail at the ends of time.
+        return moment.astimezone(UTC), identifier
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError, binascii.Error):
+        raise ForeignCursor from None

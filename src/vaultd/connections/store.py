@@ -38,6 +38,12 @@ async def rows_of(connection: AsyncConnection, subject_id: UUID) -> list[Connect
     return [ConnectionRow.from_mapping(row) for row in (await connection.execute(query)).mappings()]
 
 
+async def consents_of(connection: AsyncConnection, subject_id: UUID) -> dict[UUID, datetime]:
+    """When the user last agreed to each of a subject's connections."""
+    rows = await connection.execute(select(_c.id, _c.connected_at).where(_c.subject_id == subject_id))
+    return {row.id: row.connected_at for row in rows}
+
+
 async def get(connection: AsyncConnection, connection_id: UUID) -> ConnectionRow | None:
     """One row without a lock."""
     row = (await connection.execute(select_rows().where(_c.id == connection_id))).mappings().first()

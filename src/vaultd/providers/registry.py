@@ -96,6 +96,18 @@ class Providers:
             raise InvalidTarget(reason="ambiguous_resource")
         return own[0]
 
+    def strategy(self, provider: Provider) -> str:
+        """What kind of provider it is: of several apps at GitHub, whatever each is called here, `github`."""
+        name = str(provider.name)
+        # One may extend the catalogue's entry of its own name; a circle is refused when the file is read.
+        while (parent := self._extended(name)) not in {None, name}:
+            name = str(parent)
+        return name
+
+    def _extended(self, name: str) -> str | None:
+        found = self._by_name.get(name)
+        return found.config.extends if found else None
+
     def all(self) -> tuple[Provider, ...]:
         """Every provider, in the order of the configuration file."""
         return tuple(self._by_name.values())

@@ -13,6 +13,7 @@ from vaultd.db import Database
 from vaultd.errors import NotFound
 from vaultd.revoke.secrets import Secrets
 from vaultd.subjects.store import SubjectStore
+from vaultd.terms import ProviderName
 
 
 class Revoke:
@@ -33,8 +34,8 @@ class Revoke:
         self._subjects = subjects
         self._wake = wake
 
-    async def disconnect(self, *, subject_id: UUID, connection_id: UUID, draft: Draft) -> None:
-        """Disconnect one of a subject's connections. A second time is well too.
+    async def disconnect(self, *, subject_id: UUID, connection_id: UUID, draft: Draft) -> ProviderName:
+        """Disconnect one of a subject's connections; gives its provider. A second time is well too.
 
         Once this has returned no exchange succeeds any more.
 
@@ -42,7 +43,7 @@ class Revoke:
             NotFound: there is none of that id, or it is somebody else's.
             TemporarilyUnavailable: nothing was changed.
         """
-        await self._disconnect(subject_id, connection_id, draft, reason="disconnected")
+        return await self._disconnect(subject_id, connection_id, draft, reason="disconnected")
 
     async def disconnect_any(self, connection_id: UUID, *, draft: Draft) -> None:
         """The same by an operator, whosever it is."""
@@ -52,7 +53,7 @@ class Revoke:
             raise NotFound
         await self._disconnect(row.subject_id, connection_id, draft, reason="revoked_by_operator")
 
-    async def _disconnect(self, subject_id: UUID, connection_id: UUID, draft: Draft, *, reason: str) -> None:
+    async def _disconnect(self, subject_id: UUID, connection_id: UUID, draft: Draft, *, reason: str) -> ProviderName:
         async with self._log.transaction() as transaction:
             # 1. nobody releases this row from here on
             known = await self._subjects.hold(transaction.connection, subject_id)
@@ -60,7 +61,7 @@ class Revoke:
             if known is None or row is None or row.subject_id != known.id:
                 raise NotFound
             if row.status == "revoked":
-                return
+                return row.provider
             # 2. the secrets move to the outbox and nowhere else
             label = await self._secrets.move(transaction.connection, row, subject_id=known.id)
             # 3. the row is another generation, without secrets
@@ -80,3 +81,4 @@ class Revoke:
             )
         # 4. at the provider, at once but not while the user waits
         self._wake()
+        return row.provider

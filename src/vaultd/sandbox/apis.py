@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -12,25 +10,12 @@ from starlette.responses import JSONResponse, Response
 from vaultd.sandbox.endpoints import Handler
 from vaultd.sandbox.grants import Access
 from vaultd.sandbox.oauth import bearer_of, json_answer
-from vaultd.sandbox.people import PEOPLE, Person
+from vaultd.sandbox.orchard import Window, events, messages, pull_requests
 from vaultd.terms import Clock
 
 FindAccess = Callable[[str], Access | None]
 
 CALENDAR_SCOPE = "https://www.googleapis.com/auth/calendar.readonly"
-REPOSITORY = "https://api.github.com/repos/acme/orchard"
-
-PULL_REQUESTS = {
-    "alice": ((42, "Water the seedlings twice a day", "bob"), (57, "Label every crate with its row", "carol")),
-    "bob": ((61, "Count apples before they fall", "alice"),),
-    "carol": ((63, "Move the ladder shed closer", "bob"),),
-}
-EVENTS = {
-    "alice": ((9, 30, 15, "Morning round"), (14, 0, 60, "Harvest planning")),
-    "bob": ((11, 0, 30, "Call with the mill"),),
-    "carol": ((16, 15, 45, "Budget review"),),
-}
-MESSAGES = (("bob", "The north gate sticks again."), ("carol", "New crates arrive on Thursday."))
 
 
 class Apis:
@@ -65,9 +50,11 @@ class Apis:
             return _github_error(401, "Bad credentials")
         if "repo" not in access.scopes:
             return _github_error(403, "Resource not accessible by integration")
-        if not request.query_params.get("q"):
+        try:
+            window = Window.of_search(request.query_params.get("q", ""))
+        except ValueError:
             return _github_error(422, "Validation Failed")
-        items = [_pull_request(*pull) for pull in PULL_REQUESTS[access.family.person.login]]
+        items = pull_requests(access.family.person, self._clock(), window)
         return json_answer({"total_count": len(items), "incomplete_results": False, "items": items})
 
     async def _google_events(self, request: Request) -> Response:
@@ -76,8 +63,11 @@ class Apis:
             return _google_error(401, "UNAUTHENTICATED", "Request had invalid authentication credentials.")
         if CALENDAR_SCOPE not in access.scopes:
             return _google_error(403, "PERMISSION_DENIED", "Request had insufficient authentication scopes.")
-        person, now = access.family.person, self._clock()
-        items = [_event(person, now, planned) for planned in EVENTS[person.login]]
+        person, query = access.family.person, request.query_params
+        try:
+            items = events(person, self._clock(), Window.of_times(query.get("timeMin"), query.get("timeMax")))
+        except ValueError:
+            return _google_error(400, "INVALID_ARGUMENT", "Bad Request")
         return json_answer({"kind": "calendar#events", "summary": person.email, "timeZone": "UTC", "items": items})
 
     async def _slack_history(self, request: Request) -> Response:
@@ -88,12 +78,12 @@ class Apis:
             return json_answer({"ok": False, "error": "missing_scope", "needed": "channels:history"})
         if not request.query_params.get("channel"):
             return json_answer({"ok": False, "error": "channel_not_found"})
-        now = self._clock()
-        messages = [
-            _message(now, minutes=index * 20, login=login, text=text)
-            for index, (login, text) in enumerate(MESSAGES, start=1)
-        ]
-        return json_answer({"ok": True, "messages": messages, "has_more": False})
+        query = request.query_params
+        try:
+            found = messages(self._clock(), Window.of_stamps(query.get("oldest"), query.get("latest")))
+        except ValueError:
+            return json_answer({"ok": False, "error": "invalid_ts_latest"})
+        return json_answer({"ok": True, "messages": found, "has_more": False, "pin_count": 0})
 
 
 def _github_error(status: int, message: str) -> Response:
@@ -102,40 +92,3 @@ def _github_error(status: int, message: str) -> Response:
 
 def _google_error(status: int, word: str, message: str) -> Response:
     return JSONResponse({"error": {"code": status, "message": message, "status": word}}, status_code=status)
-
-
-def _pull_request(number: int, title: str, author: str) -> dict[str, Any]:
-    web = f"https://github.com/acme/orchard/pull/{number}"
-    return {
-        "number": number,
-        "title": title,
-        "state": "open",
-        "user": {"login": author, "id": PEOPLE[author].number},
-        "html_url": web,
-        "repository_url": REPOSITORY,
-        "pull_request": {"html_url": web},
-    }
-
-
-def _event(person: Person, now: datetime, planned: tuple[int, int, int, str]) -> dict[str, Any]:
-    hour, minute, length, summary = planned
-    start = now.replace(hour=hour, minute=minute, second=0, microsecond=0)
-    return {
-        "kind": "calendar#event",
-        "status": "confirmed",
-        "summary": summary,
-        "organizer": {"email": person.email, "self": True},
-        "start": {"dateTime": start.isoformat(), "timeZone": "UTC"},
-        "end": {"dateTime": (start + timedelta(minutes=length)).isoformat(), "timeZone": "UTC"},
-    }
-
-
-def _message(now: datetime, *, minutes: int, login: str, text: str) -> dict[str, Any]:
-    stamp = (now - timedelta(minutes=minutes)).timestamp()
-    return {
-        "type": "message",
-        "user": f"U{PEOPLE[login].number}",
-        "username": login,
-        "text": text,
-        "ts": f"{stamp:.6f}",
-    }

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlencode
 
+from vaultd.sandbox.app_client import AppClient, write_environment
 from vaultd.sandbox.dev_config import SAMPLE_AGENT
 from vaultd.sandbox.people import PEOPLE
 from vaultd.sandbox.person import AppUser
@@ -16,8 +17,19 @@ from vaultd.sandbox.world import World, start_world
 Say = Callable[[str], None]
 
 
-def run_dev(say: Say, *, folder: Path | None, port: int) -> None:
+def run_dev(
+    say: Say,
+    *,
+    folder: Path | None,
+    port: int,
+    app: str | None,
+    client: AppClient | None = None,
+    environment: Path | None = None,
+) -> None:
     """Run until SIGINT or SIGTERM, then stop everything. Alice's GitHub account is connected from the start.
+
+    What `client` has to know is written to the file `environment`, which is there once everything runs and is gone at
+    the end.
 
     Raises:
         ConfigurationError: a port is taken, or a part does not start.
@@ -28,12 +40,20 @@ def run_dev(say: Say, *, folder: Path | None, port: int) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.default_int_handler)
     try:
-        with start_world(folder=folder, port=port) as world:
+        with start_world(folder=folder, port=port, app=app, client=client) as world:
             asyncio.run(_connect_github(world))
             say(introduction(world))
+            if client is not None and environment is not None:
+                places = world.places
+                told = client.environment(vault=places.vault, issuer=places.issuer, providers=places.providers)
+                write_environment(environment, told)
             signal.pause()
     except KeyboardInterrupt:
         say("\nStopped.")
+    finally:
+        if environment is not None:
+            # Its secrets are worth nothing any more.
+            environment.unlink(missing_ok=True)
 
 
 async def _connect_github(world: World) -> None:
@@ -45,7 +65,6 @@ def introduction(world: World) -> str:
     """Where everything is, and requests that work when they are pasted into a shell."""
     places = world.places
     providers = "\n".join(f"  {name:<15} {url}" for name, url in places.providers.items())
-    connect = "\n".join(f"  {places.vault}/auth/connect/{name}" for name in places.providers)
     return f"""\
 vaultd is running. Everything is on this machine; Ctrl-C stops it all.
 
@@ -56,13 +75,16 @@ vaultd is running. Everything is on this machine; Ctrl-C stops it all.
 {providers}
   configuration   {world.folder / "vaultd.toml"}
 
-Alice's GitHub account is connected. Exchange her session token for a GitHub token:
+In a browser, where people sign in by a click:
+
+  {places.vault}/connections
+      what is connected, which agents use it and how often, and the way to stop them
+  {places.agent}/
+      the agent's briefing, which needs GitHub, Google Calendar and Slack
+
+Alice's GitHub account is connected from the start. Exchange her session token for a GitHub token:
 
 {exchange_command(world)}
-
-Connect more in a browser; sign in by a click, as Alice for this session token:
-
-{connect}
 
 With all three connected, the agent's briefing:
 

@@ -6,8 +6,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from vaultd.sandbox.apis import CALENDAR_SCOPE
+from vaultd.sandbox.app_client import AppClient
 from vaultd.terms import Secret
 
 PROVIDER_SCOPES: dict[str, tuple[str, ...]] = {
@@ -16,6 +18,14 @@ PROVIDER_SCOPES: dict[str, tuple[str, ...]] = {
     "slack": ("channels:history",),
 }
 """The sandbox's connections, and what their API asks for."""
+
+SCOPE_WORDS = {
+    "repo": "Read and write your repositories, private ones too",
+    "read:user": "See your profile",
+    CALENDAR_SCOPE: "See your calendars",
+    "channels:history": "Read messages in public channels",
+}
+"""What the scopes allow, for people."""
 
 SAMPLE_AGENT = "sample-agent"
 """The client of tokens issued to it; it needs no secret, so the shortest request works."""
@@ -47,22 +57,37 @@ class DevSecrets:
     operator: Secret
 
 
-def write_config(path: Path, *, places: Places, secrets: DevSecrets, database_url: str, keyring: Path) -> None:
-    """Write the file, readable by its owner only, since its secrets are literal."""
+def write_config(
+    path: Path,
+    *,
+    places: Places,
+    secrets: DevSecrets,
+    database_url: str,
+    keyring: Path,
+    app: str | None = None,
+    client: AppClient | None = None,
+) -> None:
+    """Write the file, readable by its owner only, since its secrets are literal.
+
+    `app` is the page of somebody's own app: links may lead back there, and its scripts may call the accounts API.
+    `client` is an app that has a table of its own.
+    """
     parts = [
-        _top(places, secrets, database_url, keyring),
-        _agents(places, secrets),
+        _top(places, secrets, database_url, keyring, app),
+        _agents(places, secrets, app),
+        *([_client(client)] if client else []),
         *(_provider(name, url, secrets.provider) for name, url in places.providers.items()),
     ]
     path.touch(mode=0o600)
     path.write_text("\n".join(parts), encoding="utf-8")
 
 
-def _top(places: Places, secrets: DevSecrets, database_url: str, keyring: Path) -> str:
+def _top(places: Places, secrets: DevSecrets, database_url: str, keyring: Path, app: str | None) -> str:
+    origins = f"\nallowed_origins = {json.dumps([_origin_of(app)])}" if app else ""
     return f"""\
 public_url = {_quoted(places.vault)}
 database_url = {_quoted(database_url)}
-default_client = {_quoted(SAMPLE_AGENT)}
+default_client = {_quoted(SAMPLE_AGENT)}{origins}
 
 [keys]
 backend = "local"
@@ -85,9 +110,9 @@ client_secret = {_quoted(secrets.login.reveal())}
 """
 
 
-def _agents(places: Places, secrets: DevSecrets) -> str:
-    grants = "\n".join(f"{name} = {json.dumps(scopes)}" for name, scopes in PROVIDER_SCOPES.items())
-    connected = json.dumps([f"{places.agent}/connected"])
+def _agents(places: Places, secrets: DevSecrets, app: str | None) -> str:
+    grants = _grants()
+    connected = json.dumps([f"{places.agent}/connected", *([app] if app else [])])
     return f"""\
 [clients.{SAMPLE_AGENT}]
 auth = "none"
@@ -112,8 +137,25 @@ operator_scopes = ["audit:read", "connections:read", "connections:revoke", "keys
 """
 
 
+def _client(client: AppClient) -> str:
+    return f"""\
+[clients.{client.name}]
+auth = "client_secret_basic"
+secret = {_quoted(client.vault_secret.reveal())}
+redirect_uris = {json.dumps([client.connected])}
+[clients.{client.name}.providers]
+{_grants()}
+"""
+
+
+def _grants() -> str:
+    return "\n".join(f"{name} = {json.dumps(scopes)}" for name, scopes in PROVIDER_SCOPES.items())
+
+
 def _provider(name: str, url: str, secret: Secret) -> str:
     display_name = {"github": "GitHub", "google": "Google Calendar", "slack": "Slack"}[name]
+    words = {scope: SCOPE_WORDS[scope] for scope in PROVIDER_SCOPES[name]}
+    descriptions = ", ".join(f"{_quoted(scope)} = {_quoted(text)}" for scope, text in words.items())
     return f"""\
 [providers.{name}]
 display_name = {_quoted(display_name)}
@@ -128,7 +170,13 @@ resources = [{_quoted(url)}]
 scopes = {json.dumps(PROVIDER_SCOPES[name])}
 allow_private_hosts = ["127.0.0.1"]
 account_id_field = {_quoted("id" if name == "github" else "sub")}
+scope_descriptions = {{ {descriptions} }}
 """
+
+
+def _origin_of(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def _quoted(text: str) -> str:

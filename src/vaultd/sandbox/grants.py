@@ -15,6 +15,14 @@ TokenSource = Callable[[], str]
 """Gives unguessable text for a token."""
 
 
+Witness = Callable[[str], None]
+"""Sees every token at the moment it is made, to look for it later where it must not be."""
+
+
+def nobody(_: str) -> None:
+    """The witness that sees nothing."""
+
+
 def random_token() -> str:
     """256 bits from the system."""
     return secrets.token_urlsafe(32)
@@ -76,7 +84,15 @@ class Grants:
     """
 
     def __init__(
-        self, *, name: str, clock: Clock, token: TokenSource, ttl: timedelta, rotate: bool, reuse_grace: timedelta
+        self,
+        *,
+        name: str,
+        clock: Clock,
+        token: TokenSource,
+        ttl: timedelta,
+        rotate: bool,
+        reuse_grace: timedelta,
+        witness: Witness = nobody,
     ) -> None:
         self.ttl = ttl
         self.rotate = rotate
@@ -85,6 +101,7 @@ class Grants:
         self._name = name
         self._clock = clock
         self._token = token
+        self._witness = witness
         self._codes: dict[str, Code] = {}
         self._access: dict[str, Access] = {}
         self._refresh: dict[str, Refresh] = {}
@@ -175,6 +192,8 @@ class Grants:
         access_token = f"{self._name}_at_{self._token()}"
         self._access[access_token] = Access(family=family, scopes=scopes, expires_at=self._clock() + self.ttl)
         refresh_token = f"{self._name}_rt_{self._token()}" if with_refresh else None
+        self._witness(access_token)
         if refresh_token:
             self._refresh[refresh_token] = Refresh(family)
+            self._witness(refresh_token)
         return Issued(access_token=access_token, refresh_token=refresh_token, scopes=scopes)

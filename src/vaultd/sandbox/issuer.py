@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from vaultd.sandbox.endpoints import Endpoints
 from vaultd.sandbox.faults import IssuerFaults
-from vaultd.sandbox.grants import TokenSource, random_token
+from vaultd.sandbox.grants import TokenSource, Witness, nobody, random_token
 from vaultd.sandbox.oauth import (
     CODE_TTL,
     NO_STORE,
@@ -67,6 +67,7 @@ class SandboxIssuer:
         ttl: int = 3600,
         redirect_uris: Collection[str] | None = None,
         token: TokenSource = random_token,
+        witness: Witness = nobody,
     ) -> None:
         self.issuer = issuer
         self.audience = audience
@@ -76,6 +77,7 @@ class SandboxIssuer:
         self._base = issuer.rstrip("/")
         self._clock = clock
         self._token_source = token
+        self._witness = witness
         self._keys = [_new_key(token())]
         self._registration = Registration(
             clients=dict(clients), redirect_uris=None if redirect_uris is None else frozenset(redirect_uris)
@@ -124,9 +126,11 @@ class SandboxIssuer:
         standard = {"iss": self.issuer, "sub": sub, "iat": now, "exp": now + life, "jti": self._token_source()}
         key = self._keys[-1]
         header = {"alg": ALGORITHM, "kid": key.kid, "typ": kind}
-        return jwt.encode(
+        signed = jwt.encode(
             header, {name: value for name, value in {**standard, **claims}.items() if value is not None}, key
         )
+        self._witness(signed)
+        return signed
 
     def _routes(self) -> list[Route]:
         counted, page = self._endpoints.counted, self._endpoints.page

@@ -47,6 +47,13 @@ class Pages:
         asked = [(scope, SCOPES_IN_WORDS.get(scope, "")) for scope in sorted(scopes)]
         return self._render("consent.html", ticket=ticket, person=person, app=app, asked=asked)
 
+    def briefing(
+        self, *, person: Person | None, people: Sequence[Person], connections: str, **found: object
+    ) -> HTMLResponse:
+        """What the sample agent found for a person: `sections`, or what it `needed` first, or a `problem`."""
+        whose = {"person": person, "people": people, "connections": connections}
+        return self._render("briefing.html", status=200, **whose, **found)
+
     def message(self, title: str, text: str, *, status: int = 200) -> HTMLResponse:
         """A page with one sentence, for a person whose way ends here."""
         return self._render("message.html", status=status, title=title, text=text)

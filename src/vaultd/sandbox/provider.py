@@ -20,7 +20,7 @@ from starlette.routing import Route
 from vaultd.sandbox.apis import Apis
 from vaultd.sandbox.endpoints import Endpoints
 from vaultd.sandbox.faults import ProviderFaults
-from vaultd.sandbox.grants import Grants, Issued, TokenSource, random_token
+from vaultd.sandbox.grants import Grants, Issued, TokenSource, Witness, nobody, random_token
 from vaultd.sandbox.oauth import (
     AuthorizationRequest,
     OAuthRefused,
@@ -71,6 +71,7 @@ class SandboxProvider:
         rotate: bool = True,
         reuse_grace: int = 0,
         token: TokenSource = random_token,
+        witness: Witness = nobody,
     ) -> None:
         self.name = name
         self.display_name = WELL_KNOWN_NAMES.get(name, name.capitalize())
@@ -84,6 +85,7 @@ class SandboxProvider:
             ttl=timedelta(seconds=ttl),
             rotate=rotate,
             reuse_grace=timedelta(seconds=reuse_grace),
+            witness=witness,
         )
         self._issuer = issuer
         self._scopes = Scopes(scopes)

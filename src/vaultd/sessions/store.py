@@ -5,24 +5,45 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import Column, DateTime, ForeignKey, LargeBinary, Table, Uuid, delete, insert, or_, select, update
+from sqlalchemy import (
+    Column,
+    DateTime,
+    ForeignKey,
+    LargeBinary,
+    Table,
+    Uuid,
+    and_,
+    delete,
+    insert,
+    or_,
+    select,
+    true,
+    update,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.elements import ColumnElement
 
+from vaultd.audit.events import Draft
+from vaultd.audit.log import AuditLog
 from vaultd.db import Database, metadata
+from vaultd.keys.keyring import Keyring
 from vaultd.terms import Clock
 
-IDLE = timedelta(hours=8)
-ABSOLUTE = timedelta(days=7)
 _NOTED_EVERY = timedelta(minutes=1)
+_SWEPT = 100
+"""Dead sessions that one new session clears away."""
 
 sessions_table = Table(
     "sessions",
     metadata,
     Column("id_hash", LargeBinary, primary_key=True),
     Column("subject_id", Uuid, ForeignKey("subjects.id", ondelete="CASCADE"), nullable=False),
+    Column("sid_lookup", LargeBinary),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("last_seen_at", DateTime(timezone=True), nullable=False),
     Column("expires_at", DateTime(timezone=True), nullable=False),
@@ -38,28 +59,51 @@ class Session:
     csrf_token: str
 
 
+@dataclass(frozen=True, slots=True)
+class Lifetime:
+    """How long a session may be unused, and how long it lasts in any case."""
+
+    idle: timedelta
+    absolute: timedelta
+
+
 class Sessions:
-    """Opens, finds and ends sessions."""
+    """Opens, finds and ends sessions; their beginnings and ends are in the audit log."""
 
-    def __init__(self, *, database: Database, clock: Clock) -> None:
+    def __init__(
+        self, *, database: Database, log: AuditLog, keyring: Keyring, clock: Clock, lifetime: Lifetime
+    ) -> None:
         self._database = database
+        self._log = log
+        self._keyring = keyring
         self._clock = clock
+        self._lifetime = lifetime
 
-    async def open(self, subject_id: UUID) -> str:
-        """A new session for a user who has just signed in; gives the cookie's value, never used before."""
+    async def open(
+        self, subject_id: UUID, *, issuer: str, sid: str | None, instead_of: str | None, draft: Draft
+    ) -> str:
+        """A new session for a user who has just signed in; gives the cookie's value, never used before.
+
+        `sid` is the issuer's own session. The one that the browser brought, `instead_of`, ends: an id never survives a
+        sign-in (B7).
+        """
         cookie = secrets.token_urlsafe(32)
         now = self._clock()
-        async with self._database.transaction() as connection:
-            await connection.execute(delete(sessions_table).where(_s.expires_at <= now))
-            await connection.execute(
+        async with self._log.transaction() as transaction:
+            await self._sweep(transaction.connection)
+            if instead_of:
+                await transaction.connection.execute(delete(sessions_table).where(_s.id_hash == _hash(instead_of)))
+            await transaction.connection.execute(
                 insert(sessions_table).values(
                     id_hash=_hash(cookie),
                     subject_id=subject_id,
+                    sid_lookup=self._sid_lookup(issuer, sid) if sid else None,
                     created_at=now,
                     last_seen_at=now,
-                    expires_at=now + ABSOLUTE,
+                    expires_at=now + self._lifetime.absolute,
                 )
             )
+            await transaction.append(draft)
         return cookie
 
     async def find(self, cookie: str | None) -> Session | None:
@@ -67,9 +111,7 @@ class Sessions:
         if not cookie:
             return None
         now = self._clock()
-        query = select(_s.subject_id, _s.last_seen_at).where(
-            _s.id_hash == _hash(cookie), _s.expires_at > now, _s.last_seen_at > now - IDLE
-        )
+        query = select(_s.subject_id, _s.last_seen_at).where(_s.id_hash == _hash(cookie), ~self._is_over())
         async with self._database.transaction() as connection:
             row = (await connection.execute(query)).first()
             if row is None:
@@ -80,14 +122,50 @@ class Sessions:
                 )
         return Session(row.subject_id, csrf_token(cookie))
 
-    async def end(self, cookie: str | None) -> None:
+    async def end(self, cookie: str, *, draft: Draft) -> None:
         """Sign out; the cookie is worth nothing from now on."""
-        if not cookie:
-            return
-        async with self._database.transaction() as connection:
-            await connection.execute(
-                delete(sessions_table).where(or_(_s.id_hash == _hash(cookie), _s.expires_at <= self._clock()))
-            )
+        async with self._log.transaction() as transaction:
+            statement = delete(sessions_table).where(_s.id_hash == _hash(cookie)).returning(_s.subject_id)
+            if (await transaction.connection.execute(statement)).first() is not None:
+                await transaction.append(draft)
+
+    async def end_named(
+        self, connection: AsyncConnection, issuer: str, *, sid: str | None, subject_id: UUID | None
+    ) -> Sequence[UUID]:
+        """End the sessions that an issuer names, in the caller's transaction; gives whose they were.
+
+        Those of `sid`, and of nobody but `subject_id` where both are given; without `sid` all of `subject_id`'s. One
+        that the issuer gave no `sid` for may be the one it means, and ends with any of its user's.
+        """
+        named: ColumnElement[bool] = true()
+        if sid:
+            is_it = _s.sid_lookup == self._sid_lookup(issuer, sid)
+            named = is_it if subject_id is None else or_(is_it, _s.sid_lookup.is_(None))
+        elif subject_id is None:
+            return ()
+        if subject_id is not None:
+            named = and_(named, _s.subject_id == subject_id)
+        statement = delete(sessions_table).where(named).returning(_s.subject_id)
+        return list(dict.fromkeys((await connection.execute(statement)).scalars()))
+
+    def _is_over(self) -> ColumnElement[bool]:
+        # By both columns: a configuration with shorter lifetimes is true of the sessions that are there already.
+        now = self._clock()
+        return or_(
+            _s.expires_at <= now,
+            _s.created_at <= now - self._lifetime.absolute,
+            _s.last_seen_at <= now - self._lifetime.idle,
+        )
+
+    async def _sweep(self, connection: AsyncConnection) -> None:
+        # Locked first and those of others left out, so that two who sweep never wait for each other.
+        over = select(_s.id_hash).where(self._is_over()).limit(_SWEPT).with_for_update(skip_locked=True)
+        ids = list((await connection.execute(over)).scalars())
+        if ids:
+            await connection.execute(delete(sessions_table).where(_s.id_hash.in_(ids)))
+
+    def _sid_lookup(self, issuer: str, sid: str) -> bytes:
+        return self._keyring.lookup("sid", issuer, sid)
 
 
 def csrf_token(cookie: str) -> str:

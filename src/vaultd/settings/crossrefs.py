@@ -13,6 +13,7 @@ def check_references(document: Mapping[str, Any], catalogue: Collection[str]) ->
     """Every name in the file that names nothing, every issuer that is configured twice, and who takes opaque tokens."""
     yield from _one_name(document, ("default_client",), document.get("default_client"), "clients")
     yield from _one_name(document, ("login", "issuer"), _table(document, "login").get("issuer"), "issuers")
+    yield from _login(document)
     yield from _issuers(_table(document, "issuers"))
     yield from _opaque(_table(document, "issuers"))
     for client, table in _table(document, "clients").items():
@@ -37,6 +38,14 @@ def _one_name(document: Mapping[str, Any], place: tuple[str, ...], name: object,
     known = _table(document, section)
     if isinstance(name, str) and name and name not in known:
         yield Mistake(place, f"names no table [{section}.{name}]; {meant(name, known)}")
+
+
+def _login(document: Mapping[str, Any]) -> Iterator[Mistake]:
+    name = _table(document, "login").get("issuer")
+    issuer = _table(_table(document, "issuers"), name) if isinstance(name, str) else {}
+    if "hs256_secret" in issuer:
+        # OpenID Connect Core §3.1.3.7 item 8 would key them by our client_secret, which is another secret.
+        yield Mistake(("login", "issuer"), "names an issuer with hs256_secret; name one that signs by public keys")
 
 
 def _issuers(issuers: Mapping[str, Any]) -> Iterator[Mistake]:

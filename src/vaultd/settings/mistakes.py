@@ -24,6 +24,7 @@ from vaultd.sessions.config import LoginConfig
 from vaultd.settings.model import Settings
 from vaultd.subjects.config import IntrospectionConfig, IssuerConfig
 from vaultd.telemetry.config import MetricsConfig
+from vaultd.web.show.branding import BrandingConfig
 
 Place: TypeAlias = tuple[str | int, ...]
 """The keys that lead to a value; a whole number counts list items from 0."""
@@ -71,6 +72,7 @@ _TABLES: Mapping[tuple[str, ...], type[ConfigTable]] = MappingProxyType(
         ("issuers", "*"): IssuerConfig,
         ("issuers", "*", "introspection"): IntrospectionConfig,
         ("login",): LoginConfig,
+        ("branding",): BrandingConfig,
         ("clients", "*"): ClientConfig,
         ("clients", "*", "limits"): LimitsConfig,
         ("clients", "*", "providers", "*"): ProviderGrant,

@@ -17,6 +17,7 @@ from vaultd.sessions.config import LoginConfig
 from vaultd.subjects.config import IssuerConfig
 from vaultd.telemetry.config import MetricsConfig
 from vaultd.terms import Secret
+from vaultd.web.show.branding import BrandingConfig
 
 _TABLE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _CLIENT_ID = re.compile(r"[\x21-\x7e]{1,255}")  # RFC 6749 appendix A.1
@@ -102,5 +103,6 @@ class Settings(ConfigTable):
     metrics: MetricsConfig | None = None
     issuers: dict[TableName, IssuerConfig] = Field(default_factory=dict)
     login: LoginConfig | None = None
+    branding: BrandingConfig = BrandingConfig()
     clients: dict[ClientName, ClientConfig] = Field(default_factory=dict)
     providers: dict[TableName, ProviderConfig] = Field(default_factory=dict)

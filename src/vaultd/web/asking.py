@@ -1,53 +1,74 @@
 """The door's page for a provider that is elsewhere for each user: which shop, which site?
 
-The form comes back to vaultd itself, and the way to the provider is a link of the next page: CSP's `form-action` binds
-a form's redirects too (api.md §3).
+Nothing is kept: what is chosen travels in the link, which comes back to the door.
 """
 
 from __future__ import annotations
 
-from urllib.parse import urlencode
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse
-from jinja2 import Environment
 
 from vaultd.errors import SettingsNeeded
 from vaultd.providers.registry import Provider
-from vaultd.web.wire import NO_STORE
+from vaultd.web.show.pages import Pages, Person
 
 CHOSEN = "chosen"
 """The form's own parameter; no setting has this name."""
 _OF_THE_LINK = ("client_id", "return_to", "scope", "login_hint")
 
 
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One setting to be filled in. `wrong`: what is in it is not accepted."""
+
+    name: str
+    label: str
+    value: str
+    example: str
+    wrong: bool
+
+
 class Asking:
-    """Renders. Nothing is kept: what is chosen travels in the link."""
+    """Renders the form."""
 
-    def __init__(self, *, environment: Environment) -> None:
-        self._template = environment.get_template("settings.html")
+    def __init__(self, *, pages: Pages) -> None:
+        self._pages = pages
 
-    def page(self, request: Request, provider: Provider) -> HTMLResponse | None:
-        """The form, or what follows it; None where the link says all that is needed."""
+    def page(self, request: Request, person: Person, provider: Provider) -> HTMLResponse | None:
+        """The form; None where the link says all that is needed."""
         query = request.query_params
-        wanted = [name for name in provider.config.connection_settings if name not in provider.config.fixed_settings]
-        mistake, onward = None, None
         try:
             provider.settings_from(query)
-        except SettingsNeeded as error:
-            mistake = error.description if any(query.get(name) for name in wanted) else None
+        except SettingsNeeded:
+            fields = _fields(provider, query)
         else:
-            if CHOSEN not in query:
-                return None
-            members = {name: query[name] for name in (*_OF_THE_LINK, *wanted) if query.get(name)}
-            onward = f"{request.url.path}?{urlencode(members)}"
-        text = self._template.render(
+            return None
+        return self._pages(
+            request,
+            "settings.html",
+            status=400 if any(field.wrong for field in fields) else 200,
+            person=person,
             provider=provider,
-            settings=[(name, provider.config.connection_settings[name]) for name in wanted],
-            given=query,
+            fields=fields,
             kept=[(name, query[name]) for name in _OF_THE_LINK if query.get(name)],
             chosen=CHOSEN,
-            mistake=mistake,
-            onward=onward,
         )
-        return HTMLResponse(text, 400 if mistake else 200, NO_STORE)
+
+
+def _fields(provider: Provider, query: Mapping[str, str]) -> list[Field]:
+    config = provider.config
+    wanted = {
+        name: setting for name, setting in config.connection_settings.items() if name not in config.fixed_settings
+    }
+    values = {name: query.get(name) or setting.default or "" for name, setting in wanted.items()}
+    wrong = {name for name, setting in wanted.items() if not re.fullmatch(setting.pattern, values[name])}
+    # Each may be well by itself and still not stand in its place: then none of them is right.
+    wrong = {name for name in wrong or wanted if query.get(name) or CHOSEN in query}
+    return [
+        Field(name, setting.description, values[name], setting.example, name in wrong)
+        for name, setting in wanted.items()
+    ]

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import Response
 
 from vaultd.audit.events import Draft, EventType
+from vaultd.clients.registry import Clients
 from vaultd.errors import NotFound
 from vaultd.exchange.assertion import Assertions
 from vaultd.sessions.store import Sessions
 from vaultd.subjects.away import AwaySwitch
 from vaultd.subjects.store import KnownSubject, SubjectStore
+from vaultd.web.apps import Apps
 from vaultd.web.consent import see_other
 from vaultd.web.cookies import Cookies
 from vaultd.web.peer import client_ip
@@ -22,24 +25,34 @@ from vaultd.web.signin import check_csrf
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """A client that may be let act for a user who is away, and whether this user lets it."""
+    """A client that may be let act for a user who is away, and whether this user lets it: `places` are where."""
 
     client_id: str
+    name: str
+    places: list[str]
     allowed: bool
 
 
 class AgentsWhileAway:
     """The agents that one user has a say about."""
 
-    def __init__(self, *, assertions: Assertions, away: AwaySwitch) -> None:
+    def __init__(self, *, assertions: Assertions, away: AwaySwitch, clients: Clients, apps: Apps) -> None:
         self._assertions = assertions
         self._away = away
+        self._clients = clients
+        self._apps = apps
 
     async def of(self, subject: KnownSubject) -> list[Agent]:
         """All of them, by name."""
         names = self._assertions.acting_for(subject.key.subject.issuer)
         refused = await self._away.refused_by(subject.id) if names else frozenset()
-        return [Agent(name, name not in refused) for name in names]
+        return [self._agent(client_id, allowed=client_id not in refused) for client_id in names]
+
+    def _agent(self, client_id: str, *, allowed: bool) -> Agent:
+        client = self._clients.get(client_id)
+        providers = client.config.assert_providers if client else ()
+        places = [self._apps.provider_name(provider) or provider for provider in providers]
+        return Agent(client_id, client.display_name if client else client_id, places, allowed)
 
     async def switch(self, subject: KnownSubject, client_id: str, *, allowed: bool, draft: Draft) -> None:
         """Allow or refuse one. Raises `NotFound` for a client that could not act for this user anyway."""
@@ -75,6 +88,7 @@ def router(
             ip=client_ip(request),
         )
         await agents.switch(subject, client, allowed=use == "allow", draft=draft)
-        return see_other(f"{public_url}/connections")
+        told = {"status": "away_on" if use == "allow" else "away_off", "agent": client}
+        return see_other(f"{public_url}/connections?{urlencode(told)}#away")
 
     return routes

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from fastapi import Request
 
+from vaultd.clients.limits import ClientLimits
 from vaultd.clients.registry import Client, Clients
 from vaultd.errors import InsufficientScope, InvalidDpopProof, InvalidToken, SubjectTokenRefused, TokenMissing
 from vaultd.operator_tokens import OperatorTokens
@@ -50,7 +51,11 @@ class Caller:
 
 
 class Users:
-    """Believes users' tokens on the accounts API."""
+    """Believes users' tokens on the accounts API.
+
+    `limits` are its own, so that a page which asks too often does not keep the agent's backend from its tokens. Only a
+    client's `subject_limits` count: its `limits` are for the client in all, and whoever has a user's token is not it.
+    """
 
     def __init__(
         self,
@@ -60,6 +65,7 @@ class Users:
         possession: Possession,
         subjects: SubjectStore,
         clients: Clients,
+        limits: ClientLimits,
         default_client: str | None,
     ) -> None:
         self._public_url = public_url
@@ -67,10 +73,11 @@ class Users:
         self._possession = possession
         self._subjects = subjects
         self._clients = clients
+        self._limits = limits
         self._default_client = default_client
 
     async def caller(self, request: Request, verb: str) -> Caller:
-        """The user of a call that needs `<verb>:me:connected_accounts`. Raises `BearerRefused`."""
+        """The user of a call that needs `<verb>:me:connected_accounts`. Raises `BearerRefused`, `SlowDown`."""
         scope = f"{verb}:me:connected_accounts"
         verified = await self._verified(request)
         client = self._clients.for_presenter(verified.presenter)
@@ -80,6 +87,11 @@ class Users:
             raise InvalidToken(detail="the token names no audience and no trusted client")
         if verified.account_scopes == "required" and scope not in verified.scopes:
             raise InsufficientScope(scope)
+        if verified.account_scopes == "off" and client is None and verified.presenter is not None:
+            # A5: no scope says that this app may, and no client here is it.
+            raise InvalidToken(detail="the token was issued to an app that no client lists in subject_azp")
+        if client is not None:
+            self._limits.take_for(client, verified.subject)
         return Caller(await self._subjects.current(verified.subject), client)
 
     async def _verified(self, request: Request) -> VerifiedSubject:

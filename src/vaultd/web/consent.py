@@ -5,23 +5,25 @@ from __future__ import annotations
 from typing import Annotated
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Path, Request
 from fastapi.responses import RedirectResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from vaultd.audit.events import EventType
 from vaultd.clients.registry import Client, Clients
-from vaultd.connect import Connect, Returned, Wish
-from vaultd.errors import ConsentRefused, NotFound
+from vaultd.connect import Connect, Returned, Wish, scopes_asked
+from vaultd.errors import ConsentRefused
 from vaultd.policy import entry_at
 from vaultd.providers.registry import Provider, Providers
 from vaultd.sessions.store import Sessions
-from vaultd.subjects.store import SubjectStore
 from vaultd.terms import Scopes
-from vaultd.web.asking import Asking
+from vaultd.web.asking import CHOSEN, Asking
+from vaultd.web.confirm import Confirming, Leaving, wanted_by
 from vaultd.web.cookies import Cookies
 from vaultd.web.inputs import query
+from vaultd.web.refused import Refused
+from vaultd.web.visitors import Visitors
 
-Parameter = Annotated[str | None, Query(max_length=4096)]
 # PostgreSQL has no NUL in text: such a name would look like a failing database.
 Name = Annotated[str, Path(max_length=255, pattern=r"^[^\x00]+$")]
 Url = Annotated[str, Field(max_length=2048, pattern=r"^[\x21-\x7e]+$")]
@@ -44,16 +46,28 @@ class DoorQuery(BaseModel):
     login_hint: Annotated[str, Field(max_length=512)] | None = None
 
 
+class AnswerQuery(BaseModel):
+    """What an authorization server sends the browser back with (RFC 6749 §4.1.2, RFC 9207); there may be more."""
+
+    model_config = ConfigDict(extra="ignore")
+    state: Annotated[str, Field(max_length=4096)] = ""
+    code: Annotated[str, Field(max_length=4096)] | None = None
+    error: Annotated[str, Field(max_length=4096)] | None = None
+    iss: Annotated[str, Field(max_length=4096)] | None = None
+
+
 def router(
     *,
     public_url: str,
     connect: Connect,
     clients: Clients,
     sessions: Sessions,
-    subjects: SubjectStore,
+    visitors: Visitors,
     cookies: Cookies,
+    refused: Refused,
     providers: Providers,
     asking: Asking,
+    confirming: Confirming,
     default_client: str | None,
     allowed_return_urls: tuple[str, ...],
 ) -> APIRouter:
@@ -63,39 +77,56 @@ def router(
     @routes.get("/auth/connect")
     async def ticketed(request: Request) -> Response:
         browser = cookies.browser_or_new(request)
-        response = see_other(await connect.visit(query(request, TicketQuery).ticket, browser))
+        async with refused.of(request, EventType.CONNECTION_REFUSED):
+            response = see_other(await connect.visit(query(request, TicketQuery).ticket, browser))
         cookies.set_browser(response, browser)
         return response
 
     @routes.get("/auth/connect/{provider}")
     async def door(request: Request, provider: Name) -> Response:
+        async with refused.of(request, EventType.CONNECTION_REFUSED, connection=_known(provider)):
+            return await _opened(request, provider)
+
+    async def _opened(request: Request, provider: str) -> Response:
         # 1. which app asks, and may it have the browser back there (B4)
         asked = query(request, DoorQuery)
         client = _client(clients, asked.client_id or default_client)
-        target = _checked_return(client, asked.return_to)
+        back = _checked_return(client, asked.return_to)
         # 2. who is it
-        session = await sessions.find(cookies.session(request))
-        if session is None:
+        visitor = await visitors.find(request)
+        if visitor is None:
             here = f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path
             return see_other(f"{public_url}/auth/login?{urlencode({'continue': here})}")
-        subject = await subjects.get(session.subject_id)
-        if subject is None:
-            raise NotFound
         # 3. where is the provider, if that is another place for each user
-        ask = asking.page(request, _allowed(client, provider))
-        if ask is not None:
-            return ask
-        # 4. to the provider
+        target = _allowed(client, provider)
+        form = asking.page(request, visitor.person, target)
+        if form is not None:
+            return form
+        # 4. the consent begins; nothing comes of it before the provider has asked the person
         wish = Wish(
             client=client,
             provider=provider,
-            redirect_uri=target,
+            redirect_uri=back,
             scopes=Scopes.parse(asked.scope) if asked.scope else None,
             params={"login_hint": asked.login_hint} if asked.login_hint else None,
             settings=request.query_params,
         )
         browser = cookies.browser_or_new(request)
-        response = see_other(await connect.door(subject, wish, browser))
+        to = await connect.door(visitor.subject, wish, browser)
+        # 5. to the provider: by the person's own click, or for a program at once; never by a form's redirect
+        response: Response = see_other(to)
+        if wanted_by(request, client) or CHOSEN in request.query_params:
+            grant = entry_at(client.config.providers, provider)
+            leaving = Leaving(
+                client=client,
+                provider=target,
+                scopes=scopes_asked(target, grant.scopes, wish.scopes),
+                settings=target.settings_from(request.query_params),
+                login_hint=asked.login_hint,
+                to=to,
+                back=back,
+            )
+            response = confirming.page(request, visitor.person, leaving)
         cookies.set_browser(response, browser)
         return response
 
@@ -112,27 +143,26 @@ def router(
             return return_to
         raise ConsentRefused("This link leads back to a place that is not allowed.", reason="return_to")
 
+    def _known(name: str) -> str | None:
+        # What a stranger made up is not kept, and not counted as a kind of its own.
+        return name if name in {provider.name for provider in providers.all()} else None
+
     @routes.get("/auth/callback/{provider}")
-    async def callback(
-        request: Request,
-        provider: Name,
-        state: Parameter = None,
-        code: Parameter = None,
-        error: Parameter = None,
-        iss: Parameter = None,
-    ) -> Response:
+    async def callback(request: Request, provider: Name) -> Response:
         session = await sessions.find(cookies.session(request))
-        returned = Returned(
-            provider=provider,
-            unverified_state=state or "",
-            unverified_code=code,
-            unverified_error=error,
-            unverified_issuer=iss,
-            unverified_query=request.query_params,
-            browser=cookies.browser(request),
-            session_subject=session.subject_id if session else None,
-        )
-        return see_other(await connect.callback(returned))
+        async with refused.of(request, EventType.CONNECTION_REFUSED, connection=_known(provider)):
+            answer = query(request, AnswerQuery)
+            returned = Returned(
+                provider=provider,
+                unverified_state=answer.state,
+                unverified_code=answer.code,
+                unverified_error=answer.error,
+                unverified_issuer=answer.iss,
+                unverified_query=request.query_params,
+                browser=cookies.browser(request),
+                session_subject=session.subject_id if session else None,
+            )
+            return see_other(await connect.callback(returned))
 
     return routes
 

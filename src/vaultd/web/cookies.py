@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 
 from fastapi import Request
 from fastapi.responses import Response
 
 _FLOW_SECONDS = 900
+_BYTES = 32
+_OURS = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 class Cookies:
@@ -36,8 +39,9 @@ class Cookies:
         return request.cookies.get(self._browser)
 
     def browser_or_new(self, request: Request) -> str:
-        """The same, or a fresh one that the answer must set."""
-        return self.browser(request) or secrets.token_urlsafe(32)
+        """The same, or a fresh one that the answer must set; never one that somebody else made up."""
+        value = self.browser(request)
+        return value if value and _OURS.fullmatch(value) else secrets.token_urlsafe(_BYTES)
 
     def set_browser(self, response: Response, value: str) -> None:
         """Keep the browser's value for as long as a flow lasts."""

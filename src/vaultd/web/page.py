@@ -1,102 +1,118 @@
-"""`/connections`: what is connected, and the way to stop it. Server-rendered, without scripts."""
+"""`/connections`: what is connected, who uses it, and the way to stop it. Server-rendered, without scripts."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from itertools import groupby
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Form, Request
-from fastapi.responses import FileResponse, HTMLResponse, Response
-from jinja2 import Environment, FileSystemLoader
+from fastapi.responses import Response
+from pydantic import BaseModel, ConfigDict
 
 from vaultd.audit.events import Draft, EventType
-from vaultd.clients.registry import Clients
-from vaultd.errors import NotFound, VaultdError
-from vaultd.providers.registry import Providers
+from vaultd.errors import NotFound
 from vaultd.revoke import Revoke
-from vaultd.sessions.store import Sessions
-from vaultd.subjects.store import SubjectStore
-from vaultd.web.accounts import Accounts
 from vaultd.web.away import AgentsWhileAway
 from vaultd.web.consent import see_other
 from vaultd.web.cookies import Cookies
+from vaultd.web.happenings import Happenings
+from vaultd.web.inputs import Cursor, path_id, query
+from vaultd.web.notice import notice_of
+from vaultd.web.overview import Account, Overviews
 from vaultd.web.peer import client_ip
+from vaultd.web.show.pages import Pages
 from vaultd.web.signin import check_csrf
-from vaultd.web.wire import NO_STORE, error_headers, status_of
+from vaultd.web.visitors import Visitor, Visitors
 
-_FOLDER = Path(__file__).parent
-
-
-def templates() -> Environment:
-    """The pages' templates; everything put into them is escaped."""
-    return Environment(loader=FileSystemLoader(_FOLDER / "templates"), autoescape=True, auto_reload=False)
+RECENT = 5
+"""Events on the main page; all of them are on their own."""
+EACH = 30
 
 
-def error_page(environment: Environment, error: VaultdError) -> HTMLResponse:
-    """An error in words a person understands."""
-    text = environment.get_template("error.html").render(sentence=error.description)
-    return HTMLResponse(text, status_of(error), error_headers(error))
+class ActivityQuery(BaseModel):
+    """Which part of the activity; `from` of the accounts API is `cursor` here, as for operators."""
+
+    model_config = ConfigDict(extra="ignore")
+    cursor: Cursor | None = None
 
 
 def router(
     *,
     public_url: str,
-    environment: Environment,
-    sessions: Sessions,
-    subjects: SubjectStore,
-    accounts: Accounts,
+    pages: Pages,
+    visitors: Visitors,
+    overviews: Overviews,
+    happenings: Happenings,
     agents: AgentsWhileAway,
     revoke: Revoke,
-    providers: Providers,
-    clients: Clients,
-    default_client: str | None,
     cookies: Cookies,
 ) -> APIRouter:
-    """The hosted page."""
+    """The hosted pages."""
     routes = APIRouter(tags=["browser"], include_in_schema=False)
 
     @routes.get("/connections")
     async def connections(request: Request) -> Response:
-        session = await sessions.find(cookies.session(request))
-        if session is None:
-            return see_other(f"{public_url}/auth/login")
-        subject = await subjects.get(session.subject_id)
-        client = clients.get(default_client) if default_client else None
-        connectable = [
-            provider for provider in providers.all() if client is not None and provider.name in client.config.providers
-        ]
-        names = {str(provider.name): provider.display_name for provider in providers.all()}
-        text = environment.get_template("connections.html").render(
-            accounts=await accounts.of(session.subject_id),
-            names=names,
-            connectable=connectable,
-            agents=await agents.of(subject) if subject else [],
-            csrf=session.csrf_token,
-            status=request.query_params.get("status"),
-            about=names.get(request.query_params.get("connection", "")),
+        visitor = await visitors.find(request)
+        if visitor is None:
+            return _to_sign_in()
+        overview = await overviews.of(visitor.subject)
+        key, texts = visitor.subject.key, pages.texts(request)
+        recent = await happenings.newest(key, texts, limit=RECENT)
+        away = await agents.of(visitor.subject)
+        notice = notice_of(request.query_params, overview, away, texts)
+        return pages(
+            request,
+            "connections.html",
+            person=visitor.person,
+            overview=overview,
+            agents=away,
+            recent=recent,
+            notice=notice,
         )
-        return HTMLResponse(text, 200, NO_STORE)
+
+    @routes.get("/connections/activity")
+    async def activity(request: Request) -> Response:
+        cursor = query(request, ActivityQuery).cursor
+        visitor = await visitors.find(request)
+        if visitor is None:
+            return _to_sign_in()
+        found, older = await happenings.page(visitor.subject.key, pages.texts(request), cursor=cursor, limit=EACH)
+        days = [(day, list(entries)) for day, entries in groupby(found, lambda each: each.at.date())]
+        return pages(request, "activity.html", person=visitor.person, days=days, older=older, newer=cursor is not None)
+
+    @routes.get("/connections/{account_id}/disconnect")
+    async def ask(request: Request, account_id: str) -> Response:
+        visitor = await visitors.find(request)
+        if visitor is None:
+            return _to_sign_in()
+        account = await _own(visitor, path_id(account_id))
+        return pages(request, "disconnect.html", person=visitor.person, account=account)
 
     @routes.post("/connections/{account_id}/disconnect")
-    async def disconnect(request: Request, account_id: UUID, csrf: Annotated[str, Form()] = "") -> Response:
-        cookie = cookies.session(request)
-        check_csrf(cookie, csrf)
-        session = await sessions.find(cookie)
-        subject = await subjects.get(session.subject_id) if session else None
-        if subject is None:
+    async def disconnect(request: Request, account_id: str, csrf: Annotated[str, Form()] = "") -> Response:
+        check_csrf(cookies.session(request), csrf)
+        visitor, connection_id = await visitors.find(request), path_id(account_id)
+        if visitor is None or connection_id is None:
             raise NotFound
         draft = Draft(
             type=EventType.CONNECTION_REVOKED,
-            subject=subject.key,
+            subject=visitor.subject.key,
             request_id=request.state.request_id,
             ip=client_ip(request),
         )
-        await revoke.disconnect(subject_id=subject.id, connection_id=account_id, draft=draft)
-        return see_other(f"{public_url}/connections")
+        provider = await revoke.disconnect(subject_id=visitor.subject.id, connection_id=connection_id, draft=draft)
+        return see_other(f"{public_url}/connections?status=disconnected&connection={provider}")
 
-    @routes.get("/connections/style.css")
-    async def style() -> Response:
-        return FileResponse(_FOLDER / "static" / "style.css", media_type="text/css")
+    async def _own(visitor: Visitor, account_id: UUID | None) -> Account:
+        # Somebody else's is told like one that never was.
+        accounts = (await overviews.of(visitor.subject)).accounts
+        found = next((account for account in accounts if account.id == account_id), None)
+        if found is None:
+            raise NotFound
+        return found
+
+    def _to_sign_in() -> Response:
+        return see_other(f"{public_url}/auth/login")
 
     return routes

@@ -5,24 +5,37 @@ from __future__ import annotations
 import hmac
 import re
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import Response
 
+from vaultd.audit.events import Draft, EventType
 from vaultd.errors import ConsentRefused
-from vaultd.sessions.signin import SignIn
+from vaultd.sessions.signin import Answer, SignIn
 from vaultd.sessions.store import Sessions, csrf_token
-from vaultd.subjects.store import SubjectStore
-from vaultd.web.consent import see_other
+from vaultd.subjects.store import KnownSubject, SubjectStore
+from vaultd.web.consent import AnswerQuery, see_other
 from vaultd.web.cookies import Cookies
+from vaultd.web.inputs import query
+from vaultd.web.peer import client_ip
+from vaultd.web.refused import Refused
+from vaultd.web.show.pages import Pages
 
-Parameter = Annotated[str | None, Query(max_length=4096)]
 # One segment that begins with no dot: a browser resolves `..` before it asks.
 _OWN_PATH = re.compile(r"/connections|/auth/connect/[A-Za-z0-9_~-][A-Za-z0-9_.~-]*")
+_LONGEST_PATH = 4096
 
 
 def router(
-    *, public_url: str, sign_in: SignIn | None, sessions: Sessions, subjects: SubjectStore, cookies: Cookies
+    *,
+    public_url: str,
+    pages: Pages,
+    sign_in: SignIn | None,
+    sessions: Sessions,
+    subjects: SubjectStore,
+    cookies: Cookies,
+    refused: Refused,
 ) -> APIRouter:
     """The routes."""
     routes = APIRouter(tags=["browser"], include_in_schema=False)
@@ -35,43 +48,71 @@ def router(
         return response
 
     @routes.get("/auth/login/callback")
-    async def callback(
-        request: Request, state: Parameter = None, code: Parameter = None, error: Parameter = None
-    ) -> Response:
-        if error is not None or not code:
-            raise ConsentRefused("You did not sign in.", reason="login_denied")
-        subject, target = await _configured(sign_in).finish(
-            unverified_state=state or "", unverified_code=code, browser=cookies.browser(request) or ""
+    async def callback(request: Request) -> Response:
+        configured = _configured(sign_in)
+        async with refused.of(request, EventType.SESSION_REFUSED):
+            returned = query(request, AnswerQuery)
+            signed_in, target = await configured.finish(
+                Answer(
+                    unverified_state=returned.state,
+                    unverified_code=returned.code,
+                    unverified_error=returned.error,
+                    unverified_issuer=returned.iss,
+                    browser=cookies.browser(request) or "",
+                )
+            )
+        known = await subjects.current(signed_in.subject)
+        cookie = await sessions.open(
+            known.id,
+            issuer=signed_in.subject.issuer,
+            sid=signed_in.sid,
+            instead_of=cookies.session(request),
+            draft=_draft(request, EventType.SESSION_OPENED, known),
         )
-        known = await subjects.current(subject)
-        # A session that was there before is ended: an id never survives a sign-in (B7).
-        await sessions.end(cookies.session(request))
         response = see_other(f"{public_url}{target}")
-        cookies.set_session(response, await sessions.open(known.id))
+        cookies.set_session(response, cookie)
         return response
 
     @routes.post("/auth/logout")
     async def logout(request: Request, csrf: Annotated[str, Form()] = "") -> Response:
-        check_csrf(cookies.session(request), csrf)
-        await sessions.end(cookies.session(request))
-        response = see_other(f"{public_url}/connections")
+        cookie = check_csrf(cookies.session(request), csrf)
+        session = await sessions.find(cookie)
+        known = await subjects.get(session.subject_id) if session else None
+        if known is not None:
+            await sessions.end(cookie, draft=_draft(request, EventType.SESSION_ENDED, known, reason="signed_out"))
+        response = see_other(f"{public_url}/auth/signed-out")
         cookies.end_session(response)
         return response
+
+    @routes.get("/auth/signed-out")
+    async def signed_out(request: Request) -> Response:
+        # Not back to a page that would ask the issuer, who may still know the person and sign them in again at once.
+        # And a link, not a redirect: it may be only this vault that they want to leave.
+        elsewhere = await sign_in.issuer.end_session_url() if sign_in else None
+        place = urlsplit(elsewhere).netloc if elsewhere else ""
+        return pages(request, "signed_out.html", elsewhere=elsewhere, place=place)
 
     return routes
 
 
-def check_csrf(cookie: str | None, unverified_token: str) -> None:
-    """A form must carry its own session's token. Raises `ConsentRefused`."""
+def check_csrf(cookie: str | None, unverified_token: str) -> str:
+    """A form must carry its own session's token; gives the session's cookie. Raises `ConsentRefused`."""
     if not cookie or not hmac.compare_digest(csrf_token(cookie).encode(), unverified_token.encode()):
         raise ConsentRefused("This form is no longer valid. Go back and try again.", reason="csrf")
+    return cookie
 
 
 def own_path(target: str | None) -> str:
     """A path of our own to go on to; anything that could be a place elsewhere becomes `/connections` (B4)."""
-    if target is None or not target.isprintable() or not _OWN_PATH.fullmatch(target.partition("?")[0]):
+    if target is None or len(target) > _LONGEST_PATH or not target.isprintable():
         return "/connections"
-    return target
+    return target if _OWN_PATH.fullmatch(target.partition("?")[0]) else "/connections"
+
+
+def _draft(request: Request, kind: EventType, known: KnownSubject, *, reason: str | None = None) -> Draft:
+    return Draft(
+        type=kind, reason=reason, subject=known.key, request_id=request.state.request_id, ip=client_ip(request)
+    )
 
 
 def _configured(sign_in: SignIn | None) -> SignIn:

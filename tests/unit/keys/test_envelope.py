@@ -78,7 +78,7 @@ def test_another_key_does_not_open_it() -> None:
     [
         bind("connection", 1, "refresh_token", KEY.id),
         bind("connection", 2, "access_token", KEY.id),
-        bind("connection", 1, "access_token", uuid4()),
+        bind("connection", 1, "access_token", UUID(int=7)),
         bind("connection", 1, "access_token"),
         bind("connection", 1, "access_token", KEY.id, None),
         bind("connection", 1, KEY.id, "access_token"),

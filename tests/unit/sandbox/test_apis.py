@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -62,3 +62,34 @@ async def test_refusals(clock: HandClock, name: str, path: str, unknown: int, na
     status, body = await get(clock, name, path, ["something:else"])
     assert status == narrow
     assert name != "slack" or body == {"ok": False, "error": "missing_scope", "needed": "channels:history"}
+
+
+async def test_yesterday_is_told_apart_from_today(clock: HandClock) -> None:
+    """Issue 7, item 4: what the example app asks each API, in that API's own words."""
+    day, before = clock().date(), clock().date() - timedelta(days=1)
+    for asked, count in ((f"{before}T00:00:00Z..{before}T23:59:59Z", 2), (f"{before}", 2), (f"{day}..{day}", 0)):
+        _, found = await get(clock, "github", f"{SEARCH}+updated:{asked}", ["repo"])
+        assert (found["total_count"], len(found["items"])) == (count, count), asked
+    for first, last in ((before, day), (day, day + timedelta(days=1))):
+        window = f"?timeMin={first}T00:00:00Z&timeMax={last}T00:00:00Z&singleEvents=true&orderBy=startTime"
+        _, calendar = await get(clock, "google", EVENTS + window, [CALENDAR_SCOPE])
+        starts = [event["start"]["dateTime"][:16] for event in calendar["items"]]
+        assert starts == [f"{first}T09:30", f"{first}T14:00"]
+    midnight = datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()
+    window = f"&oldest={midnight - 86400}&latest={midnight}"
+    _, history = await get(clock, "slack", HISTORY + window, ["channels:history"])
+    assert [message["user"] for message in history["messages"]] == ["U1002", "U1001"]
+    assert all(midnight - 86400 <= float(message["ts"]) < midnight for message in history["messages"])
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "scope"),
+    [
+        ("github", f"{SEARCH}+updated:soon", "repo"),
+        ("google", f"{EVENTS}?timeMin=2030-05-17T00:00:00", CALENDAR_SCOPE),
+        ("slack", f"{HISTORY}&oldest=soon", "channels:history"),
+    ],
+)
+async def test_a_time_that_is_none_is_refused(clock: HandClock, name: str, path: str, scope: str) -> None:
+    status, body = await get(clock, name, path, [scope])
+    assert (status, body.get("ok")) in {(422, None), (400, None), (200, False)}

@@ -20,6 +20,7 @@ from vaultd.settings.loading import OVERRIDES
 from vaultd.subjects.config import IntrospectionConfig, IssuerConfig
 from vaultd.telemetry.config import MetricsConfig
 from vaultd.terms import Secret
+from vaultd.web.show.branding import BrandingConfig
 
 ROOT = Path(__file__).parents[3]
 
@@ -196,6 +197,7 @@ def _every_key_is_explained(text: str) -> bool:
         IssuerConfig,
         IntrospectionConfig,
         LoginConfig,
+        BrandingConfig,
         ClientConfig,
         ProviderGrant,
         LimitsConfig,

@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -54,6 +55,11 @@ class Deployment:
         )
         self.issuer = os.environ["VAULTD_ISSUER"]
         self._gone: str | None = None
+        self._logout_tokens = Path(os.environ["VAULTD_LOGOUT_TOKENS"]).read_text(encoding="ascii").split()
+
+    def logout_token(self) -> str:
+        """One that was not used yet."""
+        return self._logout_tokens.pop()
 
     def begin(self, verifier: str | None = None) -> Begun:
         """Begin a consent, as the app does."""
@@ -107,7 +113,10 @@ class Known:
             "deleteAccount": self._delete,
             "openTicket": self._ticket,
             "openDoor": self._door,
-            "listActivity": self._activity,
+            "receiveLogoutToken": self._logged_out,
+            "listAccounts": self._page,
+            "listConnections": self._page,
+            "listActivity": self._page,
             "listAuditEvents": self._events,
             "listUsersConnections": self._events,
             "deleteUsersConnection": self._disconnect,
@@ -174,7 +183,12 @@ class Known:
             case.query["client_id"] = "sample-agent"
             case.query["return_to"] = self._deployment.redirect_uri
 
-    def _activity(self, case: Case) -> None:
+    def _logged_out(self, case: Case) -> None:
+        body = _members(case)
+        if body is not None and _is_positive(case):
+            body["logout_token"] = self._deployment.logout_token()
+
+    def _page(self, case: Case) -> None:
         if _is_positive(case):
             case.query.pop("from", None)
 

@@ -19,10 +19,15 @@ BROWSERS_OWN = {
     ("GET", "/auth/login"),
     ("GET", "/auth/login/callback"),
     ("POST", "/auth/logout"),
+    ("GET", "/auth/signed-out"),
     ("POST", "/connections/away"),
     ("POST", "/notices/{provider}"),
     ("POST", "/connections/{account_id}/disconnect"),
+    ("GET", "/connections/{account_id}/disconnect"),
     ("GET", "/connections/style.css"),
+    ("GET", "/connections/brand.css"),
+    ("GET", "/connections/logo"),
+    ("GET", "/connections/logo-dark"),
 }
 THE_REFERENCE_ITSELF = {("GET", path) for path in ("/openapi.json", "/docs", "/docs/style.css")}
 # Programs are generated from these names, so they stay.
@@ -37,6 +42,8 @@ OPERATIONS = {
     "openTicket": ("GET", "/auth/connect"),
     "openDoor": ("GET", "/auth/connect/{provider}"),
     "openConnections": ("GET", "/connections"),
+    "openActivity": ("GET", "/connections/activity"),
+    "receiveLogoutToken": ("POST", "/auth/login/backchannel"),
     "listAuditEvents": ("GET", "/v1/audit/events"),
     "listUsersConnections": ("GET", "/v1/connections"),
     "deleteUsersConnection": ("DELETE", "/v1/connections/{connection_id}"),

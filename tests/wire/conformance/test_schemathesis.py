@@ -13,10 +13,11 @@ from typing import Any
 import httpx
 import pytest
 
-from vaultd.sandbox.dev_config import BRIEFING_AGENT, OPERATOR, SAMPLE_AGENT
+from vaultd.sandbox.dev_config import BRIEFING_AGENT, OPERATOR, SAMPLE_AGENT, VAULT_AT_ISSUER
 from vaultd.sandbox.person import ACCOUNT_SCOPES
 from vaultd.sandbox.world import World, start_world
 
+LOGOUT = "http://schemas.openid.net/event/backchannel-logout"
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
 EXAMPLES = 2_000
@@ -59,14 +60,14 @@ def _run(world: World, folder: Path, config: str, *more: str) -> dict[str, Any]:
         *("run", f"{world.places.vault}/openapi.json", "--report-json-path", str(written), *more),
     ]
     done = subprocess.run(
-        command, cwd=ROOT, env=_environment(world), capture_output=True, text=True, timeout=280, check=False
+        command, cwd=ROOT, env=_environment(world, folder), capture_output=True, text=True, timeout=280, check=False
     )
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-4_000:]
     report: dict[str, Any] = json.loads(written.read_text(encoding="utf-8"))
     return report
 
 
-def _environment(world: World) -> dict[str, str]:
+def _environment(world: World, folder: Path) -> dict[str, str]:
     secret = world.secrets.operator.reveal()
     issued = httpx.post(
         f"{world.places.vault}/oauth/token",
@@ -81,8 +82,18 @@ def _environment(world: World) -> dict[str, str]:
         "VAULTD_USER_TOKEN": world.issuer.mint("alice", azp=SAMPLE_AGENT, scope=ACCOUNT_SCOPES),
         "VAULTD_ISSUER": world.places.issuer,
         "VAULTD_LEAVER_TOKEN": world.issuer.mint("leaver", azp=SAMPLE_AGENT, scope=ACCOUNT_SCOPES),
+        "VAULTD_LOGOUT_TOKENS": str(_logout_tokens(world, folder)),
         "VAULTD_AGENT": BRIEFING_AGENT,
         "VAULTD_AGENT_SECRET": world.secrets.briefing_agent.reveal(),
         "VAULTD_OPERATOR_TOKEN": issued.raise_for_status().json()["access_token"],
         "VAULTD_OPERATOR_SECRET": secret,
     }
+
+
+def _logout_tokens(world: World, folder: Path) -> Path:
+    """Each is good once, so there are as many as a run needs."""
+    told: dict[str, Any] = {"events": {LOGOUT: {}}, "auth_time": None}
+    tokens = (world.issuer.mint_id_token("leaver", client_id=VAULT_AT_ISSUER, **told) for _ in range(EXAMPLES))
+    written = folder / "logout-tokens"
+    written.write_text("\n".join(tokens), encoding="ascii")
+    return written

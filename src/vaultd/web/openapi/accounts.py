@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vaultd.web.accounts import PREFIX, AccountsQuery, ActivityQuery, CompleteBody, ConnectBody, PageQuery
+from vaultd.web.accounts.asked import PREFIX, AccountsQuery, CompleteBody, ConnectBody, PageQuery
 from vaultd.web.openapi.answers import NO_STORE, carrying, failing
 from vaultd.web.openapi.parts import Json, body, header, query_parameters, schema
 
 _TAG = "Connected accounts"
-_READING = {401: "NoToken", 403: "NoScope", 500: "Bug", 503: "Unavailable"}
+_READING = {401: "NoToken", 403: "NoScope", 429: "TooMany", 500: "Bug", 503: "Unavailable"}
 _SENDING = {400: "Malformed", **_READING, 413: "TooLarge", 415: "NotJson"}
 _TAKE = "How many, at most."
-_FROM = "How many to leave out; what the page before gave as `next`."
+_FROM = "What the page before gave as `next`; absent for the first page."
 _CONNECTION = "The provider's name here, such as `github`."
 
 
@@ -79,13 +79,15 @@ _LIST = _operation(
     "listAccounts",
     "read",
     "The user's accounts",
-    "Oldest first. Disconnected ones are not in it.",
+    "Oldest first. Disconnected ones are not in it. The `ETag` stays as long as the answer does, through every use and "
+    "renewal of a token but the first use of a day: an app can keep the list, and ask with `If-None-Match` whether it "
+    "is still so.",
     parameters=[
         *query_parameters(AccountsQuery, {"from": _FROM, "take": _TAKE, "connection": _CONNECTION}),
         header("If-None-Match", "The `ETag` of the list that the caller has (RFC 9110 §13.1.2)."),
     ],
     responses={
-        "200": carrying("The accounts.", schema("AccountsPage"), "Validated", "ETag")
+        "200": carrying("The accounts.", schema("AccountsPage"), "Validated", "Vary", "ETag")
         | {
             "links": {
                 "disconnect": {
@@ -95,7 +97,7 @@ _LIST = _operation(
                 "next": {"operationId": "listAccounts", "parameters": {"from": "$response.body#/next"}},
             }
         },
-        "304": carrying("Nothing has changed.", None, "Validated", "ETag"),
+        "304": carrying("Nothing has changed.", None, "Validated", "Vary", "ETag"),
         **failing({400: "Malformed", **_READING}),
     },
 )
@@ -114,7 +116,7 @@ _AVAILABLE = _operation(
     "listConnections",
     "read",
     "What the user can connect",
-    "The providers that this app may use, and the scopes that it may ask for.",
+    "The providers that this app may use, by name, and the scopes that it may ask for.",
     parameters=query_parameters(PageQuery, {"from": _FROM, "take": _TAKE}),
     responses={
         "200": carrying("The connections.", schema("ConnectionsPage"), *NO_STORE)
@@ -129,10 +131,11 @@ _ACTIVITY = _operation(
     "listActivity",
     "read",
     "What happened with the user's accounts",
-    "The user's own audit events, newest first.",
-    parameters=query_parameters(ActivityQuery, {"from": "What the page before gave as `next`.", "take": _TAKE}),
+    "The user's own audit events, newest first, refusals included. What operators see besides is about the vault: the "
+    "number of an event in the log, and addresses.",
+    parameters=query_parameters(PageQuery, {"from": _FROM, "take": _TAKE}),
     responses={
-        "200": carrying("The events.", schema("EventsPage"), *NO_STORE)
+        "200": carrying("The events.", schema("OwnEventsPage"), *NO_STORE)
         | {"links": {"next": {"operationId": "listActivity", "parameters": {"from": "$response.body#/next"}}}},
         **failing({400: "Malformed", **_READING}),
     },

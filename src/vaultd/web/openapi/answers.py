@@ -21,6 +21,7 @@ HEADERS: dict[str, Json] = {
     "No-Cache": _header("The same, for old caches.", {"const": "no-cache"}),
     "Validated": _header("May be kept by the caller alone, and is asked for again.", {"const": "private, no-cache"}),
     "Shared": _header("May be kept for five minutes.", {"const": "public, max-age=300"}),
+    "Vary": _header("By what the answer differs: whose it is, and which page may read it.", _TEXT),
     "ETag": _header("Names this state of the list.", {"type": "string", "pattern": '^"[0-9a-f]{32}"$'}),
     "Retry-After": _header("Seconds to wait.", {"type": "integer", "minimum": 1}),
     "Bearer-Challenge": _header(
@@ -96,6 +97,7 @@ RESPONSES: dict[str, Json] = {
     "NotFound": _problem("There is no such thing here."),
     "TooLarge": _problem("The body is larger than 64 KiB."),
     "NotJson": _problem("The body is not `application/json`.", "Accepted"),
+    "TooMany": _problem("This app asks too often for this user.", "Retry-After"),
     "Unavailable": _problem("This cannot be answered right now.", "Retry-After"),
     "Bug": _problem("Something is wrong on our side. The log knows more, under the request's id."),
     "PageRefused": _page("A page that says in words why this link does not work."),
@@ -118,6 +120,9 @@ RESPONSES: dict[str, Json] = {
                 schema("InteractionRequired"),
             ]
         },
+    ),
+    "LogoutRefused": _oauth(
+        "The logout token is missing or not accepted; why is in the audit event.", oauth_error("invalid_request")
     ),
     "OAuthUnknownClient": _oauth(
         "The client is unknown or failed to authenticate; which of them is not told.",

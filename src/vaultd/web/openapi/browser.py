@@ -5,6 +5,7 @@ from __future__ import annotations
 from vaultd.web.consent import DoorQuery, TicketQuery
 from vaultd.web.openapi.answers import NO_STORE, carrying, failing
 from vaultd.web.openapi.parts import HTML, Json, query_parameters
+from vaultd.web.page import ActivityQuery
 
 _TAG = "Browser"
 _REFUSED = {400: "PageRefused", 500: "PageBug", 503: "PageUnavailable"}
@@ -12,6 +13,9 @@ _REFUSED = {400: "PageRefused", 500: "PageBug", 503: "PageUnavailable"}
 
 def _note(name: str, description: str) -> Json:
     return {"name": name, "in": "query", "description": description, "schema": {"type": "string"}}
+
+
+_LANG = _note("lang", "The language of the page, such as `de`; kept for later visits. Absent: the browser's.")
 
 
 def _elsewhere(description: str) -> Json:
@@ -33,7 +37,9 @@ _DOOR: Json = {
     "tags": [_TAG],
     "summary": "Go to the provider, by a plain link",
     "description": "A link that an app may show to its user, such as `connect_uri` of an `interaction_required`. Signs "
-    "the user in first where need be. Ends at `return_to` with `connection` and `status` in the query: `connected`, or "
+    "the user in first where need be. A person is asked before they leave: for a request that reads HTML (`Accept`) "
+    "and a client that has not set `confirm_connect = false`, the answer is a page with the provider's link; any other "
+    "is redirected at once. Ends at `return_to` with `connection` and `status` in the query: `connected`, or "
     "`error` with `error` and `error_description`.",
     "security": [{"browserSession": []}, {}],
     "parameters": [
@@ -55,6 +61,13 @@ _DOOR: Json = {
         ),
     ],
     "responses": {
+        "200": carrying(
+            "A page that asks the person: where their account is, if the provider is elsewhere for each user, or "
+            "whether to go on.",
+            {"type": "string"},
+            *NO_STORE,
+            media_type=HTML,
+        ),
         "303": _elsewhere("To the provider's consent, or to sign in first."),
         **failing({**_REFUSED, 404: "PageNotFound"}),
     },
@@ -67,8 +80,10 @@ _PAGE: Json = {
     "description": "What is connected, and the way to stop it, for a signed-in browser.",
     "security": [{"browserSession": []}, {}],
     "parameters": [
-        _note("status", "What happened on the way here: `connected` or `error`."),
+        _note("status", "What happened on the way here: `connected`, `disconnected` or `error`."),
         _note("connection", "To which provider it happened."),
+        _note("error", "The error's OAuth code."),
+        _LANG,
     ],
     "responses": {
         "200": carrying("The page.", {"type": "string"}, *NO_STORE, media_type=HTML),
@@ -77,8 +92,52 @@ _PAGE: Json = {
     },
 }
 
+_ACTIVITY: Json = {
+    "operationId": "openActivity",
+    "tags": [_TAG],
+    "summary": "The user's activity, as a page",
+    "description": "What agents did for the user, what was refused and what the user changed, newest first.",
+    "security": [{"browserSession": []}, {}],
+    "parameters": [
+        *query_parameters(ActivityQuery, {"cursor": "What the page before links to as its next."}),
+        _LANG,
+    ],
+    "responses": {
+        "200": carrying("The page.", {"type": "string"}, *NO_STORE, media_type=HTML),
+        "303": _elsewhere("To sign in first."),
+        **failing(_REFUSED),
+    },
+}
+
+_LOGGED_OUT: Json = {
+    "operationId": "receiveLogoutToken",
+    "tags": [_TAG],
+    "summary": "Somebody signed out at the issuer",
+    "description": "The `backchannel_logout_uri` of vaultd at its `[login]` issuer (OpenID Connect Back-Channel Logout "
+    "1.0): the sessions that the token names end. A token is good once.",
+    "security": [],
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/x-www-form-urlencoded": {
+                "schema": {
+                    "type": "object",
+                    "required": ["logout_token"],
+                    "properties": {"logout_token": {"type": "string", "description": "Signed by the issuer."}},
+                }
+            }
+        },
+    },
+    "responses": {
+        "200": carrying("Done; also where nobody was signed in.", None, *NO_STORE),
+        **failing({400: "LogoutRefused", 413: "TooLarge", 500: "OAuthBug", 503: "OAuthUnavailable"}),
+    },
+}
+
 PATHS: dict[str, Json] = {
     "/auth/connect": {"get": _TICKET},
     "/auth/connect/{provider}": {"get": _DOOR},
     "/connections": {"get": _PAGE},
+    "/connections/activity": {"get": _ACTIVITY},
+    "/auth/login/backchannel": {"post": _LOGGED_OUT},
 }

@@ -103,7 +103,13 @@ _CONNECTED: dict[str, Json] = {
     "scopes": _said(_TEXTS, "What the user granted."),
     "created_at": _MOMENT,
 }
-_EXPIRES = {"expires_at": _said(_MOMENT, "When the provider's present token ends; it is refreshed before.")}
+_ENDS = {
+    "expires_at": _said(
+        _MOMENT,
+        "When the account must be connected again. Absent where the provider named no end, and where vaultd renews the "
+        "token by itself.",
+    )
+}
 
 _ACCOUNTS: dict[str, Json] = {
     "ConsentBegun": _object(
@@ -114,54 +120,67 @@ _ACCOUNTS: dict[str, Json] = {
             "expires_in": _SECONDS,
         }
     ),
-    "NewAccount": _object(_CONNECTED, _EXPIRES),
+    "NewAccount": _object(_CONNECTED, _ENDS),
     "Account": _object(
         _CONNECTED
         | {
             "status": {"enum": ["connected", "reconnect_required"]},
             "account": _said(_TEXT, "The account's label at the provider."),
         },
-        _EXPIRES | {"last_used_at": _MOMENT},
+        _ENDS | {"last_used_at": _said(_MOMENT, "The day of the last use.")},
     ),
     "AccountsPage": _object({"accounts": _list_of(schema("Account"))}, _NEXT),
     "Connection": _object(
-        {"name": _TEXT, "strategy": _TEXT, "scopes": _said(_TEXTS, "What this app may ask the user for.")}
+        {
+            "name": _said(_TEXT, "What `beginConnection` calls it."),
+            "strategy": _said(_TEXT, "What kind of provider it is: of several apps at one provider, that provider."),
+            "scopes": _said(_TEXTS, "What this app may ask the user for."),
+        }
     ),
     "ConnectionsPage": _object({"connections": _list_of(schema("Connection"))}, _NEXT),
 }
 
+_HAPPENED: dict[str, Json] = {
+    "id": _ID,
+    "at": _MOMENT,
+    "type": {"enum": [str(kind) for kind in EventType]},
+    "decision": {"enum": [str(decision) for decision in Decision]},
+}
+_ABOUT: dict[str, Json] = {
+    "reason": _TEXT,
+    "subject": _said(_object({"issuer": _TEXT, "sub": _TEXT}), "The user."),
+    "actor": _said({"type": "object"}, "Who acted for the user (RFC 8693 §4.1)."),
+    "client_id": _TEXT,
+    "connection": _said(_TEXT, "The provider's name here."),
+    "connection_id": _ID,
+    "account": _TEXT,
+    "scopes": _TEXTS,
+    "requested_scopes": _TEXTS,
+    "subject_presence": _TEXT,
+    "request_id": _TEXT,
+    "private": _said({"const": "unreadable"}, "What was private can no longer be opened."),
+}
+
 _EVENTS: dict[str, Json] = {
     "Event": _object(
-        {
-            "id": _ID,
-            "at": _MOMENT,
-            "type": {"enum": [str(kind) for kind in EventType]},
-            "decision": {"enum": [str(decision) for decision in Decision]},
+        _HAPPENED
+        | {
             "writer": _said(_ID, "The lane that wrote it."),
             "seq": _said({"type": "integer", "minimum": 1}, "Its number within the lane; the order of events."),
         },
-        {
-            "reason": _TEXT,
-            "subject": _said(_object({"issuer": _TEXT, "sub": _TEXT}), "The user."),
-            "actor": _said({"type": "object"}, "Who acted for the user (RFC 8693 §4.1)."),
-            "client_id": _TEXT,
-            "connection": _said(_TEXT, "The provider's name here."),
-            "connection_id": _ID,
-            "account": _TEXT,
-            "scopes": _TEXTS,
-            "requested_scopes": _TEXTS,
+        _ABOUT
+        | {
             "generation": {"type": "integer"},
             "revision": {"type": "integer"},
-            "subject_presence": _TEXT,
-            "request_id": _TEXT,
             "count": _said({"type": "integer", "minimum": 1}, "How many refusals of one kind this event stands for."),
             "window": _said(_MOMENT, "The minute in which they came."),
             "ip": _TEXT,
-            "private": _said({"const": "unreadable"}, "What was private can no longer be opened."),
         },
         "What happened. Members that say who the user was are missing once the user's key is erased.",
     ),
     "EventsPage": _object({"events": _list_of(schema("Event"))}, _NEXT),
+    "OwnEvent": _object(_HAPPENED, _ABOUT, "What happened to the user's accounts, what was refused included."),
+    "OwnEventsPage": _object({"events": _list_of(schema("OwnEvent"))}, _NEXT),
 }
 
 _OPERATORS: dict[str, Json] = {
@@ -180,7 +199,7 @@ _OPERATORS: dict[str, Json] = {
             "reason": _said(_TEXT, "Why it is not connected any more."),
             "last_used_at": _MOMENT,
         }
-        | _EXPIRES,
+        | {"expires_at": _said(_MOMENT, "When the provider's present token ends; it is refreshed before.")},
     ),
     "UsersConnectionsPage": _object(
         {"connections": _list_of(schema("UsersConnection"))},

@@ -21,6 +21,8 @@ PATIENCE = 20.0
 _ROW = "SELECT FROM connections WHERE id = $1 FOR NO KEY UPDATE"
 _WAITS = """SELECT count(*) FROM pg_stat_activity
     WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE $1"""
+# `revision=` is written only where it is set: columns that are set stand in the order of the table.
+_STORES = "UPDATE connections SET %revision=%"
 _LEASED = "SELECT lease_until IS NOT NULL AND intent_fence = lease_fence FROM connections WHERE id = $1"
 _REVISION = "SELECT revision FROM connections WHERE id = $1"
 
@@ -127,7 +129,7 @@ async def _storing(stage: Stage, holder: asyncpg.Connection) -> AsyncIterator[No
     async with holder.transaction():
         await holder.execute(_ROW, stage.connection)
         stage.gate.open()
-        await stage.true(_WAITS, "UPDATE connections SET revision=%")
+        await stage.true(_WAITS, _STORES)
         yield
 
 

@@ -77,7 +77,7 @@ def test_looking_around_without_a_configuration(vaultd: Run) -> None:
     assert (shown["name"], shown["configured"]) == ("shopify", False)
     assert {key: shown[key] for key in ("scopes", "verified")} == {
         "scopes": ["read_products"],
-        "verified": "unverified",
+        "verified": "docs",
     }
     assert not {"client_id", "client_secret", "extends"} & shown.keys()
     code, said, mistake = vaultd("show", "shopfy")

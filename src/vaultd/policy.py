@@ -10,6 +10,9 @@ from vaultd.terms import Scopes, Subject
 
 _Entry = TypeVar("_Entry")
 
+COMES_ALONG = Scopes({"metadata:read"})
+"""What every token of a GitHub App may do, asked for or not: list repositories' names and the like."""
+
 
 def check_presenter(
     *,

@@ -48,6 +48,21 @@ class Scopes(frozenset[str]):
         return f"Scopes({str(self)!r})"
 
 
+@dataclass(frozen=True, slots=True)
+class Narrowing:
+    """Where a narrowed token is good, and for what: permissions, written like scopes, at places of one owner."""
+
+    target: str
+    repositories: tuple[str, ...]
+    permissions: Scopes
+
+    @property
+    def key(self) -> Scopes:
+        """All of it, written like scopes: equal narrowings have equal bytes. A place has a slash, a permission none."""
+        places = (f"{self.target}/{repository}" for repository in self.repositories or ("*",))
+        return Scopes({*self.permissions, *places})
+
+
 class Secret:
     """A string that must not be seen: it never shows in `repr`, `str`, formats or pickles.
 

@@ -201,9 +201,10 @@ async def hosted_vault(
             text = text.replace(f"{places.providers['github']}/userinfo", userinfo)
         installation = install_text(folder, "hosted", text, changes)
         inner = vault_at if certificate is None else listen()
+        plain_port = inner.port
         running = stack.enter_context(serving(installation, at=inner))
         if certificate is not None:
-            await stack.enter_async_context(tls_before(inner.port, vault_at, certificate))
+            await stack.enter_async_context(tls_before(plain_port, vault_at, certificate))
         yield Hosted(
             places=places,
             secrets=secrets,

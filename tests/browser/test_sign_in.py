@@ -7,6 +7,7 @@ from playwright.async_api import Page, expect
 
 from tests.browser.conftest import OpenPage
 from tests.browser.hosted import Hosted, allow_at_provider, go_on, sign_in_at_issuer
+from vaultd.sandbox.browser import Browser as SmallBrowser
 
 
 async def sign_out_at_issuer(page: Page) -> None:
@@ -102,18 +103,19 @@ async def test_b7_signing_in_anew_ends_the_session_before(hosted: Hosted, open_p
 async def test_b8_login_csrf_an_attackers_answer_signs_nobody_in(
     hosted: Hosted, open_page: OpenPage, somebody: str
 ) -> None:
-    attacker, victim = await open_page(), await open_page()
-    stopped: list[str] = []
-    async with attacker.expect_request(lambda request: "/auth/login/callback?" in request.url) as caught:
-        await attacker.route("**/auth/login/callback?*", lambda route: route.abort())
-        await attacker.goto(f"{hosted.url}/connections")
-        await sign_in_at_issuer(attacker, somebody)
-    stopped.append((await caught.value).url)
-    await victim.goto(f"{hosted.url}/auth/login")  # it has a cookie of its own, as the browser of any user
-    answer = await victim.goto(stopped[0])
-    assert answer is not None
-    assert answer.status == httpx.codes.BAD_REQUEST
-    assert not await is_in(hosted, victim)
+    victim = await open_page()
+    async with SmallBrowser(stop_at=[f"{hosted.url}/auth/login/callback"]) as attacker:
+        await attacker.open(f"{hosted.url}/auth/login")
+        await attacker.click("Sign-in", fields={"login": somebody, "password": "anything"})
+        forwarded = (await attacker.click("Continue")).url
+        assert "code=" in forwarded
+        await victim.goto(f"{hosted.url}/auth/login")  # it has a cookie of its own, as the browser of any user
+        answer = await victim.goto(forwarded)
+        assert answer is not None
+        assert answer.status == httpx.codes.BAD_REQUEST
+        assert not await is_in(hosted, victim)
+        # In the browser that began it was good still.
+        assert (await attacker.http.get(forwarded)).status_code == httpx.codes.SEE_OTHER
 
 
 async def test_two_tabs_signing_out_in_one_ends_what_the_other_began(

@@ -125,7 +125,7 @@ LEFT_OUT: dict[str, str] = {
     "connect": "bitbucket canva clickup intercom mailchimp miro reddit todoist typeform webex x zoom",
     "refresh": "asana calendly docusign github okta quickbooks shopify spotify stripe xero",
     "refusal": (
-        "airtable asana auth0 calendly discord docusign dropbox figma github github-app gitlab google hubspot linear "
+        "airtable asana auth0 calendly discord docusign dropbox figma github gitlab google hubspot linear "
         "monday notion okta pagerduty salesforce shopify spotify strava stripe xero zendesk"
     ),
     "answer to a revocation": "discord dropbox quickbooks strava xero",

@@ -13,6 +13,7 @@ import json
 import secrets
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -36,7 +37,8 @@ class ProviderDouble:
 
     `asked` are the requests so far. `instead` names another documented answer for a step, such as `refresh_error` for
     `refresh`. `life` replaces the `expires_in` of the answer to a code, `next_life` that of the answer to a refresh;
-    `without` leaves members out of the first. `denies` makes the person decline (RFC 6749 §4.1.2.1).
+    `without` leaves members out of the first. `narrow_life` is that of a narrowed token. `denies` makes the person
+    decline (RFC 6749 §4.1.2.1).
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class ProviderDouble:
         self.life: int | None = None
         self.next_life: int | None = None
         self.without: frozenset[str] = frozenset()
+        self.narrow_life = 28_800
         self.denies = False
 
     def of(self, step: str) -> list[Asked]:
@@ -79,7 +82,7 @@ class ProviderDouble:
         self.asked.append(asked)
         if step == "authorization":
             return self._consent(asked)
-        if step in {"token", "refresh"}:
+        if step in {"token", "refresh", "narrowing"}:
             self._check_client(asked)
         if step == "token":
             return self._redeem(asked)
@@ -89,6 +92,8 @@ class ProviderDouble:
             self.complaints.append(f"{step} with another token than was given")
         if step == "revocation" and "revocation" not in self.answers:
             return Response(status_code=200)  # RFC 7009 §2.2
+        if step == "narrowing":
+            return self._narrow(asked)
         shorter = step == "refresh" and self.next_life is not None
         return self._documented(step, {"expires_in": self.next_life} if shorter else None)
 
@@ -120,6 +125,15 @@ class ProviderDouble:
         if self.life is not None:
             changes["expires_in"] = self.life
         return self._documented("token", changes, self.without)
+
+    def _narrow(self, asked: Asked) -> Response:
+        """GitHub's scoped token, which ends when the documented refresh's would."""
+        if asked.params.get("access_token") not in self._given("access_token"):
+            self.complaints.append("a token to narrow that was never given")
+        if not {"target", "target_id"} & asked.params.keys():
+            self.complaints.append("a narrowing that names no target")
+        ends = datetime.now(UTC) + timedelta(seconds=self.narrow_life)
+        return self._documented("narrowing", {"expires_at": ends.strftime("%Y-%m-%dT%H:%M:%SZ")})
 
     def _id_token(self, consent: Mapping[str, Any]) -> str:
         now = int(time.time())

@@ -27,8 +27,14 @@ from vaultd.sandbox.world import World
 from vaultd.settings import load
 from vaultd.terms import system_clock
 
+PERMISSIONS = {"contents": "read", "issues": "write"}
 AGENT = ("catalogue-agent", "the made-up secret of the agent, long enough")
 """The app that connects, and the backend that exchanges."""
+NARROW = {
+    "narrow-agent": {"target": "acme", "repositories": ["web", "api"], "permissions": PERMISSIONS},
+    "reading-agent": {"target": "acme", "permissions": {"contents": "read"}},
+}
+"""Backends with the same secret whose tokens of GitHub's app are narrowed, and to what."""
 APP_AT_PROVIDER = ("made-up-client-id", "made up: secret/of the app")
 """With characters that RFC 6749 §2.3.1 has encoded in Basic."""
 ASSUMED_LIFE = 62
@@ -50,10 +56,10 @@ class Stage:
         app.http.headers.update(bearer(app.session_token))
         return app
 
-    def vault(self) -> Vault:
-        """The vault, as the agent's backend speaks to it."""
+    def vault(self, agent: str = AGENT[0]) -> Vault:
+        """The vault, as an agent's backend speaks to it."""
         vault = Vault(self.world)
-        vault.agent = AGENT
+        vault.agent = (agent, AGENT[1])
         return vault
 
 
@@ -114,6 +120,9 @@ def _tables(
     }
     client = {"auth": "client_secret_basic", "secret": AGENT[1], "redirect_uris": [f"{agent}/connected"]}
     lines = [f"[clients.{AGENT[0]}]", *_pairs(client), f"[clients.{AGENT[0]}.providers]", *_pairs(grants)]
+    for name, narrow in NARROW.items():
+        narrowed: dict[str, Any] = {"auth": "client_secret_basic", "secret": AGENT[1], "subject_azp": [AGENT[0]]}
+        lines += [f"[clients.{name}]", *_pairs(narrowed | {"providers": {"github-app": {"narrow": narrow}}})]
     for name, entry in entries.items():
         own: dict[str, Any] = {"client_id": APP_AT_PROVIDER[0], "client_secret": APP_AT_PROVIDER[1]}
         if "expires_in" not in _text(documented.get(name, {}), "token"):

@@ -6,7 +6,6 @@ import base64
 import json
 from collections.abc import Iterator
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
@@ -17,7 +16,7 @@ from vaultd.sandbox.dev_config import SAMPLE_AGENT
 from vaultd.sandbox.person import ACCOUNT_SCOPES
 from vaultd.sandbox.world import World
 
-PREFIX = "/me/v1/connected-accounts"
+ID = "a1b2c3d4-0000-4000-8000-000000000000"
 ENDPOINT = 'authorization_endpoint = "https://acme.example/a"\ntoken_endpoint = "https://acme.example/t"'
 
 
@@ -90,15 +89,15 @@ PLACES: list[object] = [
     {},
     "x",
     ["2026-01-01T00:00:00+00:00"],
-    ["2026-01-01T00:00:00", str(uuid4())],
-    ["yesterday", str(uuid4())],
+    ["2026-01-01T00:00:00", ID],
+    ["yesterday", ID],
     ["2026-01-01T00:00:00+00:00", "x"],
     ["2026-01-01T00:00:00+00:00", 7],
     [[], {}],
     # Before the first and after the last moment that there is in UTC
-    ["0001-01-01T00:00:00+14:00", str(uuid4())],
-    ["9999-12-31T23:59:59-14:00", str(uuid4())],
-    ["2026-01-01", "2026-01-01T00:00:00+00:00", str(uuid4()), 1],
+    ["0001-01-01T00:00:00+14:00", ID],
+    ["9999-12-31T23:59:59-14:00", ID],
+    ["2026-01-01", "2026-01-01T00:00:00+00:00", ID, 1],
     "github",
     "behind github",
 ]

@@ -51,7 +51,7 @@ class Person:
         before = (await self.github()).get("last_used_at")
         answer = await self.vault.exchange(self.token)
         today = f"{self.clock().date()}T00:00:00Z"
-        while answer.status_code == 200 and before != today and (await self.github())["last_used_at"] != today:
+        while answer.status_code == 200 and before != today and (await self.github()).get("last_used_at") != today:
             pass
         return answer
 

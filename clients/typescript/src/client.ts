@@ -66,12 +66,12 @@ export class VaultClient {
   }
 
   /** The user's accounts, from memory. Needs the scope `read:me:connected_accounts` in the session token. */
-  async connectedAccounts(asked: AsksForAccounts): Promise<readonly ConnectedAccount[]> {
+  async accounts(asked: AsksForAccounts): Promise<readonly ConnectedAccount[]> {
     return this.#accounts.list(asked);
   }
 
   /** How `connection` stands: `connected` if one of its accounts is. */
-  async connectionStatus(connection: string, asked: AsksForAccounts): Promise<ConnectionStatus> {
+  async status(connection: string, asked: AsksForAccounts): Promise<ConnectionStatus> {
     const accounts = (await this.#accounts.list(asked)).filter((account) => account.connection === connection);
     if (accounts.length === 0) return 'not_connected';
     return accounts.some(({ status }) => status === 'connected') ? 'connected' : 'reconnect_required';

@@ -7,7 +7,7 @@
  *     ├── UnexpectedAnswer      an answer that no vaultd gives: a redirect, no JSON, too long
  *     └── VaultRefused          an OAuth error (RFC 6749 §5.2): `error`, `status`, `requestId`
  *         ├── InteractionRequired   the user must act: `reason`, `connection`, `connectUri`, `accounts`
- *         └── TryAgainLater         busy or down: `retryAfter`, in seconds
+ *         └── TryLater         busy or down: `retryAfter`, in seconds
  *
  * No message and no member holds a token or a secret.
  */
@@ -85,8 +85,8 @@ export class InteractionRequired extends VaultRefused {
 }
 
 /** Busy (429) or down (503), and still so after the retries. `retryAfter` is in seconds. */
-export class TryAgainLater extends VaultRefused {
-  override readonly name = 'TryAgainLater';
+export class TryLater extends VaultRefused {
+  override readonly name = 'TryLater';
   readonly retryAfter: number;
 
   constructor(refusal: Refusal, retryAfter: number) {

@@ -14,8 +14,9 @@ export interface TokenSource {
 /**
  * A `fetch` for one provider's API at `baseUrl`, which brings the token along.
  *
- * The token is asked for with each request, and once more when the provider says 401. It goes to the origin of `baseUrl`
- * and to no other: requests elsewhere are refused before there is a token, redirects elsewhere are handed to the caller.
+ * The token is asked for with each request, and once more when the provider says 401. It goes to the origin of
+ * `baseUrl` and to no other: requests elsewhere are refused before there is a token, redirects elsewhere are handed to
+ * the caller.
  */
 export function authenticatedFetch(source: TokenSource, baseUrl: string, network: Fetch): Fetch {
   if (!URL.canParse(baseUrl)) throw new MistakenUse('baseUrl is not a URL.');

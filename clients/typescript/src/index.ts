@@ -14,7 +14,7 @@ export {
   InteractionRequired,
   MistakenUse,
   type Reason,
-  TryAgainLater,
+  TryLater,
   UnexpectedAnswer,
   VaultError,
   VaultRefused,

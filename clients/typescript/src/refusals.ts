@@ -1,4 +1,4 @@
-import { InteractionRequired, type Refusal, TryAgainLater, UnexpectedAnswer, VaultRefused } from './errors.js';
+import { InteractionRequired, type Refusal, TryLater, UnexpectedAnswer, VaultRefused } from './errors.js';
 import type { Answer } from './http.js';
 
 const BUSY: ReadonlySet<number> = new Set([429, 503]);
@@ -27,7 +27,7 @@ export function refused(answer: Answer, vault: string): Error {
     requestId: headers.get('x-request-id') ?? undefined,
   };
   if (refusal.error === 'interaction_required') return interaction(refusal, body, vault);
-  if (BUSY.has(status)) return new TryAgainLater(refusal, retryAfter(answer) ?? 1);
+  if (BUSY.has(status)) return new TryLater(refusal, retryAfter(answer) ?? 1);
   return new VaultRefused(refusal);
 }
 

@@ -12,27 +12,27 @@ test('the status is asked for once and looked at again after a reconnect error, 
   const asked = { subjectToken: tokens.cyd };
   const statuses = () => network.answers.filter(({ url }) => url.includes('/accounts')).map(({ status }) => status);
 
-  const together = await Promise.all([looking.connectionStatus('github', asked), looking.connectedAccounts(asked)]);
+  const together = await Promise.all([looking.status('github', asked), looking.accounts(asked)]);
   assert.deepEqual(together, ['not_connected', []]);
-  assert.equal(await looking.connectionStatus('github', asked), 'not_connected');
+  assert.equal(await looking.status('github', asked), 'not_connected');
   assert.deepEqual(statuses(), [200]);
 
   await rejection(InteractionRequired, looking.getAccessToken('github', asked));
-  assert.equal(await looking.connectionStatus('github', asked), 'not_connected');
-  assert.equal(await looking.connectionStatus('github', asked), 'not_connected');
+  assert.equal(await looking.status('github', asked), 'not_connected');
+  assert.equal(await looking.status('github', asked), 'not_connected');
   assert.deepEqual(statuses(), [200, 304]);
 
   looking.connectionsChanged(tokens.cyd);
-  await looking.connectedAccounts(asked);
+  await looking.accounts(asked);
   assert.deepEqual(statuses(), [200, 304, 304]);
 
   looking.forget(tokens.cyd);
-  await looking.connectedAccounts(asked);
+  await looking.accounts(asked);
   assert.deepEqual(statuses(), [200, 304, 304, 200]);
 });
 
 test('accounts come with their labels', async () => {
-  const accounts = await client().connectedAccounts({ subjectToken: tokens.bea });
+  const accounts = await client().accounts({ subjectToken: tokens.bea });
   assert.deepEqual(
     accounts.map(({ connection, status }) => [connection, status]),
     [
@@ -41,18 +41,18 @@ test('accounts come with their labels', async () => {
     ],
   );
   assert.equal(new Set(accounts.map(({ account }) => account)).size, 2);
-  assert.equal(await client().connectionStatus('github', { subjectToken: tokens.bea }), 'connected');
+  assert.equal(await client().status('github', { subjectToken: tokens.bea }), 'connected');
 });
 
 test('all who ask at one moment are told the same, by one request', async () => {
   const network = watched();
   const looking = client({ fetch: network.fetch });
   const asked = { subjectToken: tokens.ada };
-  const all = async () => Promise.all(Array.from({ length: 3 }, async () => looking.connectionStatus('github', asked)));
+  const all = async () => Promise.all(Array.from({ length: 3 }, async () => looking.status('github', asked)));
   assert.deepEqual(await all(), ['connected', 'connected', 'connected']);
   assert.equal(network.requests.length, 1);
   looking.connectionsChanged(tokens.ada);
-  const early = looking.connectionStatus('github', asked);
+  const early = looking.status('github', asked);
   looking.connectionsChanged(tokens.ada);
   // What was under way may have been answered before the second change.
   assert.deepEqual(await all(), ['connected', 'connected', 'connected']);
@@ -69,7 +69,7 @@ test('a list of several pages is one list, each page by its own ETag', async () 
     else json(response, 200, { ...page(from), ...(from < 3 ? { next: String(from + 1) } : {}) }, { etag });
   });
   const looking = client({ url: vault.url });
-  const ids = async () => (await looking.connectedAccounts({ subjectToken: tokens.ada })).map(({ id }) => id);
+  const ids = async () => (await looking.accounts({ subjectToken: tokens.ada })).map(({ id }) => id);
   assert.deepEqual(await ids(), ['a1', 'a2', 'a3']);
   looking.connectionsChanged(tokens.ada);
   assert.deepEqual(await ids(), ['a1', 'a2', 'a3']);
@@ -80,9 +80,9 @@ test('a list of several pages is one list, each page by its own ETag', async () 
 test('a refused look is an error, and is not remembered', async () => {
   const network = watched();
   const looking = client({ fetch: network.fetch });
-  const refused = await rejection(VaultRefused, looking.connectedAccounts({ subjectToken: 'not.a.token' }));
+  const refused = await rejection(VaultRefused, looking.accounts({ subjectToken: 'not.a.token' }));
   assert.equal(refused.status, 401);
-  await rejection(VaultRefused, looking.connectedAccounts({ subjectToken: 'not.a.token' }));
+  await rejection(VaultRefused, looking.accounts({ subjectToken: 'not.a.token' }));
   assert.equal(network.requests.length, 2);
 });
 

@@ -24,7 +24,8 @@ function model(): MockLanguageModelV4 {
   const doStream = async ({ prompt, tools = [] }: Doing) => {
     const results = prompt.flatMap(({ role, content }) => (role === 'tool' ? content : []));
     const text = JSON.stringify(results.map((part) => ('output' in part ? part.output : part)));
-    const calls = tools.map(({ name }) => ({ type: 'tool-call' as const, toolCallId: name, toolName: name, input: '{}' }));
+    const type = 'tool-call' as const;
+    const calls = tools.map(({ name }) => ({ type, toolCallId: name, toolName: name, input: '{}' }));
     const words = [
       { type: 'text-start' as const, id: '1' },
       { type: 'text-delta' as const, id: '1', delta: text },
@@ -74,11 +75,10 @@ test('a missing connection is a sentence with a link back to the app, and the ap
   const asked = { ...who, onInteractionRequired: (needed: InteractionRequired) => missing.push(needed) };
   const { steps } = await actingFor(asked, () => ask({ whoAmI }));
   const [result] = (await steps)[0]?.toolResults ?? [];
-  const link = who.vault.connectUrl('github', { scopes: ['read:user'] });
-  assert.equal(
-    result?.output,
-    `GitHub is not connected. Connect it to continue. The user can do it here: ${link}&return_to=${encodeURIComponent(returnTo)}`,
-  );
+  const door = who.vault.connectUrl('github', { scopes: ['read:user'] });
+  const link = `${door}&return_to=${encodeURIComponent(returnTo)}`;
+  const said = 'GitHub is not connected. Connect it to continue. The user can do it here:';
+  assert.equal(result?.output, `${said} ${link}`);
   assert.deepEqual(
     missing.map(({ reason }) => reason),
     ['not_connected'],
@@ -124,7 +124,8 @@ test('three tools cost the time of one exchange: they ask at once', async () => 
     request.on('data', (piece) => (form += String(piece)));
     request.on('end', () => {
       const connection = new URLSearchParams(form).get('audience');
-      waiting.push(() => json(response, 200, { access_token: 'made up', token_type: 'Bearer', expires_in: 9, connection }));
+      const token = { access_token: 'made up', token_type: 'Bearer', expires_in: 9, connection };
+      waiting.push(() => json(response, 200, token));
       if (waiting.length === 3) for (const answer of waiting) answer();
     });
   });
@@ -155,7 +156,7 @@ test('other errors stay errors', async () => {
   const unwrapped = tool({ inputSchema: nothing, execute: async () => getAccessTokenForConnection('github') });
   const who = { vault: client(), subjectToken: tokens.ada };
   const steps = await actingFor(who, async () => ask({ broken, unwrapped }).steps);
-  const errors = steps[0]?.content.filter(({ type }) => type === 'tool-error').map((part) => ('error' in part ? part.error : null));
+  const errors = steps[0]?.content.flatMap((part) => (part.type === 'tool-error' ? [part.error] : []));
   assert.ok(errors?.some((error) => error instanceof RangeError));
   assert.ok(errors?.some((error) => error instanceof MistakenUse && /withConnection/.test(error.message)));
 });
@@ -168,7 +169,10 @@ test('outside of everything there is no token', async () => {
 
 test('without a stream it is the same', async () => {
   const answers = [
-    { content: [{ type: 'tool-call' as const, toolCallId: '1', toolName: 'whoAmI', input: '{}' }], reason: 'tool-calls' as const },
+    {
+      content: [{ type: 'tool-call' as const, toolCallId: '1', toolName: 'whoAmI', input: '{}' }],
+      reason: 'tool-calls' as const,
+    },
     { content: [{ type: 'text' as const, text: 'done' }], reason: 'stop' as const },
   ];
   const doGenerate = answers.map(({ content, reason }) => ({

@@ -3,12 +3,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { inspect } from 'node:util';
 
-import { TryAgainLater, UnexpectedAnswer, VaultUnreachable, clientSecretBasic } from '@vaultd/client';
+import { TryLater, UnexpectedAnswer, VaultUnreachable, clientSecretBasic } from '@vaultd/client';
 import { client, json, rejection, scripted, watched, world } from './support.js';
 
 const { tokens, secrets, github } = world();
 const wanted = { subjectToken: tokens.ada };
-const token = { access_token: 'gho_made_up', token_type: 'Bearer', expires_in: 300, scope: 'repo', connection: 'github' };
+const token = { access_token: 'gho_made_up', token_type: 'Bearer', expires_in: 300, scope: 'repo' };
 
 test('a 429 is waited out as long as it says, and given when nobody wants to wait', async () => {
   const network = watched();
@@ -22,7 +22,7 @@ test('a 429 is waited out as long as it says, and given when nobody wants to wai
     [200, 429, 200],
   );
   assert.ok(performance.now() - started >= 990);
-  const error = await rejection(TryAgainLater, client({ ...slow, retries: 0 }).getAccessToken('github', wanted));
+  const error = await rejection(TryLater, client({ ...slow, retries: 0 }).getAccessToken('github', wanted));
   assert.deepEqual([error.error, error.status, error.retryAfter], ['slow_down', 429, 1]);
 });
 
@@ -32,7 +32,7 @@ test('a provider that is down is tried again, then told', async () => {
   try {
     const eve = { subjectToken: tokens.eve };
     const tried = client({ fetch: network.fetch, retries: 1, maxRetryAfter: 60 });
-    const error = await rejection(TryAgainLater, tried.getAccessToken('github', eve));
+    const error = await rejection(TryLater, tried.getAccessToken('github', eve));
     assert.deepEqual([error.error, error.status], ['temporarily_unavailable', 503]);
     assert.ok(error.retryAfter >= 1);
     assert.equal(network.requests.length, 2);
@@ -52,7 +52,7 @@ test('nobody waits for longer than the bound, or on an error that names no time'
     json(response, 503, { error: 'temporarily_unavailable' }, headers[vault.seen.length - 1]),
   );
   for (const seconds of [3600, 1, 1]) {
-    const error = await rejection(TryAgainLater, client({ url: vault.url }).getAccessToken('github', wanted));
+    const error = await rejection(TryLater, client({ url: vault.url }).getAccessToken('github', wanted));
     assert.equal(error.retryAfter, seconds);
   }
   assert.equal(vault.seen.length, 3);
@@ -79,7 +79,7 @@ test('redirects are not followed: they would carry the secret along', async () =
   for (const status of [301, 302, 303, 307, 308]) {
     await using vault = await scripted((_, response) => response.writeHead(status, { location: thief.url }).end());
     await rejection(UnexpectedAnswer, client({ url: vault.url }).getAccessToken('github', wanted));
-    await rejection(UnexpectedAnswer, client({ url: vault.url }).connectedAccounts(wanted));
+    await rejection(UnexpectedAnswer, client({ url: vault.url }).accounts(wanted));
   }
   assert.equal(thief.seen.length, 0);
 });

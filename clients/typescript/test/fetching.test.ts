@@ -40,8 +40,8 @@ test('a disconnected account shows as such on the next call, although its token 
   const dan = client({ fetch: network.fetch });
   const api = dan.fetch('github', { subjectToken: tokens.dan, baseUrl: github });
   assert.equal((await api('/user')).status, 200);
-  assert.equal(await dan.connectionStatus('github', { subjectToken: tokens.dan }), 'connected');
-  const [account] = await dan.connectedAccounts({ subjectToken: tokens.dan });
+  assert.equal(await dan.status('github', { subjectToken: tokens.dan }), 'connected');
+  const [account] = await dan.accounts({ subjectToken: tokens.dan });
   const removed = await fetch(`${vault}/me/v1/connected-accounts/accounts/${account?.id}`, {
     method: 'DELETE',
     headers: { authorization: `Bearer ${tokens.dan}` },
@@ -52,7 +52,7 @@ test('a disconnected account shows as such on the next call, although its token 
   const needed = await rejection(InteractionRequired, api('/user'));
   assert.equal(needed.reason, 'reconnect_required');
   assert.match(needed.message, /Reconnect required/);
-  assert.notEqual(await dan.connectionStatus('github', { subjectToken: tokens.dan }), 'connected');
+  assert.notEqual(await dan.status('github', { subjectToken: tokens.dan }), 'connected');
 });
 
 async function fetchKept({ requests }: { requests: readonly Request[] }): Promise<number> {

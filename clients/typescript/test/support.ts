@@ -1,8 +1,8 @@
 /**
  * What the Python test that starts vaultd hands over in the environment, and small helpers.
  *
- * Each user is there for one purpose: `ada` has GitHub connected, `bea` two accounts there, `cyd` none, `dan` one that a
- * test takes away, `eve` one whose tokens live for two seconds.
+ * Each user is there for one purpose: `ada` has GitHub connected, `bea` two accounts there, `cyd` none, `dan` one that
+ * a test takes away, `eve` one whose tokens live for two seconds.
  */
 import assert from 'node:assert/strict';
 import { type IncomingMessage, type ServerResponse, createServer } from 'node:http';

@@ -44,10 +44,14 @@ export class Answering {
     };
     for await (const event of this.#briefings.answer({ question, sessionToken, returnTo: this.#returnTo, now })) {
       kept = withEvent(kept, event);
-      tell(event.type === 'looked' ? { ...event, looked: TOPICS.map((t) => `${TITLES[t]}: ${event.looked[t]}`) } : event);
+      tell(event.type === 'looked' ? { ...event, looked: inWords(event.looked) } : event);
     }
     await this.#store.keepBriefing(person.sub, kept);
   }
+}
+
+function inWords(looked: SavedBriefing['looked']): string[] {
+  return TOPICS.map((topic) => `${TITLES[topic]}: ${looked[topic]}`);
 }
 
 function withEvent(kept: SavedBriefing, event: Event): SavedBriefing {

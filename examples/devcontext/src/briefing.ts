@@ -12,11 +12,12 @@ export const QUESTION = 'What did I work on yesterday?';
 const MOST_STEPS = 6;
 const MOST_MILLISECONDS = 120_000;
 
-export type Event =
-  | { readonly type: 'looked'; readonly looked: Readonly<Record<Topic, string>> }
-  | { readonly type: 'text'; readonly text: string }
-  | { readonly type: 'connect'; readonly topic: Topic; readonly sentence: string; readonly link: string; readonly label: string }
-  | { readonly type: 'notice'; readonly sentence: string };
+export type Event = Readonly<
+  | { type: 'looked'; looked: Readonly<Record<Topic, string>> }
+  | { type: 'text'; text: string }
+  | { type: 'connect'; topic: Topic; sentence: string; link: string; label: string }
+  | { type: 'notice'; sentence: string }
+>;
 
 export interface Asked {
   readonly question: string;

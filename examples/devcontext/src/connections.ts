@@ -46,7 +46,7 @@ export class Connections {
 
   async #status(topic: Topic, subjectToken: string): Promise<Status> {
     try {
-      return await this.#vault.connectionStatus(topic, { subjectToken });
+      return await this.#vault.status(topic, { subjectToken });
     } catch (error) {
       this.#log({ event: 'status unknown', topic, error: nameOf(error) });
       return 'unknown';

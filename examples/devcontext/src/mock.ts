@@ -26,8 +26,8 @@ function toolCalls({ prompt, tools = [] }: Call): Part[] {
   const [system] = prompt;
   const day = /yesterday was (\d{4}-\d\d-\d\d)/.exec(system?.role === 'system' ? system.content : '')?.[1];
   const input = JSON.stringify({ day });
-  const calls = tools.map(({ name }): Part => ({ type: 'tool-call', toolCallId: `call-${name}`, toolName: name, input }));
-  return [...calls, finished('tool-calls')];
+  const call = (toolName: string): Part => ({ type: 'tool-call', toolCallId: `call-${toolName}`, toolName, input });
+  return [...tools.map(({ name }) => call(name)), finished('tool-calls')];
 }
 
 function report({ prompt }: Call): Part[] {
@@ -35,7 +35,8 @@ function report({ prompt }: Call): Part[] {
   const sections = results.flatMap((part) => {
     if (part.type !== 'tool-result' || !isTopic(part.toolName) || part.output.type !== 'json') return [];
     const { items } = part.output.value as { items: string[] };
-    return [[TITLES[part.toolName], ...(items.length > 0 ? items.map((item) => `• ${item}`) : ['Nothing.'])].join('\n')];
+    const lines = items.length > 0 ? items.map((item) => `• ${item}`) : ['Nothing.'];
+    return [[TITLES[part.toolName], ...lines].join('\n')];
   });
   const text = sections.length > 0 ? sections.join('\n\n') : 'There is nothing that I could look at.';
   const words = text.match(/\S+\s*/g) ?? [];

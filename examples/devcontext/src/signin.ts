@@ -74,7 +74,8 @@ export class SignIn {
   #discovered(): Promise<oidc.Configuration> {
     const { url, clientId, clientSecret } = this.#config.issuer;
     // Plain http is for the sandbox on this machine.
-    const execute = url.protocol === 'http:' && this.#config.url.protocol === 'http:' ? [oidc.allowInsecureRequests] : [];
+    const isSandbox = url.protocol === 'http:' && this.#config.url.protocol === 'http:';
+    const execute = isSandbox ? [oidc.allowInsecureRequests] : [];
     const authentication = oidc.ClientSecretBasic(clientSecret);
     this.#issuer ??= oidc.discovery(url, clientId, undefined, authentication, { execute }).catch((error: unknown) => {
       this.#issuer = undefined;

@@ -63,7 +63,8 @@ export function createTools({ apis, slackChannel }: Pick<Config, 'apis' | 'slack
           const { items } = calendar.parse(
             await get('google', apis.google, `calendar/v3/calendars/primary/events?${query}`),
           );
-          return { items: items.map(({ summary, start: at }) => `${at.dateTime?.slice(11, 16) ?? 'all day'} ${summary}`) };
+          const time = (at: { dateTime?: string | undefined }) => at.dateTime?.slice(11, 16) ?? 'all day';
+          return { items: items.map((event) => `${time(event.start)} ${event.summary}`) };
         },
       }),
     ),

@@ -65,7 +65,8 @@ test('a model that fails is no answer, and its error is not logged in its own wo
 });
 
 test('a call that the tool does not take is none', async () => {
-  const wrong = calls(...ALL).map((call) => (call.type === 'tool-call' ? { ...call, input: '{"day":"2030-13-77"}' } : call));
+  const input = '{"day":"2030-13-77"}';
+  const wrong = calls(...ALL).map((call) => (call.type === 'tool-call' ? { ...call, input } : call));
   // The SDK refuses a day that is none, so no tool has run.
   const { notices } = await ask(saying(wrong, says('All is well.')));
   assert.match(String(notices[0]), /did not look at GitHub, Google Calendar, and Slack/);
@@ -89,6 +90,9 @@ test('a provider that does not answer is named and left out', async () => {
 test('the mock model really calls the tools, and reports what they found', async () => {
   const { text, notices, events } = await ask(mockModel(), world().tokens.everything);
   assert.deepEqual(notices, []);
-  assert.match(text, /^GitHub\n• #42 Water the seedlings[^]*\n\nGoogle Calendar\n• 09:30 Morning round[^]*\n\nSlack\n• alice: /);
+  const [github, google, slack] = text.split('\n\n');
+  assert.match(String(github), /^GitHub\n• #42 Water the seedlings/);
+  assert.match(String(google), /^Google Calendar\n• 09:30 Morning round/);
+  assert.match(String(slack), /^Slack\n• alice: /);
   assert.ok(events.filter(({ type }) => type === 'text').length > 10, 'it is streamed word by word');
 });

@@ -23,7 +23,8 @@ test('with a key a real model is asked, and no token goes to it', async () => {
     bodies.push(await textOf(request));
     keys.push(request.headers.authorization);
     response.writeHead(200, { 'content-type': 'text/event-stream' });
-    for (const event of reply(JSON.parse(bodies.at(-1) ?? '') as Request)) response.write(`data: ${JSON.stringify(event)}\n\n`);
+    const events = reply(JSON.parse(bodies.at(-1) ?? '') as Request);
+    for (const event of events) response.write(`data: ${JSON.stringify(event)}\n\n`);
     response.end();
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));

@@ -19,7 +19,8 @@ test('a sealed cookie opens under its own name and key only, and shows nothing',
     copy[place] = (copy[place] ?? 0) ^ 1;
     assert.equal(seal.open('session', copy.toString('base64url')), undefined);
   }
-  for (const nothing of [undefined, '', 'AAAA', 'not base64 at all']) assert.equal(seal.open('session', nothing), undefined);
+  const nothings = [undefined, '', 'AAAA', 'not base64 at all'];
+  for (const nothing of nothings) assert.equal(seal.open('session', nothing), undefined);
 });
 
 test('what is missing is named, and a token is sent over plain http to this machine only', () => {

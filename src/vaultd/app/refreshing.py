@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from vaultd.app.ground import Ground
-from vaultd.refresh import Ahead, Breaker, Leased, Narrower, Refresher, Wakeups
+from vaultd.refresh import Ahead, Breaker, Leased, Narrower, Refresher, Scoper, Wakeups
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +18,7 @@ class Refreshing:
     wakeups: Wakeups
     refresher: Refresher
     narrower: Narrower
+    scoper: Scoper
     ahead: Ahead
 
 
@@ -41,6 +42,18 @@ def make_refreshing(ground: Ground, stack: AsyncExitStack) -> Refreshing:
     stack.push_async_callback(refresher.drain)
     narrower = Narrower(database=ground.database, log=ground.log, leased=leased, wakeups=wakeups, clock=ground.clock)
     stack.push_async_callback(narrower.drain)
+    scoper = Scoper(
+        database=ground.database,
+        log=ground.log,
+        data_keys=ground.data_keys,
+        leased=leased,
+        refresher=refresher,
+        providers=ground.providers,
+        oauth=ground.oauth,
+        breaker=breaker,
+        clock=ground.clock,
+    )
+    stack.push_async_callback(scoper.drain)
     ahead = Ahead(
         database=ground.database,
         refresher=refresher,
@@ -52,4 +65,6 @@ def make_refreshing(ground: Ground, stack: AsyncExitStack) -> Refreshing:
         config=ground.settings.refresh,
         clock=ground.clock,
     )
-    return Refreshing(breaker=breaker, wakeups=wakeups, refresher=refresher, narrower=narrower, ahead=ahead)
+    return Refreshing(
+        breaker=breaker, wakeups=wakeups, refresher=refresher, narrower=narrower, scoper=scoper, ahead=ahead
+    )

@@ -71,6 +71,7 @@ def make_exchange(
         counter=counter,
         refresher=refreshing.refresher,
         narrower=refreshing.narrower,
+        scoper=refreshing.scoper,
         uses=uses,
         refusals=ground.refusals,
         clock=ground.clock,

@@ -15,6 +15,7 @@ from vaultd.clients.config import LimitsConfig, ProviderGrant
 from vaultd.clients.registry import Client
 from vaultd.errors import InvalidScope, InvalidTarget, RequestRefused, SubjectTokenRefused
 from vaultd.policy import allowed_scopes, check_presenter, entry_at, scopes_to_narrow_to
+from vaultd.providers.config import ProviderConfig
 from vaultd.providers.registry import Provider, Providers
 from vaultd.settings import Settings
 from vaultd.settings.mistakes import meant
@@ -134,6 +135,9 @@ def _deliveries(
 ) -> Iterator[Delivery]:
     whole = Scopes(entry.scopes)
     wider = Scopes({*whole, _BEYOND})
+    if entry.narrow is not None:
+        yield Delivery("whatever the app may do", Scopes({_BEYOND}), narrowed_to=entry.narrow.narrowing(requested).key)
+        return
     narrows = provider.config.narrows
     supposed = [("what is asked for", asked, narrows)]
     if whole != asked:
@@ -211,7 +215,7 @@ def as_text(told: Explanation) -> Iterator[str]:
         rows += [("its list", str(Scopes(entry.scopes)) or "empty")]
         rows += [("requested", str(told.requested) if told.requested else "nothing, so what list and grant share")]
         rows += [("on a wider grant", entry.on_wider_grant)]
-        rows += [("narrowing here", "by a refresh, given a refresh token" if config.narrows else "not possible")]
+        rows += [("narrowing here", _narrowing(entry, config))]
     rows += [(f"granted {one.grant}", _delivery(one)) for one in told.deliveries]
     width = max(len(name) for name, _ in rows)
     for name, text in rows:
@@ -230,6 +234,14 @@ def verdict(told: Explanation) -> str:
     else:
         why = "it may present no issuer's tokens; see subject_azp of the client and trusted_clients of the issuer"
     return f"{asks}: refused with {told.refusal.code}, whatever the user granted: {why}."
+
+
+def _narrowing(entry: ProviderGrant, config: ProviderConfig) -> str:
+    if entry.narrow is not None:
+        return "always, by GitHub's scoped tokens"
+    if config.narrowing == "github_scoped":
+        return "by GitHub's scoped tokens, if the client's entry says to what (narrow)"
+    return "by a refresh, given a refresh token" if config.narrows else "not possible"
 
 
 def _limits(limits: LimitsConfig | None) -> str:

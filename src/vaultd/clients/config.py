@@ -7,7 +7,9 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from vaultd.clients.config_credentials import SIGNED, CredentialsConfig
+from vaultd.clients.config_narrow import NarrowConfig
 from vaultd.config_types import ConfigTable, Flag, Network, RedirectTarget, ScopeName, ShownName, Text
+from vaultd.terms import Scopes
 
 OperatorScope: TypeAlias = Literal["audit:read", "connections:read", "connections:revoke", "keys:read"]
 
@@ -32,14 +34,24 @@ class LimitsConfig(ConfigTable):
     burst: Annotated[int, Field(strict=True, gt=0, le=10_000_000)]
 
 
+def _as_scopes(narrow: Any) -> tuple[str, ...]:
+    """The permissions of a table that is not checked yet; what is wrong with it is told there."""
+    permissions = narrow.get("permissions") if isinstance(narrow, dict) else None
+    pairs = permissions.items() if isinstance(permissions, dict) else ()
+    return tuple(f"{name}:{level}" for name, level in pairs if isinstance(level, str))
+
+
 class ProviderGrant(ConfigTable):
     """What a client may have at one provider; in the file, the list of scopes alone will do.
 
     `on_wider_grant` is for a provider that cannot narrow a token: whether one may be delivered that carries more.
+    `narrow` is for one with `narrowing = "github_scoped"`: its permissions are the list of scopes then, and no token
+    leaves that is good for more.
     """
 
     scopes: tuple[ScopeName, ...]
     on_wider_grant: Literal["refuse", "allow"] = "refuse"
+    narrow: NarrowConfig | None = None
 
     @field_validator("scopes")
     @classmethod
@@ -53,7 +65,20 @@ class ProviderGrant(ConfigTable):
     @model_validator(mode="before")
     @classmethod
     def _bare_list(cls, value: Any) -> Any:
+        if isinstance(value, dict) and "narrow" in value and "scopes" not in value:
+            return {**value, "scopes": _as_scopes(value["narrow"])}
         return {"scopes": value} if isinstance(value, list | tuple) else value
+
+    @field_validator("narrow")
+    @classmethod
+    def _decides_alone(cls, narrow: NarrowConfig | None, info: ValidationInfo) -> NarrowConfig | None:
+        if narrow is None:
+            return None
+        if Scopes(info.data.get("scopes", narrow.scopes)) != narrow.scopes:
+            raise ValueError("stands beside scopes, which its permissions are already; leave scopes out")
+        if info.data.get("on_wider_grant") == "allow":
+            raise ValueError('stands beside on_wider_grant = "allow", which would undo it; leave one of the two out')
+        return narrow
 
 
 class ClientConfig(CredentialsConfig):

@@ -212,6 +212,9 @@ class Connect:
         grant = entry_at(wish.client.config.providers, provider.name)
         asked = scopes_asked(provider, grant.scopes, wish.scopes)
         settings, params = begun_with(provider, wish)
+        if grant.narrow is not None:
+            # Permissions are the app's, and not asked for at consent.
+            asked = Scopes()
         private = {
             "verifier": secrets.token_urlsafe(48),
             "state": wish.state,

@@ -206,6 +206,13 @@ async def rows_of_many(
     return [(row["account_ref"], ConnectionRow.from_mapping(row)) for row in rows]
 
 
+async def hold_as_it_was(connection: AsyncConnection, row: ConnectionRow) -> bool:
+    """Hold a row, not to be disconnected or replaced before the commit; false where it is another by now."""
+    same = (_c.id == row.id, _c.generation == row.generation, _c.revision == row.revision, _c.status == row.status)
+    query = select(_c.id).where(*same).with_for_update(read=True, key_share=True)
+    return (await connection.execute(query)).first() is not None
+
+
 async def hold_of_many(connection: AsyncConnection, subject_ids: Collection[UUID]) -> None:
     """Hold the connections of these subjects as `rows_of_many` does, in the order in which notices lock several."""
     query = select(_c.id).where(_c.subject_id == func.any(cast(list(subject_ids), ARRAY(Uuid))))

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from vaultd.errors import RequestRefused, TemporarilyUnavailable
-from vaultd.refresh import Narrower, Refresher
+from vaultd.refresh import Narrower, Refresher, Scoper
 from vaultd.release.decide import Allowed, Ask, Narrow, Refused, Verdict
 from vaultd.release.queue import Counter
 
 
 async def release_ready(
-    ask: Ask, verdict: Verdict, *, counter: Counter, refresher: Refresher, narrower: Narrower
+    ask: Ask, verdict: Verdict, *, counter: Counter, refresher: Refresher, narrower: Narrower, scoper: Scoper
 ) -> Allowed | Refused:
     """Release until it is decided.
 
@@ -22,7 +22,12 @@ async def release_ready(
     while not isinstance(verdict, Allowed | Refused):
         if isinstance(verdict, Narrow):
             margin = ask.refresh_margin
-            failure = _too_short() if narrowed else await narrower.narrow(verdict.row, verdict.scopes, margin=margin)
+            if narrowed:
+                failure: RequestRefused | None = _too_short()
+            elif ask.narrowing is not None:
+                failure = await scoper.scope(verdict.row, ask.narrowing, margin=margin)
+            else:
+                failure = await narrower.narrow(verdict.row, verdict.scopes, margin=margin)
             ask, narrowed = replace(ask, narrowing_failed=failure), True
         else:
             failure = _too_short() if refreshed else await refresher.refresh(verdict.row)

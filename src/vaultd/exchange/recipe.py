@@ -16,7 +16,7 @@ from vaultd.exchange.admission import Admission
 from vaultd.exchange.ready import release_ready
 from vaultd.exchange.request import Attempt, ExchangeAnswer, ExchangeRequest
 from vaultd.limits import address_prefix
-from vaultd.refresh import Narrower, Refresher
+from vaultd.refresh import Narrower, Refresher, Scoper
 from vaultd.release.decide import Allowed, Ask, Refused
 from vaultd.release.queue import Counter
 from vaultd.terms import ClientId, Clock
@@ -33,6 +33,7 @@ class Exchange:
         counter: Counter,
         refresher: Refresher,
         narrower: Narrower,
+        scoper: Scoper,
         uses: Uses,
         refusals: Refusals,
         clock: Clock,
@@ -42,6 +43,7 @@ class Exchange:
         self._counter = counter
         self._refresher = refresher
         self._narrower = narrower
+        self._scoper = scoper
         self._uses = uses
         self._refusals = refusals
         self._clock = clock
@@ -79,7 +81,12 @@ class Exchange:
         verdict = await self._counter.release(ask)
         # 6. refresh what is stale, narrow what is too wide, then release again
         return await release_ready(
-            ask, verdict, counter=self._counter, refresher=self._refresher, narrower=self._narrower
+            ask,
+            verdict,
+            counter=self._counter,
+            refresher=self._refresher,
+            narrower=self._narrower,
+            scoper=self._scoper,
         )
 
     def _answer(self, verdict: Allowed, attempt: Attempt) -> ExchangeAnswer:

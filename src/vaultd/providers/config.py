@@ -17,7 +17,7 @@ from vaultd.providers.config_requests import RequestsConfig
 from vaultd.providers.config_revocation import RevocationConfig
 from vaultd.providers.templates import fill, gaps
 
-Narrowing: TypeAlias = Literal["none", "refresh"]
+Narrowing: TypeAlias = Literal["none", "refresh", "github_scoped"]
 
 _METADATA = ("metadata_fields", "userinfo_metadata", "callback_metadata")
 
@@ -30,7 +30,8 @@ class ProviderConfig(
 
     `scopes` are asked for when the caller names none. `narrowing` is how a token for fewer scopes than the grant's is
     had: "refresh" by a refresh that names them (RFC 6749 §6), for a provider where earlier access tokens stay good
-    and a rotated refresh token keeps the whole grant.
+    and a rotated refresh token keeps the whole grant; "github_scoped" by GitHub's own exchange at `narrowing_endpoint`,
+    for the clients whose entry says to what.
     """
 
     extends: Text | None = None
@@ -40,8 +41,8 @@ class ProviderConfig(
 
     @property
     def narrows(self) -> bool:
-        """Whether a token for fewer scopes than the grant's can be had here."""
-        return self.narrowing != "none"
+        """Whether a token for fewer scopes than the grant's can be had here by a refresh."""
+        return self.narrowing == "refresh"
 
     @property
     def names_accounts(self) -> bool:
@@ -76,6 +77,17 @@ class ProviderConfig(
         if settings:
             raise ValueError(f"names {', '.join(settings)}, which is one of connection_settings; write another name")
         return names
+
+    @field_validator("narrowing")
+    @classmethod
+    def _has_what_it_needs(cls, narrowing: str, info: ValidationInfo) -> str:
+        if narrowing != "github_scoped":
+            return narrowing
+        if info.data.get("narrowing_endpoint", "") is None:
+            raise ValueError("has no narrowing_endpoint beside it; write one")
+        if info.data.get("client_secret", narrowing) is None:
+            raise ValueError("needs a client_secret, by which the app proves itself; write one")
+        return narrowing
 
     @field_validator("notices_issuer")
     @classmethod

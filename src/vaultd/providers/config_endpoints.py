@@ -16,6 +16,7 @@ ADDRESSES = (
     "token_endpoint",
     "refresh_endpoint",
     "revocation_endpoint",
+    "narrowing_endpoint",
     "userinfo_endpoint",
     "issuer",
 )
@@ -104,6 +105,7 @@ class EndpointsConfig(ConfigTable):
     token_endpoint: str
     refresh_endpoint: str | None = None
     revocation_endpoint: str | None = None
+    narrowing_endpoint: str | None = None
     userinfo_endpoint: str | None = None
     lookup: LookupConfig | None = None
     issuer: WebUrl | None = None
@@ -129,7 +131,7 @@ class EndpointsConfig(ConfigTable):
         url = given.endpoint if isinstance(given, LookupConfig) else given
         if url is not None:
             settings = info.data.get("connection_settings")
-            known = {CLIENT_ID} if info.field_name == "revocation_endpoint" else set()
+            known = {CLIENT_ID} if info.field_name in {"revocation_endpoint", "narrowing_endpoint"} else set()
             check_gaps(gaps(url) - known, settings)
             check_endpoint(check_template(url), info.data.get("allow_private_hosts"))
         return given

@@ -15,8 +15,9 @@ from vaultd.providers.identity import Identities, Identity
 from vaultd.providers.registry import Provider
 from vaultd.providers.replies import read_answer
 from vaultd.providers.revocation import Revocations, TokenKind, endpoint_of, takes
+from vaultd.providers.scoped import ScopedTokens
 from vaultd.providers.sender import Params, Sender, check_no_gap, secrets_of
-from vaultd.terms import Clock, Scopes, Secret, system_clock
+from vaultd.terms import Clock, Narrowing, Scopes, Secret, system_clock
 
 __all__ = ["Account", "Grant", "Identity", "OAuthClient"]
 
@@ -36,6 +37,7 @@ class OAuthClient:
         self._sender = Sender(outbound=outbound)
         self._identities = Identities(sender=self._sender, clock=clock)
         self._revocations = Revocations(sender=self._sender, clock=clock)
+        self._scoped = ScopedTokens(sender=self._sender, clock=clock)
         self._clock = clock
 
     def authorization_url(
@@ -133,6 +135,14 @@ class OAuthClient:
                 raise
             hint = "access_token"
         await self._revocations.revoke(config, token=token, kind=hint, metadata=metadata)
+
+    async def scope_down(self, provider: Provider, *, access_token: Secret, narrowing: Narrowing) -> Grant:
+        """A token that is good for no more than this, beside the one that it is asked for with.
+
+        Raises:
+            ProviderRefused: `invalid_token` for that one, `invalid_scope` for what is asked for, or another error.
+        """
+        return await self._scoped.get(provider.config, access_token=access_token, narrowing=narrowing)
 
     async def identify(self, provider: Provider, *, grant: Grant, nonce: str | None = None) -> Identity:
         """Whose token this is, and what an API call needs besides. `nonce` is that of the authorization request.

@@ -68,7 +68,7 @@ def _cells(name: str, config: ProviderConfig) -> list[str]:
         config.verified or "",
         {True: "yes", False: "no", None: "as it says"}[config.expires],
         "—" if config.expires is False else config.rotation or "—",
-        "yes" if config.narrows else "no",
+        "no" if config.narrowing == "none" else "yes",
         _REVOCATION[config.revocation],
         "yes" if config.pkce else "no",
         f"[docs]({config.app_docs})" if config.app_docs else "—",

@@ -10,6 +10,8 @@ old one again is then right in every case: a provider with a grace answers with 
 so both go by the one lease. `leased` is what they share: the call, and what follows where it brought nothing to store.
 Every call that brought something is a new revision of the row, so that who waits can tell it from one that failed.
 
+`scoped` gets one beside it from GitHub, with the access token and without a lease.
+
 `wakeups` tells who waits when a lease has ended; `breaker` leaves a failing provider alone; `ahead` renews in the
 background what would soon have to be waited for.
 """
@@ -21,6 +23,7 @@ from vaultd.refresh.breaker import Breaker
 from vaultd.refresh.config import RefreshConfig
 from vaultd.refresh.leased import LEASE, Leased, expiry
 from vaultd.refresh.narrow import Narrower
+from vaultd.refresh.scoped import Scoper
 from vaultd.refresh.wakeups import Wakeups
 from vaultd.refresh.whole import Refresher
 
@@ -32,6 +35,7 @@ __all__ = [
     "Narrower",
     "RefreshConfig",
     "Refresher",
+    "Scoper",
     "Wakeups",
     "expiry",
 ]

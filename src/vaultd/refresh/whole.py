@@ -8,7 +8,7 @@ from uuid import UUID
 
 from vaultd.audit.events import EventType
 from vaultd.audit.log import AuditLog
-from vaultd.connections import store
+from vaultd.connections import narrowed, store
 from vaultd.connections.table import ConnectionRow
 from vaultd.db import Database
 from vaultd.errors import RequestRefused, TemporarilyUnavailable
@@ -103,6 +103,9 @@ class Refresher:
                 if not stored:
                     await self._leased.not_stored(transaction.connection, row, fresh, again=again)
                     return
+                if fresh.provider.config.narrowing == "github_scoped":
+                    # Got with the token that has just been replaced (`scoped`).
+                    await narrowed.forget(transaction.connection, row.id)
                 draft = await self._leased.draft(transaction.connection, row, EventType.TOKEN_REFRESHED)
                 await transaction.append(replace(draft, scopes=scopes, revision=row.revision + 1))
             self._leased.count(row, "refreshed")

@@ -14,7 +14,7 @@ from vaultd.connections.sealing import Delivery
 from vaultd.connections.table import ConnectionRow
 from vaultd.errors import CannotOpen, InteractionRequired, RequestRefused, TemporarilyUnavailable
 from vaultd.policy import scopes_to_narrow_to
-from vaultd.terms import ProviderName, Scopes, SubjectId
+from vaultd.terms import Narrowing, ProviderName, Scopes, SubjectId
 
 MatchAccount = Callable[[ConnectionRow, str], bool]
 """Does this row's account carry this id, login or e-mail?"""
@@ -40,6 +40,8 @@ class Ask:
     """Set on the second try, when refreshing did not succeed: a still valid token is then good enough (C4)."""
     narrows: bool = False
     """Whether the provider gives tokens for fewer scopes than the grant's."""
+    narrowing: Narrowing | None = None
+    """What alone the token may be good for, where the client's entry says so; nothing else leaves then."""
     narrowing_failed: RequestRefused | None = None
     """The same for narrowing."""
 
@@ -152,6 +154,8 @@ def stale(ask: Ask, expires_at: datetime | None, now: datetime) -> bool:
 
 
 def _scopes_to_narrow_to(ask: Ask, row: ConnectionRow) -> Scopes | None:
+    if ask.narrowing is not None:
+        return ask.narrowing.key
     if ask.requested is not None and not ask.requested <= row.granted_scopes:
         raise _interaction(ask, "scope_missing")
     return scopes_to_narrow_to(

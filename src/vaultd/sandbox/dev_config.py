@@ -83,12 +83,11 @@ def write_config(
 
 
 def _top(places: Places, secrets: DevSecrets, database_url: str, keyring: Path, app: str | None) -> str:
-    origins = [_origin_of(app)] if app else []
+    origins = f"\nallowed_origins = {json.dumps([_origin_of(app)])}" if app else ""
     return f"""\
 public_url = {_quoted(places.vault)}
 database_url = {_quoted(database_url)}
-default_client = {_quoted(SAMPLE_AGENT)}
-allowed_origins = {json.dumps(origins)}
+default_client = {_quoted(SAMPLE_AGENT)}{origins}
 
 [keys]
 backend = "local"

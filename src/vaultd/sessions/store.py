@@ -10,7 +10,21 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import Column, DateTime, ForeignKey, LargeBinary, Table, Uuid, delete, insert, or_, select, update
+from sqlalchemy import (
+    Column,
+    DateTime,
+    ForeignKey,
+    LargeBinary,
+    Table,
+    Uuid,
+    and_,
+    delete,
+    insert,
+    or_,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -120,14 +134,18 @@ class Sessions:
     ) -> Sequence[UUID]:
         """End the sessions that an issuer names, in the caller's transaction; gives whose they were.
 
-        Those of `sid`, and of nobody but `subject_id` where both are given; without `sid` all of `subject_id`'s.
+        Those of `sid`, and of nobody but `subject_id` where both are given; without `sid` all of `subject_id`'s. One
+        that the issuer gave no `sid` for may be the one it means, and ends with any of its user's.
         """
-        conditions = [_s.sid_lookup == self._sid_lookup(issuer, sid)] if sid else []
-        if subject_id is not None:
-            conditions.append(_s.subject_id == subject_id)
-        if not conditions:
+        named: ColumnElement[bool] = true()
+        if sid:
+            is_it = _s.sid_lookup == self._sid_lookup(issuer, sid)
+            named = is_it if subject_id is None else or_(is_it, _s.sid_lookup.is_(None))
+        elif subject_id is None:
             return ()
-        statement = delete(sessions_table).where(*conditions).returning(_s.subject_id)
+        if subject_id is not None:
+            named = and_(named, _s.subject_id == subject_id)
+        statement = delete(sessions_table).where(named).returning(_s.subject_id)
         return list(dict.fromkeys((await connection.execute(statement)).scalars()))
 
     def _is_over(self) -> ColumnElement[bool]:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from vaultd.settings.mistakes import Mistake, meant
+from vaultd.settings.model import Settings
 
 
 def check_references(document: Mapping[str, Any], catalogue: Collection[str]) -> Iterator[Mistake]:
@@ -20,6 +21,17 @@ def check_references(document: Mapping[str, Any], catalogue: Collection[str]) ->
             yield from _granted(client, table, _table(document, "providers"), catalogue)
             yield from _asserted_providers(client, table)
             yield from _asserted_issuers(client, table, _table(document, "issuers"))
+
+
+def check_narrowing(settings: Settings) -> Iterator[Mistake]:
+    """Every client's `narrow` at a provider that cannot do that. Looks at whole tables, with what they take over."""
+    for client, config in settings.clients.items():
+        for name, grant in config.providers.items():
+            provider = settings.providers.get(name)
+            if grant.narrow is not None and provider is not None and provider.narrowing != "github_scoped":
+                needed = 'narrowing = "github_scoped"'
+                place = ("clients", client, "providers", name, "narrow")
+                yield Mistake(place, f"is only for a provider with {needed}, which {name} is not; leave it out")
 
 
 def _one_name(document: Mapping[str, Any], place: tuple[str, ...], name: object, section: str) -> Iterator[Mistake]:

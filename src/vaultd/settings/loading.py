@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from vaultd.errors import ConfigurationError
 from vaultd.providers.catalogue import load_catalogue
-from vaultd.settings.crossrefs import check_references
+from vaultd.settings.crossrefs import check_narrowing, check_references
 from vaultd.settings.inheritance import ENDPOINTS, NOT_INHERITED, Inherited, complete_providers
 from vaultd.settings.mistakes import Mistake, Place, as_written, from_validation, in_file_order
 from vaultd.settings.model import Settings
@@ -79,7 +79,7 @@ def _check(document: dict[str, Any], references: References, folder: Path) -> tu
         settings = Settings.model_validate(completed, context={"resolve_secret": references.resolve, "folder": folder})
     except ValidationError as error:
         return None, mistakes + _own(from_validation(error), inherited, written)
-    return settings, mistakes
+    return settings, [*mistakes, *check_narrowing(settings)]
 
 
 def _own(found: list[Mistake], inherited: Inherited, written: Mapping[str, Any]) -> list[Mistake]:

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from vaultd.clients.config import ClientConfig, LimitsConfig, ProviderGrant
+from vaultd.clients.config_narrow import NarrowConfig
 from vaultd.config_types import ConfigTable
 from vaultd.keys.config import KeysConfig
 from vaultd.providers.config import ProviderConfig
@@ -75,6 +76,7 @@ _TABLES: Mapping[tuple[str, ...], type[ConfigTable]] = MappingProxyType(
         ("clients", "*"): ClientConfig,
         ("clients", "*", "limits"): LimitsConfig,
         ("clients", "*", "providers", "*"): ProviderGrant,
+        ("clients", "*", "providers", "*", "narrow"): NarrowConfig,
         ("providers", "*"): ProviderConfig,
         ("providers", "*", "connection_settings", "*"): ConnectionSetting,
         ("providers", "*", "lookup"): LookupConfig,

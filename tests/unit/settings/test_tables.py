@@ -126,6 +126,26 @@ class TestClients:
                 'providers.acme: has "*", but there are no wildcards; write the name of each scope',
             ),
             ('providers = {acme = {scopes = ["*"]}}', 'providers.acme.scopes: has "*", but there are no wildcards'),
+            (
+                'providers = {acme = {narrow = {target = "o", permissions = {contents = "read"}}}}',
+                'providers.acme.narrow: is only for a provider with narrowing = "github_scoped", which acme is not',
+            ),
+            (
+                "providers = {acme = {narrow = {permissions = {a = 'read'}}}}",
+                "providers.acme.narrow.target: is missing",
+            ),
+            (
+                'providers = {acme = {narrow = {target = "o", permissions = {contents = "all"}}}}',
+                "providers.acme.narrow.permissions.contents: has a value that is not known; write 'read', 'write' or",
+            ),
+            (
+                'providers = {acme = {scopes = ["x"], narrow = {target = "o", permissions = {contents = "read"}}}}',
+                "providers.acme.narrow: stands beside scopes, which its permissions are already",
+            ),
+            (
+                'providers = {acme = {on_wider_grant = "allow", narrow = {target = "o", permissions = {a = "read"}}}}',
+                'providers.acme.narrow: stands beside on_wider_grant = "allow", which would undo it',
+            ),
             ('providers = {"*" = ["a"]}', 'providers."*": is no provider, and there are no wildcards; write one line'),
             ("providers = {acmee = []}", 'providers.acmee: names no table [providers.acmee]; did you mean "acme"?'),
         ],
@@ -164,7 +184,8 @@ class TestProviders:
             ("assumed_ttl = 0", "assumed_ttl: is too small; write more than 0"),
             ('assumed_ttl = "3600"', "assumed_ttl: is not a whole number"),
             ("refresh_margin = 3600", "refresh_margin: is not below assumed_ttl"),
-            ('narrowing = "github"', "narrowing: has a value that is not known; write 'none' or 'refresh'"),
+            ('narrowing = "github"', "narrowing: has a value that is not known; write 'none', 'refresh' or"),
+            ('narrowing = "github_scoped"', "narrowing: has no narrowing_endpoint beside it; write one"),
             ("refresh_margin = -1", "refresh_margin: is too small; write at least 0"),
             ('authorization_params = {state = "x"}', "authorization_params: names state, which vaultd sets itself"),
             ('allowed_authorization_params = ["redirect_uri"]', "allowed_authorization_params: names redirect_uri"),

@@ -114,7 +114,9 @@ class Known:
             "openTicket": self._ticket,
             "openDoor": self._door,
             "receiveLogoutToken": self._logged_out,
-            "listActivity": self._activity,
+            "listAccounts": self._page,
+            "listConnections": self._page,
+            "listActivity": self._page,
             "listAuditEvents": self._events,
             "listUsersConnections": self._events,
             "deleteUsersConnection": self._disconnect,
@@ -186,7 +188,7 @@ class Known:
         if body is not None and _is_positive(case):
             body["logout_token"] = self._deployment.logout_token()
 
-    def _activity(self, case: Case) -> None:
+    def _page(self, case: Case) -> None:
         if _is_positive(case):
             case.query.pop("from", None)
 

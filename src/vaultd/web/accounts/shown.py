@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -26,14 +25,8 @@ class Accounts:
         self._data_keys = data_keys
         self._clock = clock
 
-    async def of(self, subject_id: UUID) -> list[dict[str, Any]]:
-        """All of a user's accounts, oldest first."""
-        async with self._database.transaction() as connection:
-            rows = await store.rows_of(connection, subject_id)
-        return [self._view(row) for row in rows]
-
     async def page(self, subject_id: UUID, *, provider: str | None, cursor: str | None, take: int) -> Page:
-        """Some of them, and the cursor of the next page. Raises `ForeignCursor`."""
+        """Some of a user's accounts, oldest first, and the cursor of the next page. Raises `ForeignCursor`."""
         wanted = listing.OwnQuery(subject_id=subject_id, provider=provider, cursor=cursor, limit=take)
         async with self._database.transaction() as connection:
             rows, following = await listing.own_page(connection, wanted)
@@ -48,9 +41,12 @@ class Accounts:
         return _connected(row) | _ends(row)
 
     def _view(self, row: ConnectionRow) -> dict[str, Any]:
-        status = _status(row, self._clock())
-        view = _connected(row) | {"status": status, "account": self._label(row)}
-        if status == "connected":
+        broken = row.broken(self._clock()) is not None
+        view = _connected(row) | {
+            "status": "reconnect_required" if broken else "connected",
+            "account": self._label(row),
+        }
+        if not broken:
             view |= _ends(row)
         # No time of day: the day is all that is noted.
         return view | ({"last_used_at": f"{row.last_used_on}T00:00:00Z"} if row.last_used_on else {})
@@ -79,9 +75,3 @@ def _ends(row: ConnectionRow) -> dict[str, Any]:
     whoever keeps it by its ETag need not fetch it again.
     """
     return {"expires_at": rfc3339(row.expires_at)} if row.expires_at is not None and row.refresh_token is None else {}
-
-
-def _status(row: ConnectionRow, now: datetime) -> str:
-    """A token that has ended and cannot be renewed is noted in the row by the next exchange only, but is no use now."""
-    ended = row.refresh_token is None and row.expires_at is not None and row.expires_at <= now
-    return "reconnect_required" if ended else row.status

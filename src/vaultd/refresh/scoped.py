@@ -1,0 +1,208 @@
+"""A token for some of what a GitHub App's token may do, by GitHub's own exchange (security A7).
+
+The stored token is what it is asked for with, and stays as it is: nothing is used up, so no lease is needed. Two
+processes may each get one; the later one is kept. It never outlives the stored token, and is forgotten when that is
+renewed, since GitHub then ends the stored token and does not say what becomes of those got from it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from vaultd.audit.events import EventType
+from vaultd.audit.log import AuditLog
+from vaultd.connections import narrowed, store
+from vaultd.connections.sealing import data_key_of, open_connection
+from vaultd.connections.table import ConnectionRow
+from vaultd.db import Database
+from vaultd.errors import (
+    CannotOpen,
+    InvalidScope,
+    InvalidTarget,
+    ProviderError,
+    ProviderRefused,
+    ProviderUnavailable,
+    RequestRefused,
+    TemporarilyUnavailable,
+)
+from vaultd.keys.data_keys import DataKeys
+from vaultd.providers.oauth import OAuthClient
+from vaultd.providers.registry import Provider, Providers
+from vaultd.refresh.breaker import Breaker
+from vaultd.refresh.leased import MENDED_AFTER, Fresh, Leased, expiry
+from vaultd.refresh.narrow import NARROWED
+from vaultd.refresh.whole import Refresher
+from vaultd.terms import Clock, Narrowing, Scopes, Secret
+
+ROUNDS = 3
+"""Looks at a row that moves meanwhile, before whoever asks is told to come again."""
+ENDED_THERE = "revoked_at_provider"
+
+
+@dataclass(frozen=True, slots=True)
+class _Again:
+    """The row is another by now, or should be looked at once more."""
+
+
+class Scoper:
+    """Single-flight within the process, by connection and narrowing.
+
+    Answers None when the counter is worth asking again, or the refusal that applies.
+    """
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        log: AuditLog,
+        data_keys: DataKeys,
+        leased: Leased,
+        refresher: Refresher,
+        providers: Providers,
+        oauth: OAuthClient,
+        breaker: Breaker,
+        clock: Clock,
+    ) -> None:
+        self._database = database
+        self._log = log
+        self._data_keys = data_keys
+        self._leased = leased
+        self._refresher = refresher
+        self._providers = providers
+        self._oauth = oauth
+        self._breaker = breaker
+        self._clock = clock
+        self._flights: dict[tuple[UUID, Scopes], asyncio.Task[RequestRefused | None]] = {}
+
+    async def scope(self, row: ConnectionRow, narrowing: Narrowing, *, margin: timedelta) -> RequestRefused | None:
+        """Get and keep a token for no more than this that does not end within `margin`."""
+        place = (row.id, narrowing.key)
+        flight = self._flights.get(place)
+        if flight is None:
+            flight = asyncio.create_task(self._fly(row, narrowing, margin))
+            self._flights[place] = flight
+            flight.add_done_callback(lambda _: self._flights.pop(place, None))
+        # A caller who goes away must not end it for the others.
+        return await asyncio.shield(flight)
+
+    async def drain(self) -> None:
+        """Let what is under way come to its end."""
+        while self._flights:
+            await asyncio.gather(*self._flights.values(), return_exceptions=True)
+
+    async def _fly(self, asked: ConnectionRow, narrowing: Narrowing, margin: timedelta) -> RequestRefused | None:
+        renewed = False
+        for _ in range(ROUNDS):
+            row = await self._row_to_ask_with(asked, narrowing, margin)
+            if row is None:
+                return None
+            if not renewed and _ends_within(row, margin, self._clock()):
+                renewed, refusal = True, await self._refresher.refresh(row)
+                # C4: while the stored token is good, another can be had for it.
+                if refusal is not None and _ends_within(row, timedelta(), self._clock()):
+                    return refusal
+                continue
+            outcome = await self._ask(row, narrowing, renewed=renewed)
+            if not isinstance(outcome, _Again):
+                return outcome
+            renewed = True
+        return TemporarilyUnavailable(retry_after=2, reason="refresh_busy")
+
+    async def _row_to_ask_with(
+        self, asked: ConnectionRow, narrowing: Narrowing, margin: timedelta
+    ) -> ConnectionRow | None:
+        """The row as it is now; None where the grant is another, or the token is there already."""
+        async with self._database.transaction() as connection:
+            row = await store.get(connection, asked.id)
+            if row is None or (row.generation, row.status) != (asked.generation, asked.status):
+                return None
+            kept = await narrowed.find(connection, [(row.id, narrowing.key)], after=self._clock() + margin)
+        return None if kept else row
+
+    async def _ask(self, row: ConnectionRow, narrowing: Narrowing, *, renewed: bool) -> RequestRefused | _Again | None:
+        paused = self._leased.paused(row)
+        if paused is not None:
+            return paused
+        try:
+            key = data_key_of(row, self._data_keys)
+            opened = open_connection(key, row)
+            provider = self._providers.get(row.provider).at(opened.metadata)
+        except (CannotOpen, InvalidTarget) as error:
+            return TemporarilyUnavailable(retry_after=MENDED_AFTER, reason=error.reason, detail=error.detail)
+        try:
+            with self._breaker.calling(row.provider):
+                grant = await self._oauth.scope_down(provider, access_token=opened.access_token, narrowing=narrowing)
+        except ProviderUnavailable as error:
+            self._leased.count(row, "unavailable")
+            retry_after = self._breaker.retry_after(row.provider)
+            return TemporarilyUnavailable(retry_after=retry_after, reason="provider_unavailable", detail=error.detail)
+        except ProviderRefused as error:
+            self._leased.count(row, "refused")
+            if error.error == "invalid_token":
+                return await self._not_accepted(row, provider, opened.access_token, renewed=renewed)
+            return _refusal(error)
+        return await self._store(row, narrowing, Fresh(provider, grant, key, opened))
+
+    async def _not_accepted(
+        self, row: ConnectionRow, provider: Provider, token: Secret, *, renewed: bool
+    ) -> RequestRefused | _Again | None:
+        """GitHub does not know the stored token: the user may have withdrawn the app there, or it was renewed."""
+        if row.refresh_token is not None and not renewed:
+            # The refresh finds out, and ends the connection in the open if so it is.
+            return await self._refresher.refresh(row) or _Again()
+        try:
+            await self._oauth.account(provider, access_token=token)
+        except ProviderRefused as error:
+            if error.error == "invalid_token":
+                await self._break(row)
+                return None
+        except ProviderError:
+            pass
+        # The token is good, and yet not this app's: its configuration is another's.
+        return TemporarilyUnavailable(retry_after=MENDED_AFTER, reason="provider_invalid_token")
+
+    async def _break(self, row: ConnectionRow) -> None:
+        async with self._log.transaction() as transaction:
+            if await store.break_connection(transaction.connection, row, fence=None, reason=ENDED_THERE):
+                draft = await self._leased.draft(transaction.connection, row, EventType.CONNECTION_BROKEN)
+                await transaction.append(replace(draft, reason=ENDED_THERE))
+                self._leased.count(row, "broken")
+
+    async def _store(self, row: ConnectionRow, narrowing: Narrowing, fresh: Fresh) -> RequestRefused | _Again | None:
+        now = self._clock()
+        carries = fresh.grant.scopes or Scopes()
+        place = narrowed.Place.of(row, fresh.opened.account_id, narrowing.key, _end(row, fresh, now))
+        async with self._log.transaction() as transaction:
+            connection = transaction.connection
+            if not await store.hold_as_it_was(connection, row):
+                # C7: no token outlives its grant.
+                await self._leased.not_stored(connection, row, fresh, again=False)
+                return _Again()
+            await narrowed.keep(connection, fresh.key, place, fresh.grant.access_token, carries, now=now)
+            draft = await self._leased.draft(connection, row, EventType.TOKEN_REFRESHED)
+            await transaction.append(replace(draft, reason=NARROWED, scopes=carries))
+        self._leased.count(row, NARROWED)
+        return None
+
+
+def _ends_within(row: ConnectionRow, margin: timedelta, now: datetime) -> bool:
+    return row.expires_at is not None and row.expires_at - margin <= now
+
+
+def _end(row: ConnectionRow, fresh: Fresh, now: datetime) -> datetime:
+    """When the token ends: never after the one it was got for; where nobody says, what the table assumes."""
+    ends = [moment for moment in (expiry(fresh.grant, now), row.expires_at) if moment is not None]
+    return min(ends, default=now + timedelta(seconds=fresh.provider.config.assumed_ttl))
+
+
+def _refusal(error: ProviderRefused) -> RequestRefused:
+    if error.error in {"invalid_scope", "access_denied"}:
+        return InvalidScope(
+            "The provider does not give a token for these permissions alone.",
+            reason="narrowing_refused",
+            detail=error.detail,
+        )
+    return TemporarilyUnavailable(retry_after=MENDED_AFTER, reason=f"provider_{error.error}"[:64], detail=error.detail)

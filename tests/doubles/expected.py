@@ -28,6 +28,7 @@ KNOWN: dict[str, tuple[str, dict[str, Any]]] = {
             "organization": "https://api.calendly.com/organizations/MADEUPORG0000001",
         },
     ),
+    "canva": ("Made Up", {}),
     "confluence": ("ada@example.com", SITE),
     "discord": ("ada", {}),
     "docusign": (
@@ -41,6 +42,7 @@ KNOWN: dict[str, tuple[str, dict[str, Any]]] = {
     "gitlab": ("ada", {}),
     "google": ("ada@example.com", {}),
     "hubspot": ("1000001", {"hub_id": "1000001", "user_id": "2000002"}),
+    "intercom": ("ada@example.com", {}),
     "jira": ("ada@example.com", SITE),
     "linear": ("Ada Nobody", {}),
     "linkedin": ("made.up@example.com", {}),
@@ -58,6 +60,7 @@ KNOWN: dict[str, tuple[str, dict[str, Any]]] = {
     "okta": ("made.up@example.com", {"org": "acme"}),
     "pagerduty": ("made-up", {}),
     "quickbooks": ("ada@example.com", {"realm_id": "1000000000000001"}),
+    "reddit": ("ada", {}),
     "salesforce": (
         "https://made-up.my.salesforce.com",
         {
@@ -81,13 +84,13 @@ KNOWN: dict[str, tuple[str, dict[str, Any]]] = {
 """The account's label and the connection's metadata, the connection settings in it."""
 
 WAYS: dict[str, str] = {
-    "basic form": "airtable calendly discord docusign dropbox figma okta quickbooks slack slack-user spotify xero",
+    "basic form": "airtable calendly canva discord docusign figma okta quickbooks reddit slack slack-user spotify xero",
     "basic json": "notion",
     "body form": (
-        "asana auth0 box github github-app gitlab google hubspot linear linkedin microsoft pagerduty salesforce "
-        "shopify strava stripe twitch"
+        "asana auth0 box dropbox github github-app gitlab google hubspot intercom linear linkedin microsoft pagerduty "
+        "salesforce strava stripe twitch"
     ),
-    "body json": "atlassian confluence jira monday zendesk",
+    "body json": "atlassian confluence jira monday shopify zendesk",
 }
 """How the app proves itself at the token endpoint, and how the request is written."""
 
@@ -96,6 +99,7 @@ REVOKED: dict[str, tuple[str, str]] = {
     "auth0": ("POST body form", "refresh"),
     "box": ("POST body form", "refresh first"),
     "calendly": ("POST body form", "refresh first"),
+    "canva": ("POST basic form", "refresh first"),
     "discord": ("POST basic form", "refresh first"),
     "dropbox": ("POST none none", "second first"),
     "github": ("DELETE basic json", "first"),
@@ -107,6 +111,7 @@ REVOKED: dict[str, tuple[str, str]] = {
     "notion": ("POST basic json", "second first"),
     "okta": ("POST basic form", "refresh first"),
     "quickbooks": ("POST basic json", "refresh first"),
+    "reddit": ("POST basic form", "refresh first"),
     "salesforce": ("POST body form", "refresh"),
     "slack": ("POST none none", "first"),
     "slack-user": ("POST none none", "first"),
@@ -122,13 +127,13 @@ Stripe is told the account and no token.
 """
 
 LEFT_OUT: dict[str, str] = {
-    "connect": "bitbucket canva clickup intercom mailchimp miro reddit todoist typeform webex x zoom",
-    "refresh": "asana calendly docusign github okta quickbooks shopify spotify stripe xero",
+    "connect": "bitbucket clickup mailchimp miro todoist typeform webex x zoom",
+    "refresh": "asana calendly docusign github intercom okta quickbooks shopify spotify stripe xero",
     "refusal": (
-        "airtable asana auth0 calendly discord docusign dropbox figma github gitlab google hubspot linear "
-        "monday notion okta pagerduty salesforce shopify spotify strava stripe xero zendesk"
+        "airtable asana auth0 calendly canva discord docusign dropbox figma github gitlab google hubspot intercom "
+        "linear monday notion okta pagerduty reddit salesforce shopify spotify strava stripe xero zendesk"
     ),
-    "answer to a revocation": "discord dropbox quickbooks strava xero",
+    "answer to a revocation": "canva discord dropbox quickbooks reddit strava xero",
 }
 """What is not played, since no page was seen that shows the answer.
 

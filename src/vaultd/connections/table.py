@@ -120,6 +120,16 @@ class ConnectionRow:
     lease_until: datetime | None
     intent_fence: int | None
 
+    def broken(self, now: datetime) -> str | None:
+        """Why its user must connect it again, or None.
+
+        A token that has ended and cannot be renewed is noted by the next exchange only, but is no use from then on.
+        """
+        if self.status != "connected":
+            return self.reason or "other"
+        ended = self.refresh_token is None and self.expires_at is not None and self.expires_at <= now
+        return "no_refresh_token" if ended else None
+
     @classmethod
     def from_mapping(cls, row: Any) -> Self:
         """From a result row that joins the wrapped data key."""

@@ -176,7 +176,7 @@ class Overviews:
             provider=row.provider,
             provider_name=provider.display_name if provider else row.provider,
             label=label,
-            broken=None if row.status == "connected" else row.reason or "other",
+            broken=row.broken(self._clock()),
             permissions=self.permissions(provider, list(row.granted_scopes)),
             connected_at=consent,
             used=used,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -42,9 +41,12 @@ class Accounts:
         return _connected(row) | _ends(row)
 
     def _view(self, row: ConnectionRow) -> dict[str, Any]:
-        status = _status(row, self._clock())
-        view = _connected(row) | {"status": status, "account": self._label(row)}
-        if status == "connected":
+        broken = row.broken(self._clock()) is not None
+        view = _connected(row) | {
+            "status": "reconnect_required" if broken else "connected",
+            "account": self._label(row),
+        }
+        if not broken:
             view |= _ends(row)
         # No time of day: the day is all that is noted.
         return view | ({"last_used_at": f"{row.last_used_on}T00:00:00Z"} if row.last_used_on else {})
@@ -73,9 +75,3 @@ def _ends(row: ConnectionRow) -> dict[str, Any]:
     whoever keeps it by its ETag need not fetch it again.
     """
     return {"expires_at": rfc3339(row.expires_at)} if row.expires_at is not None and row.refresh_token is None else {}
-
-
-def _status(row: ConnectionRow, now: datetime) -> str:
-    """A token that has ended and cannot be renewed is noted in the row by the next exchange only, but is no use now."""
-    ended = row.refresh_token is None and row.expires_at is not None and row.expires_at <= now
-    return "reconnect_required" if ended else row.status

@@ -61,25 +61,22 @@ def add_pages(
         clock=ground.clock,
     )
     agents = away_switch.AgentsWhileAway(assertions=assertions, away=away, clients=ground.clients, apps=apps)
-    app.include_router(assets.router(style=pages.style, brand=pages.brand))
-    app.include_router(
-        consent.router(
-            public_url=public_url,
-            connect=connect,
-            clients=ground.clients,
-            sessions=sessions,
-            visitors=visitors,
-            cookies=cookies,
-            refused=Refused(refusals=ground.refusals),
-            providers=ground.providers,
-            asking=asking.Asking(pages=pages),
-            confirming=confirm.Confirming(
-                pages=pages, overviews=overviews, apps=apps, home=f"{public_url}/connections"
-            ),
-            default_client=settings.default_client,
-            allowed_return_urls=settings.allowed_return_urls,
-        )
+    doors = consent.Doors(
+        public_url=public_url,
+        connect=connect,
+        clients=ground.clients,
+        sessions=sessions,
+        visitors=visitors,
+        cookies=cookies,
+        refused=Refused(refusals=ground.refusals),
+        providers=ground.providers,
+        asking=asking.Asking(pages=pages),
+        confirming=confirm.Confirming(pages=pages, overviews=overviews, apps=apps, home=f"{public_url}/connections"),
+        default_client=settings.default_client,
+        allowed_return_urls=settings.allowed_return_urls,
     )
+    app.include_router(assets.router(style=pages.style, brand=pages.brand))
+    app.include_router(consent.router(doors))
     app.include_router(
         page.router(
             public_url=public_url,

@@ -56,50 +56,64 @@ class AnswerQuery(BaseModel):
     iss: Annotated[str, Field(max_length=4096)] | None = None
 
 
-def router(
-    *,
-    public_url: str,
-    connect: Connect,
-    clients: Clients,
-    sessions: Sessions,
-    visitors: Visitors,
-    cookies: Cookies,
-    refused: Refused,
-    providers: Providers,
-    asking: Asking,
-    confirming: Confirming,
-    default_client: str | None,
-    allowed_return_urls: tuple[str, ...],
-) -> APIRouter:
-    """The routes."""
-    routes = APIRouter(tags=["browser"], include_in_schema=False)
+class Doors:
+    """What each of the browser's doors does."""
 
-    @routes.get("/auth/connect")
-    async def ticketed(request: Request) -> Response:
-        browser = cookies.browser_or_new(request)
-        async with refused.of(request, EventType.CONNECTION_REFUSED):
-            response = see_other(await connect.visit(query(request, TicketQuery).ticket, browser))
-        cookies.set_browser(response, browser)
+    def __init__(
+        self,
+        *,
+        public_url: str,
+        connect: Connect,
+        clients: Clients,
+        sessions: Sessions,
+        visitors: Visitors,
+        cookies: Cookies,
+        refused: Refused,
+        providers: Providers,
+        asking: Asking,
+        confirming: Confirming,
+        default_client: str | None,
+        allowed_return_urls: tuple[str, ...],
+    ) -> None:
+        self._public_url = public_url
+        self._connect = connect
+        self._clients = clients
+        self._sessions = sessions
+        self._visitors = visitors
+        self._cookies = cookies
+        self._refused = refused
+        self._providers = providers
+        self._asking = asking
+        self._confirming = confirming
+        self._default_client = default_client
+        self._allowed_return_urls = allowed_return_urls
+
+    async def ticketed(self, request: Request) -> Response:
+        """By an app's ticket: on to the provider."""
+        browser = self._cookies.browser_or_new(request)
+        async with self._refused.of(request, EventType.CONNECTION_REFUSED):
+            response = see_other(await self._connect.visit(query(request, TicketQuery).ticket, browser))
+        self._cookies.set_browser(response, browser)
         return response
 
-    @routes.get("/auth/connect/{provider}")
-    async def door(request: Request, provider: Name) -> Response:
-        async with refused.of(request, EventType.CONNECTION_REFUSED, connection=_known(provider)):
-            return await _opened(request, provider)
+    async def door(self, request: Request, provider: Name) -> Response:
+        """By a plain link: sign in, say where the provider is, confirm, and on."""
+        async with self._refused.of(request, EventType.CONNECTION_REFUSED, connection=self._known(provider)):
+            return await self._opened(request, provider)
 
-    async def _opened(request: Request, provider: str) -> Response:
+    async def _opened(self, request: Request, provider: str) -> Response:
         # 1. which app asks, and may it have the browser back there (B4)
         asked = query(request, DoorQuery)
-        client = _client(clients, asked.client_id or default_client)
-        back = _checked_return(client, asked.return_to)
+        client = _client(self._clients, asked.client_id or self._default_client)
+        back = self._checked_return(client, asked.return_to)
         # 2. who is it
-        visitor = await visitors.find(request)
+        visitor = await self._visitors.find(request)
         if visitor is None:
             here = f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path
-            return see_other(f"{public_url}/auth/login?{urlencode({'continue': here})}")
+            return see_other(f"{self._public_url}/auth/login?{urlencode({'continue': here})}")
         # 3. where is the provider, if that is another place for each user
-        target = _allowed(client, provider)
-        form = asking.page(request, visitor.person, target)
+        target = self._allowed(client, provider)
+        form = self._asking.page(request, visitor.person, target)
         if form is not None:
             return form
         # 4. the consent begins; nothing comes of it before the provider has asked the person
@@ -111,8 +125,8 @@ def router(
             params={"login_hint": asked.login_hint} if asked.login_hint else None,
             settings=request.query_params,
         )
-        browser = cookies.browser_or_new(request)
-        to = await connect.door(visitor.subject, wish, browser)
+        browser = self._cookies.browser_or_new(request)
+        to = await self._connect.door(visitor.subject, wish, browser)
         # 5. to the provider: by the person's own click, or for a program at once; never by a form's redirect
         response: Response = see_other(to)
         if wanted_by(request, client) or CHOSEN in request.query_params:
@@ -126,31 +140,31 @@ def router(
                 to=to,
                 back=back,
             )
-            response = confirming.page(request, visitor.person, leaving)
-        cookies.set_browser(response, browser)
+            response = self._confirming.page(request, visitor.person, leaving)
+        self._cookies.set_browser(response, browser)
         return response
 
-    def _allowed(client: Client, name: str) -> Provider:
+    def _allowed(self, client: Client, name: str) -> Provider:
         # As for an exchange: one that is unknown and one that the client may not use are told alike.
         entry_at(client.config.providers, name)
-        return providers.get(name)
+        return self._providers.get(name)
 
-    def _checked_return(client: Client, return_to: str | None) -> str:
+    def _checked_return(self, client: Client, return_to: str | None) -> str:
         if return_to is None or return_to == "/connections":
-            return f"{public_url}/connections"
+            return f"{self._public_url}/connections"
         # Exact, character by character: nothing is normalised, so nothing can be disguised.
-        if return_to in client.config.redirect_uris or return_to in allowed_return_urls:
+        if return_to in client.config.redirect_uris or return_to in self._allowed_return_urls:
             return return_to
         raise ConsentRefused("This link leads back to a place that is not allowed.", reason="return_to")
 
-    def _known(name: str) -> str | None:
+    def _known(self, name: str) -> str | None:
         # What a stranger made up is not kept, and not counted as a kind of its own.
-        return name if name in {provider.name for provider in providers.all()} else None
+        return name if name in {provider.name for provider in self._providers.all()} else None
 
-    @routes.get("/auth/callback/{provider}")
-    async def callback(request: Request, provider: Name) -> Response:
-        session = await sessions.find(cookies.session(request))
-        async with refused.of(request, EventType.CONNECTION_REFUSED, connection=_known(provider)):
+    async def callback(self, request: Request, provider: Name) -> Response:
+        """Back from the provider: on to the app."""
+        session = await self._sessions.find(self._cookies.session(request))
+        async with self._refused.of(request, EventType.CONNECTION_REFUSED, connection=self._known(provider)):
             answer = query(request, AnswerQuery)
             returned = Returned(
                 provider=provider,
@@ -159,11 +173,18 @@ def router(
                 unverified_error=answer.error,
                 unverified_issuer=answer.iss,
                 unverified_query=request.query_params,
-                browser=cookies.browser(request),
+                browser=self._cookies.browser(request),
                 session_subject=session.subject_id if session else None,
             )
-            return see_other(await connect.callback(returned))
+            return see_other(await self._connect.callback(returned))
 
+
+def router(doors: Doors) -> APIRouter:
+    """The routes."""
+    routes = APIRouter(tags=["browser"], include_in_schema=False)
+    routes.add_api_route("/auth/connect", doors.ticketed)
+    routes.add_api_route("/auth/connect/{provider}", doors.door)
+    routes.add_api_route("/auth/callback/{provider}", doors.callback)
     return routes
 
 

@@ -55,7 +55,7 @@ def router(
     async def connections(request: Request) -> Response:
         visitor = await visitors.find(request)
         if visitor is None:
-            return _to_sign_in()
+            return _to_sign_in(public_url)
         overview = await overviews.of(visitor.subject)
         key, texts = visitor.subject.key, pages.texts(request)
         recent = await happenings.newest(key, texts, limit=RECENT)
@@ -76,16 +76,38 @@ def router(
         cursor = query(request, ActivityQuery).cursor
         visitor = await visitors.find(request)
         if visitor is None:
-            return _to_sign_in()
+            return _to_sign_in(public_url)
         found, older = await happenings.page(visitor.subject.key, pages.texts(request), cursor=cursor, limit=EACH)
         days = [(day, list(entries)) for day, entries in groupby(found, lambda each: each.at.date())]
         return pages(request, "activity.html", person=visitor.person, days=days, older=older, newer=cursor is not None)
 
+    _add_disconnecting(
+        routes,
+        public_url=public_url,
+        pages=pages,
+        visitors=visitors,
+        overviews=overviews,
+        revoke=revoke,
+        cookies=cookies,
+    )
+    return routes
+
+
+def _add_disconnecting(
+    routes: APIRouter,
+    *,
+    public_url: str,
+    pages: Pages,
+    visitors: Visitors,
+    overviews: Overviews,
+    revoke: Revoke,
+    cookies: Cookies,
+) -> None:
     @routes.get("/connections/{account_id}/disconnect")
     async def ask(request: Request, account_id: str) -> Response:
         visitor = await visitors.find(request)
         if visitor is None:
-            return _to_sign_in()
+            return _to_sign_in(public_url)
         account = await _own(visitor, path_id(account_id))
         return pages(request, "disconnect.html", person=visitor.person, account=account)
 
@@ -112,7 +134,6 @@ def router(
             raise NotFound
         return found
 
-    def _to_sign_in() -> Response:
-        return see_other(f"{public_url}/auth/login")
 
-    return routes
+def _to_sign_in(public_url: str) -> Response:
+    return see_other(f"{public_url}/auth/login")

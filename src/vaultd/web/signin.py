@@ -51,16 +51,7 @@ def router(
     async def callback(request: Request) -> Response:
         configured = _configured(sign_in)
         async with refused.of(request, EventType.SESSION_REFUSED):
-            returned = query(request, AnswerQuery)
-            signed_in, target = await configured.finish(
-                Answer(
-                    unverified_state=returned.state,
-                    unverified_code=returned.code,
-                    unverified_error=returned.error,
-                    unverified_issuer=returned.iss,
-                    browser=cookies.browser(request) or "",
-                )
-            )
+            signed_in, target = await configured.finish(_answer(request, cookies))
         known = await subjects.current(signed_in.subject)
         cookie = await sessions.open(
             known.id,
@@ -112,6 +103,17 @@ def own_path(target: str | None) -> str:
 def _draft(request: Request, kind: EventType, known: KnownSubject, *, reason: str | None = None) -> Draft:
     return Draft(
         type=kind, reason=reason, subject=known.key, request_id=request.state.request_id, ip=client_ip(request)
+    )
+
+
+def _answer(request: Request, cookies: Cookies) -> Answer:
+    returned = query(request, AnswerQuery)
+    return Answer(
+        unverified_state=returned.state,
+        unverified_code=returned.code,
+        unverified_error=returned.error,
+        unverified_issuer=returned.iss,
+        browser=cookies.browser(request) or "",
     )
 
 

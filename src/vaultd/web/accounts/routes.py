@@ -47,7 +47,14 @@ def router(
 ) -> APIRouter:
     """The routes."""
     routes = APIRouter(prefix=PREFIX, tags=["connected accounts"])
+    _add_changes(routes, public_url=public_url, users=users, accounts=accounts, connect=connect, revoke=revoke)
+    _add_lists(routes, users=users, accounts=accounts, providers=providers, database=database)
+    return routes
 
+
+def _add_changes(
+    routes: APIRouter, *, public_url: str, users: Users, accounts: Accounts, connect: Connect, revoke: Revoke
+) -> None:
     @routes.post("/connect", status_code=201, response_model=None)
     async def begin(request: Request) -> Response:
         caller = await users.caller(request, "create")
@@ -75,16 +82,6 @@ def router(
         )
         return JSONResponse(await accounts.made(connection_id), 201, NO_STORE)
 
-    @routes.api_route("/accounts", methods=READ, response_model=None)
-    async def listed(request: Request) -> Response:
-        caller = await users.caller(request, "read")
-        asked = query(request, AccountsQuery)
-        with reading_cursor():
-            views, following = await accounts.page(
-                caller.subject.id, provider=asked.connection, cursor=asked.cursor, take=asked.take
-            )
-        return tagged(request, _page("accounts", views, following), owner=caller.subject.id)
-
     @routes.delete("/accounts/{account_id}", status_code=204, response_model=None)
     async def disconnect(request: Request, account_id: str) -> Response:
         caller = await users.caller(request, "delete")
@@ -94,6 +91,20 @@ def router(
         draft = _draft(request, caller)
         await revoke.disconnect(subject_id=caller.subject.id, connection_id=connection_id, draft=draft)
         return Response(status_code=204, headers=NO_STORE)
+
+
+def _add_lists(
+    routes: APIRouter, *, users: Users, accounts: Accounts, providers: Providers, database: Database
+) -> None:
+    @routes.api_route("/accounts", methods=READ, response_model=None)
+    async def listed(request: Request) -> Response:
+        caller = await users.caller(request, "read")
+        asked = query(request, AccountsQuery)
+        with reading_cursor():
+            views, following = await accounts.page(
+                caller.subject.id, provider=asked.connection, cursor=asked.cursor, take=asked.take
+            )
+        return tagged(request, _page("accounts", views, following), owner=caller.subject.id)
 
     @routes.api_route("/connections", methods=READ, response_model=None)
     async def available(request: Request) -> Response:
@@ -105,8 +116,6 @@ def router(
         caller = await users.caller(request, "read")
         body = await activity.page(database, caller.subject.key, query(request, PageQuery))
         return JSONResponse(body, 200, NO_STORE)
-
-    return routes
 
 
 def _wish(client: Client, body: ConnectBody) -> Wish:

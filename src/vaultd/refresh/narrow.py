@@ -17,6 +17,7 @@ from vaultd.connections import narrowed, store
 from vaultd.connections.table import ConnectionRow
 from vaultd.db import Database
 from vaultd.errors import RequestRefused, TemporarilyUnavailable
+from vaultd.flights import Flights
 from vaultd.refresh.leased import PATIENCE, Fresh, Leased, expiry
 from vaultd.refresh.wakeups import Wakeups
 from vaultd.terms import Clock, Scopes
@@ -37,23 +38,15 @@ class Narrower:
         self._leased = leased
         self._wakeups = wakeups
         self._clock = clock
-        self._flights: dict[tuple[UUID, Scopes], asyncio.Task[RequestRefused | None]] = {}
+        self._flights: Flights[tuple[UUID, Scopes], RequestRefused | None] = Flights()
 
     async def narrow(self, row: ConnectionRow, scopes: Scopes, *, margin: timedelta) -> RequestRefused | None:
         """Get and keep a token with these scopes that does not end within `margin`, or wait for whoever does."""
-        place = (row.id, scopes)
-        flight = self._flights.get(place)
-        if flight is None:
-            flight = asyncio.create_task(self._fly(row, scopes, margin))
-            self._flights[place] = flight
-            flight.add_done_callback(lambda _: self._flights.pop(place, None))
-        # A caller who goes away must not end the narrowing for the others.
-        return await asyncio.shield(flight)
+        return await self._flights.join((row.id, scopes), lambda: self._fly(row, scopes, margin))
 
     async def drain(self) -> None:
         """Let what is under way come to its end."""
-        while self._flights:
-            await asyncio.gather(*self._flights.values(), return_exceptions=True)
+        await self._flights.drain()
 
     async def _fly(self, asked: ConnectionRow, scopes: Scopes, margin: timedelta) -> RequestRefused | None:
         loop = asyncio.get_running_loop()

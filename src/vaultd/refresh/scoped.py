@@ -7,7 +7,6 @@ renewed, since GitHub then ends the stored token and does not say what becomes o
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -28,6 +27,7 @@ from vaultd.errors import (
     RequestRefused,
     TemporarilyUnavailable,
 )
+from vaultd.flights import Flights
 from vaultd.keys.data_keys import DataKeys
 from vaultd.providers.oauth import OAuthClient
 from vaultd.providers.registry import Provider, Providers
@@ -75,23 +75,15 @@ class Scoper:
         self._oauth = oauth
         self._breaker = breaker
         self._clock = clock
-        self._flights: dict[tuple[UUID, Scopes], asyncio.Task[RequestRefused | None]] = {}
+        self._flights: Flights[tuple[UUID, Scopes], RequestRefused | None] = Flights()
 
     async def scope(self, row: ConnectionRow, narrowing: Narrowing, *, margin: timedelta) -> RequestRefused | None:
         """Get and keep a token for no more than this that does not end within `margin`."""
-        place = (row.id, narrowing.key)
-        flight = self._flights.get(place)
-        if flight is None:
-            flight = asyncio.create_task(self._fly(row, narrowing, margin))
-            self._flights[place] = flight
-            flight.add_done_callback(lambda _: self._flights.pop(place, None))
-        # A caller who goes away must not end it for the others.
-        return await asyncio.shield(flight)
+        return await self._flights.join((row.id, narrowing.key), lambda: self._fly(row, narrowing, margin))
 
     async def drain(self) -> None:
         """Let what is under way come to its end."""
-        while self._flights:
-            await asyncio.gather(*self._flights.values(), return_exceptions=True)
+        await self._flights.drain()
 
     async def _fly(self, asked: ConnectionRow, narrowing: Narrowing, margin: timedelta) -> RequestRefused | None:
         renewed = False

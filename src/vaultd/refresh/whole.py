@@ -12,6 +12,7 @@ from vaultd.connections import narrowed, store
 from vaultd.connections.table import ConnectionRow
 from vaultd.db import Database
 from vaultd.errors import RequestRefused, TemporarilyUnavailable
+from vaultd.flights import Flights
 from vaultd.refresh.leased import PATIENCE, Fresh, Leased, expiry
 from vaultd.refresh.wakeups import Wakeups
 from vaultd.terms import Clock
@@ -26,22 +27,15 @@ class Refresher:
         self._leased = leased
         self._wakeups = wakeups
         self._clock = clock
-        self._flights: dict[UUID, asyncio.Task[RequestRefused | None]] = {}
+        self._flights: Flights[UUID, RequestRefused | None] = Flights()
 
     async def refresh(self, row: ConnectionRow) -> RequestRefused | None:
         """Refresh a stale row, or wait for whoever does."""
-        flight = self._flights.get(row.id)
-        if flight is None:
-            flight = asyncio.create_task(self._fly(row))
-            self._flights[row.id] = flight
-            flight.add_done_callback(lambda _: self._flights.pop(row.id, None))
-        # A caller who goes away must not end the refresh for the others.
-        return await asyncio.shield(flight)
+        return await self._flights.join(row.id, lambda: self._fly(row))
 
     async def drain(self) -> None:
         """Let the refreshes under way come to their end."""
-        while self._flights:
-            await asyncio.gather(*self._flights.values(), return_exceptions=True)
+        await self._flights.drain()
 
     async def _fly(self, row: ConnectionRow) -> RequestRefused | None:
         deadline = _loop_time() + PATIENCE

@@ -9,11 +9,11 @@ from typing import Any
 from urllib.parse import quote_plus
 
 from vaultd.errors import OutboundError, TemporarilyUnavailable
+from vaultd.flights import Flights
 from vaultd.jose import JwtRefused, read_json_object
 from vaultd.jose.source import KeySourceFailed, check_scheme, discover, named_address
 from vaultd.outbound import Outbound, Reply
 from vaultd.subjects.config import IntrospectionConfig
-from vaultd.subjects.flights import Flights
 from vaultd.terms import Clock, Secret
 
 DISCOVERED_FOR = timedelta(hours=1)

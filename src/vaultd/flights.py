@@ -27,6 +27,11 @@ class Flights(Generic[K, T]):
         # Shielded: a caller who goes away must not end the call for the others.
         return await asyncio.shield(task)
 
+    async def drain(self) -> None:
+        """Let what is under way come to its end."""
+        while self._under_way:
+            await asyncio.gather(*self._under_way.values(), return_exceptions=True)
+
     async def aclose(self) -> None:
         """End what is under way."""
         for task in list(self._under_way.values()):

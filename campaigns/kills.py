@@ -21,7 +21,7 @@ from campaigns.report import Found
 from campaigns.setting import Setting, User, ask, caller, connected, end_on_terminate, say, set_up
 from tests.support.exchanging import events_of
 from tests.support.processes import Installation, Running, install, serving
-from vaultd.refresh import LEASE
+from vaultd.connections import lease
 
 PROVIDER = "google"
 GRACE = timedelta(minutes=30)
@@ -101,7 +101,7 @@ class Kills:
             answer = await ask(self._http, self._setting.vaults[0].url, user.session, PROVIDER)
             outcome = self._outcome(answer)
             # "Try again" is no end; whoever asks does so.
-            if outcome or time.monotonic() - begun > 3 * LEASE.total_seconds():
+            if outcome or time.monotonic() - begun > 3 * lease.LASTS.total_seconds():
                 return _Relief(point, grace, outcome or "none", time.monotonic() - begun)
             await asyncio.sleep(0.2)
 
@@ -149,7 +149,7 @@ def _found(reliefs: Sequence[_Relief], evented: Counter[str]) -> Found:
     }
     bounds = [
         *(f"{one.point}: {one.outcome} and not {one.expected}" for one in unexpected),
-        *(["a lease lasted beyond its length"] if longest > LEASE.total_seconds() + LATE else []),
+        *(["a lease lasted beyond its length"] if longest > lease.LASTS.total_seconds() + LATE else []),
         *(["a lost rotation is not in the log"] if evented["rotation_lost"] != ended else []),
     ]
     return Found("kills", figures, bounds)

@@ -39,7 +39,12 @@ def head() -> str:
 async def upgrade(connection: AsyncConnection) -> str:
     """Bring the schema to head in the caller's connection; gives the revision it was at before, or `none`."""
     # Two operators may run `vaultd migrate` at once: the second waits, then finds nothing to do.
-    await connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('vaultd.migrate'))"))
+    if await _has_revision(connection):
+        # Needs a right on the table, so that nobody else can hold it against us; readers do not wait.
+        await connection.execute(text("LOCK TABLE alembic_version IN SHARE ROW EXCLUSIVE MODE"))
+    else:
+        # Of a database that is still empty nobody knows. Whoever comes second finds the table once this is theirs.
+        await connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('vaultd.migrate'))"))
 
     def run(sync_connection: Connection) -> str:
         before = MigrationContext.configure(sync_connection).get_current_revision()
@@ -54,8 +59,7 @@ async def upgrade(connection: AsyncConnection) -> str:
 async def check(connection: AsyncConnection) -> None:
     """Raise `SchemaError` unless the schema is exactly at this version's head."""
     found = None
-    # Looked up first: a failing query would end the caller's transaction.
-    if (await connection.execute(text("SELECT to_regclass('alembic_version')"))).scalar_one() is not None:
+    if await _has_revision(connection):
         found = (await connection.execute(text("SELECT version_num FROM alembic_version"))).scalar_one_or_none()
     if found != head():
         raise SchemaError(
@@ -63,19 +67,6 @@ async def check(connection: AsyncConnection) -> None:
         )
 
 
-async def check_role(connection: AsyncConnection) -> None:
-    """Raise `SchemaError` unless we serve as a member of `vaultd_app` that owns nothing (data.md, Roles)."""
-    query = text(
-        "SELECT current_user AS role, rolsuper,"
-        " pg_has_role(current_user, 'vaultd_app', 'USAGE') AS serves,"
-        " pg_has_role(current_user, 'vaultd_owner', 'USAGE') AS owns"
-        " FROM pg_roles WHERE rolname = current_user"
-    )
-    row = (await connection.execute(query)).one()
-    if row.rolsuper or row.owns:
-        raise SchemaError(
-            f"The serving role {row.role} owns the tables, so it could rewrite the audit log. "
-            "Give `database_url` a role that is only a member of vaultd_app."
-        )
-    if not row.serves:
-        raise SchemaError(f"The serving role {row.role} is not in vaultd_app: `GRANT vaultd_app TO {row.role}`.")
+async def _has_revision(connection: AsyncConnection) -> bool:
+    # Looked up first: a failing query would end the caller's transaction.
+    return (await connection.execute(text("SELECT to_regclass('alembic_version')"))).scalar_one() is not None

@@ -10,7 +10,7 @@ import pytest
 from campaigns import hanging, kills, races, single_flight
 from campaigns.report import Found, p99
 from campaigns.setting import Setting, set_up
-from vaultd.refresh import LEASE
+from vaultd.connections import lease
 from vaultd.sandbox.world import World
 
 
@@ -46,7 +46,7 @@ async def test_c5_c6_f2_a_kill_at_each_point_of_a_refresh(setting: Setting) -> N
     assert (found.figures["kills"], found.figures["at_points"]) == (12, 6)
     assert found.figures["reconnect_required_without"] == 2
     # At least one of them had to wait for the end of a lease, or none was held by the dead.
-    assert float(str(found.figures["longest_until_relieved_s"])) > LEASE.total_seconds() / 2
+    assert float(str(found.figures["longest_until_relieved_s"])) > lease.LASTS.total_seconds() / 2
 
 
 async def test_c7_revoking_against_refreshing(world: World) -> None:

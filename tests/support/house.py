@@ -13,6 +13,7 @@ from vaultd.audit.verify import Report, verify
 from vaultd.connections import store
 from vaultd.connections.grants import Brought, GrantStore
 from vaultd.connections.lookups import NoticeLookups
+from vaultd.connections.pending import PendingGrants
 from vaultd.connections.table import ConnectionRow
 from vaultd.db import Database
 from vaultd.keys.data_keys import DataKeys
@@ -33,6 +34,7 @@ class House:
         self.database = database
         self.keyring = keyring
         self.data_keys = DataKeys(keyring)
+        self.pending = PendingGrants(data_keys=self.data_keys, keyring=keyring)
         self.log = AuditLog(database=database, keyring=keyring, clock=self.clock)
         self.subjects = SubjectStore(database=database, keyring=keyring, data_keys=self.data_keys, clock=self.clock)
         self.lookups = NoticeLookups(keyring=keyring, token_names={"google": token_names})
@@ -81,6 +83,14 @@ class House:
             row = await store.get(connection, connection_id)
         assert row is not None
         return row
+
+    async def erase(self, known: KnownSubject) -> None:
+        """Erase a subject, with the event that says so."""
+        async with self.log.transaction() as transaction:
+            held = await self.subjects.hold(transaction.connection, known.id, alone=True)
+            assert held is not None
+            await transaction.append(Draft(type=EventType.SUBJECT_ERASED, subject=held.key))
+            await self.subjects.erase(transaction.connection, held)
 
     async def verify(self) -> Report:
         """The log's own check of itself."""

@@ -10,8 +10,9 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tests.conftest import DatabaseUrls
+from tests.support.house import House
 from vaultd import schema
+from vaultd.audit.events import Draft, EventType
 from vaultd.db import Database
 from vaultd.errors import SchemaError
 from vaultd.sandbox.postgres import RunningPostgres
@@ -126,29 +127,42 @@ async def test_two_migrations_at_once(postgres: RunningPostgres) -> None:
             await owner.aclose()
 
 
-async def test_the_serving_role_passes(database: Database) -> None:
+async def test_a_closed_lane_is_not_changed(house: House, superuser: Database) -> None:
+    await house.log.record(Draft(type=EventType.OPERATOR_READ))
+    await house.log.close()
+    for statement in (
+        "UPDATE lanes SET last_seq = 0",
+        "UPDATE lanes SET closed_at = NULL",
+        "UPDATE lanes SET closed_at = now()",
+        "UPDATE lanes SET opened_at = now()",
+    ):
+        for role in (house.database, superuser):
+            async with role.transaction() as connection:
+                message = await refused(connection, statement)
+                assert "closed lane" in message or "permission denied" in message
+
+
+async def test_no_subject_vanishes_without_an_event(house: House) -> None:
+    alice, bob = await house.subject("alice"), await house.subject("bob")
+    async with house.database.transaction() as connection:
+        assert "permission denied" in await refused(connection, "DELETE FROM subjects")
+        assert "permission denied" in await refused(connection, "DELETE FROM data_keys")
+        assert "without an event" in await refused(connection, f"SELECT vaultd_erase_subject('{alice.id}')")
+        await connection.execute(text(f"SELECT vaultd_erase_data_keys(ARRAY['{alice.key.data_key_id}'::uuid])"))
+    assert await house.subjects.find(alice.key.subject) is not None, "a key that is in use stays"
+    await house.erase(alice)
+    assert await house.subjects.find(alice.key.subject) is None
+    assert await house.subjects.find(bob.key.subject) is not None
+    async with house.database.transaction() as connection:
+        # What the event of one says is not said of another.
+        assert "without an event" in await refused(connection, f"SELECT vaultd_erase_subject('{bob.id}')")
+
+
+async def test_what_was_used_once_is_forgotten_when_it_has_ended_and_not_before(database: Database) -> None:
     async with database.transaction() as connection:
-        await schema.check(connection)
-        await schema.check_role(connection)
-
-
-async def test_the_superuser_may_not_serve(superuser: Database) -> None:
-    async with superuser.transaction() as connection:
-        with pytest.raises(SchemaError, match="rewrite the audit log"):
-            await schema.check_role(connection)
-
-
-@pytest.mark.parametrize(
-    ("group", "complaint"), [("vaultd_owner", "rewrite the audit log"), ("vaultd_auditor", "not in vaultd_app")]
-)
-async def test_other_roles_may_not_serve(
-    postgres: RunningPostgres, database_urls: DatabaseUrls, group: str, complaint: str
-) -> None:
-    postgres.run(f"CREATE ROLE other_{group} LOGIN IN ROLE {group}")
-    other = Database(Secret(database_urls.service.replace("vaultd_service", f"other_{group}")))
-    try:
-        async with other.transaction() as connection:
-            with pytest.raises(SchemaError, match=complaint):
-                await schema.check_role(connection)
-    finally:
-        await other.aclose()
+        await connection.execute(text("INSERT INTO replay VALUES ('over', now() - interval '1 s')"))
+        await connection.execute(text("INSERT INTO replay VALUES ('good', now() + interval '1 h')"))
+        for statement in ("DELETE FROM replay", "UPDATE replay SET expires_at = now() - interval '1 h'"):
+            assert "permission denied" in await refused(connection, statement)
+        await connection.execute(text("SELECT vaultd_forget_replayed('infinity')"))
+        assert list((await connection.execute(text("SELECT jti_hash FROM replay"))).scalars()) == [b"good"]

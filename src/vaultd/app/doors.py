@@ -11,6 +11,7 @@ from vaultd.app.pages import add_pages, make_cookies
 from vaultd.app.signing import add_sign_in, make_sessions
 from vaultd.clients.limits import ClientLimits
 from vaultd.connect import Connect
+from vaultd.connect.returning import ReturnPlaces
 from vaultd.connections.grants import GrantStore
 from vaultd.exchange.assertion import Assertions
 from vaultd.revoke import GiveBack, Revoke
@@ -62,7 +63,12 @@ def make_connect(ground: Ground, grants: GrantStore) -> Connect:
         public_url=ground.settings.public_url,
         database=ground.database,
         log=ground.log,
-        data_keys=ground.data_keys,
+        pending=ground.pending,
+        places=ReturnPlaces(
+            public_url=ground.settings.public_url,
+            clients=ground.clients,
+            allowed_return_urls=ground.settings.allowed_return_urls,
+        ),
         subjects=ground.subjects,
         providers=ground.providers,
         oauth=ground.oauth,

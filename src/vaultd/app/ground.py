@@ -15,6 +15,7 @@ from vaultd.clients.limits import ClientLimits
 from vaultd.clients.registry import Clients
 from vaultd.clients.signed import SignedByClients
 from vaultd.connections.lookups import NoticeLookups, TokenNames
+from vaultd.connections.pending import PendingGrants
 from vaultd.db import Database
 from vaultd.errors import TemporarilyUnavailable
 from vaultd.keys.data_keys import DataKeys
@@ -26,6 +27,7 @@ from vaultd.outbound import Outbound
 from vaultd.providers.oauth import OAuthClient
 from vaultd.providers.registry import Providers
 from vaultd.replay import ReplayMemory
+from vaultd.serving_role import check_role
 from vaultd.settings import Settings
 from vaultd.subjects.possession import Possession
 from vaultd.subjects.store import SubjectStore
@@ -43,6 +45,7 @@ class Ground:
     database: Database
     keyring: Keyring
     data_keys: DataKeys
+    pending: PendingGrants
     lookups: NoticeLookups
     outbound: Outbound
     replay: ReplayMemory
@@ -88,7 +91,8 @@ async def lay_ground(settings: Settings, clock: Clock, stack: AsyncExitStack) ->
         database=database,
         keyring=keyring,
         data_keys=data_keys,
-        lookups=NoticeLookups(keyring=keyring, token_names=_token_names(settings)),
+        pending=PendingGrants(data_keys=data_keys, keyring=keyring),
+        lookups=NoticeLookups(keyring=keyring, token_names=token_names_of(settings)),
         outbound=outbound,
         replay=replay,
         log=log,
@@ -108,7 +112,7 @@ async def lay_ground(settings: Settings, clock: Clock, stack: AsyncExitStack) ->
     )
 
 
-def _token_names(settings: Settings) -> dict[str, TokenNames]:
+def token_names_of(settings: Settings) -> dict[str, TokenNames]:
     """Google names single refresh tokens."""
     return {name: token_names for name, config in settings.providers.items() if config.notices == "google_risc"}
 
@@ -117,7 +121,7 @@ async def _open_keys(database: Database, settings: Settings, clock: Clock) -> Ke
     backend = open_keyring_file(settings.keys.path)
     async with database.transaction() as connection:
         await schema.check(connection)
-        await schema.check_role(connection)
+        await check_role(connection)
         await make_keys_once(connection, backend, now=clock())
         return await open_keyring(connection, backend)
 

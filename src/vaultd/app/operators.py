@@ -38,7 +38,7 @@ def add_operators(
             revoke=revoke,
             offboard=Offboard(
                 log=ground.log,
-                data_keys=ground.data_keys,
+                pending=ground.pending,
                 subjects=ground.subjects,
                 secrets=secrets,
                 grants=grants,

@@ -91,6 +91,6 @@ def _issuer(login: LoginConfig, ground: Ground, stack: AsyncExitStack) -> LoginI
 def _sign_in(issuer: LoginIssuer, ground: Ground) -> SignIn:
     return SignIn(
         issuer=issuer,
-        flows=Flows(database=ground.database, data_keys=ground.data_keys, clock=ground.clock),
+        flows=Flows(database=ground.database, data_keys=ground.data_keys, keyring=ground.keyring, clock=ground.clock),
         redirect_uri=f"{ground.settings.public_url}/auth/login/callback",
     )

@@ -8,6 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
+from sqlalchemy import text
+
 from vaultd import schema
 from vaultd.cli.database import transaction
 from vaultd.clients.config import ClientConfig
@@ -18,6 +20,8 @@ from vaultd.keys.keyring import open_keyring
 from vaultd.keys.local import open_keyring_file
 from vaultd.outbound import Outbound
 from vaultd.providers.registry import Providers
+from vaultd.resealing import connections
+from vaultd.serving_role import check_role, open_to_everybody
 from vaultd.settings import Settings
 from vaultd.subjects.config import IntrospectionConfig, IssuerConfig
 from vaultd.subjects.endpoint import IntrospectionEndpoint
@@ -42,6 +46,8 @@ async def check_all(settings: Settings) -> list[Finding]:
         await tried("keyring file", _keyring_file(settings)),
         await tried("database schema", _schema(settings)),
         await tried("database role", _role(settings)),
+        await _doors(settings),
+        await tried("database formats", _formats(settings)),
         await tried("database keys", _keys(settings)),
     ]
     outbound = Outbound()
@@ -91,8 +97,28 @@ async def _schema(settings: Settings) -> str:
 
 async def _role(settings: Settings) -> str:
     async with transaction(settings.database_url) as connection:
-        await schema.check_role(connection)
+        await check_role(connection)
     return "serves, and owns nothing"
+
+
+async def _doors(settings: Settings) -> Finding:
+    what = "database access"
+    try:
+        async with transaction(settings.database_url) as connection:
+            if not await open_to_everybody(connection):
+                return Finding(what, "ok", "vaultd's roles only")
+            name = (await connection.execute(text("SELECT current_database()"))).scalar_one()
+    except VaultdError as error:
+        return Finding(what, "failed", error.description)
+    remedy = f"REVOKE CONNECT ON DATABASE {name} FROM PUBLIC"
+    return Finding(what, "warning", f"every login of the server may connect; as the database's owner run: {remedy}")
+
+
+async def _formats(settings: Settings) -> str:
+    async with transaction(settings.database_url) as connection:
+        if not await connections.finished(connection):
+            raise VaultdError("Rows of an older release are still to be sealed anew: run `vaultd migrate`.")
+    return "all is sealed in the newest format"
 
 
 async def _keys(settings: Settings) -> str:

@@ -108,9 +108,9 @@ def demo() -> None:
 
 @app.command()
 def migrate(*, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
-    """Bring the database to this version's schema.
+    """Bring the database to this version's schema, and what it holds to this version's format.
 
-    Works as the role of migration_database_url, or of database_url where there is none.
+    It can be stopped and run again. It works as the role of migration_database_url, or of database_url without one.
 
     Example: vaultd migrate --config /etc/vaultd.toml
     """
@@ -118,14 +118,19 @@ def migrate(*, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = Fals
 
     from vaultd.cli.database import migrate as run
     from vaultd.cli.files import load_settings
+    from vaultd.cli.progress import counted
 
-    before, after = asyncio.run(run(load_settings(config)))
+    with counted("Connections sealed anew") as tell:
+        done = asyncio.run(run(load_settings(config), tell=tell))
     if as_json:
-        write_json({"before": before, "after": after})
-    elif before == after:
-        typer.echo(f"The database is at revision {after} already.")
+        write_json({"before": done.before, "after": done.after, "sealed_anew": done.sealed_anew})
+        return
+    if done.before == done.after:
+        typer.echo(f"The database is at revision {done.after} already.")
     else:
-        typer.echo(f"The database is at revision {after} now (before: {before}).")
+        typer.echo(f"The database is at revision {done.after} now (before: {done.before}).")
+    if done.sealed_anew:
+        typer.echo(f"Connections sealed anew: {done.sealed_anew}.")
 
 
 @app.command()

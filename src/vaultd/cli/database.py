@@ -4,31 +4,41 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from vaultd import schema
+from vaultd.app.resealing import reseal
 from vaultd.audit import verify as audit_verify
 from vaultd.db import Database
 from vaultd.errors import ConfigurationError, TemporarilyUnavailable
 from vaultd.keys.keyring import RingKey, keyring_table, open_keyring
 from vaultd.keys.local import open_keyring_file
+from vaultd.resealing import Tell
+from vaultd.serving_role import check_role
 from vaultd.settings import Settings
 from vaultd.terms import Secret
 
 
 @asynccontextmanager
 async def transaction(url: Secret) -> AsyncIterator[AsyncConnection]:
-    """One transaction on a pool of its own.
+    """One transaction on a pool of its own. Raises `ConfigurationError` as `database_of` does."""
+    async with database_of(url) as database, database.transaction() as connection:
+        yield connection
+
+
+@asynccontextmanager
+async def database_of(url: Secret) -> AsyncIterator[Database]:
+    """A pool of its own.
 
     Raises:
         ConfigurationError: the database is away or refuses the work; it says why, without the URL.
     """
     database = Database(url, pool_size=1, application_name="vaultd-cli")
     try:
-        async with database.transaction() as connection:
-            yield connection
+        yield database
     except TemporarilyUnavailable as error:
         raise ConfigurationError(_told(error)) from error
     finally:
@@ -42,10 +52,23 @@ def _told(error: TemporarilyUnavailable) -> str:
     return f"The database does not answer or refused the work. {why}".strip()
 
 
-async def migrate(settings: Settings) -> tuple[str, str]:
-    """Bring the schema to head; gives the revisions before and after. Raises `VaultdError`."""
-    async with transaction(settings.migration_database_url or settings.database_url) as connection:
-        return await schema.upgrade(connection), schema.head()
+@dataclass(frozen=True, slots=True)
+class Migrated:
+    """The revisions before and after, and how many connections were sealed anew."""
+
+    before: str
+    after: str
+    sealed_anew: int
+
+
+async def migrate(settings: Settings, *, tell: Tell) -> Migrated:
+    """Bring the schema to head, and what is sealed to its newest format. Raises `VaultdError`."""
+    url = settings.migration_database_url or settings.database_url
+    async with transaction(url) as connection:
+        before = await schema.upgrade(connection)
+    async with database_of(url) as database:
+        sealed_anew = await reseal(settings, database, tell=tell)
+    return Migrated(before, schema.head(), sealed_anew)
 
 
 async def open_keys(settings: Settings) -> list[RingKey]:
@@ -73,6 +96,6 @@ async def preflight(settings: Settings) -> None:
     backend = open_keyring_file(settings.keys.path)
     async with transaction(settings.database_url) as connection:
         await schema.check(connection)
-        await schema.check_role(connection)
+        await check_role(connection)
         if (await connection.execute(select(keyring_table.c.id).limit(1))).first() is not None:
             await open_keyring(connection, backend)

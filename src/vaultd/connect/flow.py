@@ -13,7 +13,7 @@ from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
 from vaultd.audit.events import Decision, Draft, EventType
 from vaultd.clients.registry import Client
-from vaultd.connections.pending import Pending, digest
+from vaultd.connections.pending import Pending
 from vaultd.errors import InvalidInput, Mistake, ProviderRefused
 from vaultd.policy import allowed_scopes
 from vaultd.providers.config import ProviderConfig
@@ -116,12 +116,12 @@ def callback_metadata(config: ProviderConfig, unverified_query: Mapping[str, str
 
 
 def why_not(
-    taken: Pending, subject: KnownSubject, *, auth_session: str, redirect_uri: str, code_verifier: str | None
+    taken: Pending, subject: KnownSubject, *, auth_session_hash: bytes, redirect_uri: str, code_verifier: str | None
 ) -> str | None:
     """Why this completion is not the one that was begun."""
     if taken.subject_id != subject.id:
         return "foreign"
-    if taken.auth_session_hash != digest(auth_session):
+    if not hmac.compare_digest(taken.auth_session_hash or b"", auth_session_hash):
         return "auth_session"
     if taken.redirect_uri != redirect_uri:
         return "redirect_uri"

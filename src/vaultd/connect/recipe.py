@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any, NoReturn
 from uuid import UUID
 
+import structlog
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from vaultd.audit.events import Decision, Draft, EventType
 from vaultd.audit.log import AuditLog, AuditTransaction
@@ -31,12 +34,11 @@ from vaultd.connect.flow import (
     with_query,
 )
 from vaultd.connect.redemption import Redemption
-from vaultd.connections import pending
+from vaultd.connect.returning import ReturnPlaces
 from vaultd.connections.grants import Brought, GrantStore
-from vaultd.connections.pending import Pending, digest
+from vaultd.connections.pending import Pending, PendingGrants
 from vaultd.db import Database
-from vaultd.errors import ConsentRefused, ProviderError, ProviderRefused, TemporarilyUnavailable
-from vaultd.keys.data_keys import DataKeys
+from vaultd.errors import CannotOpen, ConsentRefused, ProviderError, ProviderRefused, TemporarilyUnavailable
 from vaultd.policy import entry_at
 from vaultd.providers.oauth import OAuthClient
 from vaultd.providers.registry import Provider, Providers
@@ -57,7 +59,8 @@ class Connect:
         public_url: str,
         database: Database,
         log: AuditLog,
-        data_keys: DataKeys,
+        pending: PendingGrants,
+        places: ReturnPlaces,
         subjects: SubjectStore,
         providers: Providers,
         oauth: OAuthClient,
@@ -67,7 +70,8 @@ class Connect:
         self._public_url = public_url
         self._database = database
         self._log = log
-        self._data_keys = data_keys
+        self._pending = pending
+        self._places = places
         self._subjects = subjects
         self._providers = providers
         self._oauth = oauth
@@ -82,22 +86,23 @@ class Connect:
             InvalidTarget, InvalidScope, InvalidRequest: this client may not ask for this.
         """
         auth_session, ticket = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
-        columns = {"auth_session_hash": digest(auth_session), "ticket_hash": digest(ticket), "stage": "begun"}
-        await self._begin(subject, wish, kind="api", columns=columns)
+        hashed = self._pending.hashed(auth_session=auth_session, ticket=ticket)
+        await self._begin(subject, wish, kind="api", columns={**hashed, "stage": "begun"})
         return Begun(auth_session, ticket, int(LASTS.total_seconds()))
 
     async def visit(self, ticket: str, browser: str) -> str:
         """The browser brings the ticket; gives the provider's URL. Raises `ConsentRefused`."""
         state = secrets.token_urlsafe(32)
-        async with self._database.transaction() as connection:
-            begun = await pending.advance(
-                connection,
-                self._data_keys,
-                found_by={"ticket_hash": digest(ticket), "stage": "begun"},
-                stage="sent",
-                now=self._clock(),
-                set_={"ticket_hash": None, "state_hash": digest(state), "browser_hash": digest(browser)},
-            )
+        hashed = self._pending.hashed(state=state, browser=browser)
+        with _as_stored():
+            async with self._database.transaction() as connection:
+                begun = await self._pending.advance(
+                    connection,
+                    found_by={**self._pending.hashed(ticket=ticket), "stage": "begun"},
+                    stage="sent",
+                    now=self._clock(),
+                    set_={"ticket_hash": None, **hashed},
+                )
         if begun is None:
             raise ConsentRefused(reason="ticket")
         return self._provider_url(self._providers.get(begun.provider), begun.private, state)
@@ -105,8 +110,8 @@ class Connect:
     async def door(self, subject: KnownSubject, wish: Wish, browser: str) -> str:
         """Begin from a signed-in browser; gives the provider's URL. Raises as `begin` does."""
         state = secrets.token_urlsafe(32)
-        columns = {"state_hash": digest(state), "browser_hash": digest(browser), "stage": "sent"}
-        private = await self._begin(subject, wish, kind="door", columns=columns)
+        hashed = self._pending.hashed(state=state, browser=browser)
+        private = await self._begin(subject, wish, kind="door", columns={**hashed, "stage": "sent"})
         return self._provider_url(self._providers.get(wish.provider), private, state)
 
     async def callback(self, returned: Returned) -> str:
@@ -137,11 +142,7 @@ class Connect:
         if waiting.kind == "door":
             return await self._complete_at_door(waiting, provider, brought)
         connect_code = secrets.token_urlsafe(32)
-        async with self._database.transaction() as connection:
-            kept = await pending.keep_grant(
-                connection, self._data_keys, waiting, grant=brought.to_json(), code_hash=digest(connect_code)
-            )
-        if not kept:
+        if not await self._kept(waiting, brought, connect_code):
             await self._give_back_ownerless(waiting, brought)
         return with_query(waiting.redirect_uri, {"connect_code": connect_code, "state": waiting.private["state"]})
 
@@ -161,20 +162,15 @@ class Connect:
             ConsentRefused: by another user (`foreign`: the grant is then revoked at the provider), a second time,
                 with another `redirect_uri` or verifier.
         """
+        auth_session_hash = self._pending.hash_of("auth_session", auth_session)
         async with self._log.transaction() as transaction:
-            taken = await pending.advance(
-                transaction.connection,
-                self._data_keys,
-                found_by={"connect_code_hash": digest(connect_code), "stage": "returned"},
-                stage="done",
-                now=self._clock(),
-                set_={},
-            )
-            if taken is None:
-                raise ConsentRefused(reason="connect_code")
-            brought = Brought.from_json(await pending.open_grant(transaction.connection, self._data_keys, taken))
+            taken, brought = await self._taken(transaction.connection, connect_code)
             outcome: UUID | str | None = why_not(
-                taken, subject, auth_session=auth_session, redirect_uri=redirect_uri, code_verifier=code_verifier
+                taken,
+                subject,
+                auth_session_hash=auth_session_hash,
+                redirect_uri=redirect_uri,
+                code_verifier=code_verifier,
             )
             if outcome is None:
                 outcome = await self._store(transaction, subject, self._providers.get(taken.provider), brought, draft)
@@ -182,7 +178,7 @@ class Connect:
                 # B3: a grant that does not become its user's connection does not stay alive at the provider.
                 await self._grants.give_back(transaction, taken.provider, taken.subject_id, brought)
                 await transaction.append(refused(draft, taken, outcome))
-            await pending.forget(transaction.connection, self._data_keys, taken)
+            await self._pending.forget(transaction.connection, taken)
         if isinstance(outcome, str):
             raise ConsentRefused(reason=outcome)
         return outcome
@@ -197,14 +193,14 @@ class Connect:
     async def sweep_once(self) -> int:
         """Forget what has expired; a grant that was redeemed for it is revoked at the provider."""
         async with self._log.transaction() as transaction:
-            expired = await pending.expired(transaction.connection, self._data_keys, now=self._clock())
+            expired = await self._pending.expired(transaction.connection, now=self._clock())
             for over in expired:
                 if over.granted is not None:
-                    document = await pending.open_grant(transaction.connection, self._data_keys, over)
+                    document = await self._pending.open_grant(transaction.connection, over)
                     await self._grants.give_back(
                         transaction, over.provider, over.subject_id, Brought.from_json(document)
                     )
-                await pending.forget(transaction.connection, self._data_keys, over)
+                await self._pending.forget(transaction.connection, over)
         return len(expired)
 
     async def _begin(self, subject: KnownSubject, wish: Wish, *, kind: str, columns: dict[str, Any]) -> dict[str, Any]:
@@ -233,9 +229,8 @@ class Connect:
             "code_challenge": wish.code_challenge,
         }
         async with self._database.transaction() as connection:
-            await pending.begin(
+            await self._pending.begin(
                 connection,
-                self._data_keys,
                 columns=common | columns,
                 private=private,
                 now=now,
@@ -259,22 +254,49 @@ class Connect:
         return f"{self._public_url}/auth/callback/{provider}"
 
     async def _take_back(self, returned: Returned) -> Pending:
-        found_by = {
-            "state_hash": digest(returned.unverified_state),
-            "provider": returned.provider,
-            "browser_hash": digest(returned.browser or ""),
-            "stage": "sent",
-        }
-        async with self._database.transaction() as connection:
-            waiting = await pending.advance(
-                connection, self._data_keys, found_by=found_by, stage="returned", now=self._clock(), set_={}
-            )
+        hashed = self._pending.hashed(state=returned.unverified_state, browser=returned.browser or "")
+        found_by = {**hashed, "provider": returned.provider, "stage": "sent"}
+        with _as_stored():
+            async with self._database.transaction() as connection:
+                waiting = await self._pending.advance(
+                    connection, found_by=found_by, stage="returned", now=self._clock(), set_={}
+                )
         if waiting is None:
             raise ConsentRefused(reason="state")
         if waiting.kind == "door" and waiting.subject_id != returned.session_subject:
             await self._failed(waiting, "foreign")
             raise ConsentRefused(reason="foreign")
+        try:
+            self._places.check(waiting)
+        except ConsentRefused as refused_place:
+            await self._failed(waiting, refused_place.reason)
+            raise
         return waiting
+
+    async def _kept(self, waiting: Pending, brought: Brought, connect_code: str) -> bool:
+        """Whether the consent is still there, as it was, and what it brought is kept beside it."""
+        try:
+            async with self._database.transaction() as connection:
+                return await self._pending.keep_grant(
+                    connection, waiting, grant=brought.to_json(), connect_code=connect_code
+                )
+        except CannotOpen as error:
+            _log().error("a consent under way does not open", detail=error.detail)
+            return False
+
+    async def _taken(self, connection: AsyncConnection, connect_code: str) -> tuple[Pending, Brought]:
+        """The consent of a connect code, once, and what was granted for it. Raises `ConsentRefused`."""
+        with _as_stored():
+            taken = await self._pending.advance(
+                connection,
+                found_by={**self._pending.hashed(connect_code=connect_code), "stage": "returned"},
+                stage="done",
+                now=self._clock(),
+                set_={},
+            )
+            if taken is None:
+                raise ConsentRefused(reason="connect_code")
+            return taken, Brought.from_json(await self._pending.open_grant(connection, taken))
 
     async def _failed(self, waiting: Pending, error: str) -> str:
         known = await self._subjects.get(waiting.subject_id)
@@ -288,7 +310,7 @@ class Connect:
             subject=known.key if known else None,
         )
         async with self._log.transaction() as transaction:
-            await pending.forget(transaction.connection, self._data_keys, waiting)
+            await self._pending.forget(transaction.connection, waiting)
             await transaction.append(draft)
         return error_url(waiting, error)
 
@@ -302,7 +324,7 @@ class Connect:
             if isinstance(outcome, str):
                 await self._grants.give_back(transaction, waiting.provider, waiting.subject_id, brought)
                 await transaction.append(refused(draft, waiting, outcome))
-            await pending.forget(transaction.connection, self._data_keys, waiting)
+            await self._pending.forget(transaction.connection, waiting)
         if isinstance(outcome, str):
             return error_url(waiting, outcome)
         return with_query(waiting.redirect_uri, {"connection": provider.name, "status": "connected"})
@@ -331,3 +353,18 @@ class Connect:
             draft=draft,
             assumed_life=timedelta(seconds=provider.config.assumed_ttl) if provider.config.expires else None,
         )
+
+
+@contextmanager
+def _as_stored() -> Iterator[None]:
+    """Refuse a consent whose row is not as it was stored."""
+    try:
+        yield
+    except CannotOpen as error:
+        _log().error("a consent under way does not open", detail=error.detail)
+        raise ConsentRefused(reason=error.reason, detail=error.detail) from None
+
+
+def _log() -> structlog.stdlib.BoundLogger:
+    logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger("vaultd.connect")
+    return logger

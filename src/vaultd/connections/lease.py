@@ -15,12 +15,13 @@ from vaultd.connections.table import ConnectionRow, connections_table
 CHANNEL = "vaultd_connections"
 """Where the end of each lease is told, with the connection's id, by the transaction that ends it."""
 
+LASTS = timedelta(seconds=15)
+"""Longer than the provider's total timeout, so that a live owner never loses it."""
+
 _c = connections_table.c
 
 
-async def take(
-    connection: AsyncConnection, row: ConnectionRow, *, owner: UUID, now: datetime, lasts: timedelta
-) -> int | None:
+async def take(connection: AsyncConnection, row: ConnectionRow, *, owner: UUID, now: datetime) -> int | None:
     """Take the refresh lease and write the intent; gives the fencing number, or None when another holds it.
 
     None too where the row is no longer as the caller saw it: what the caller knows of an intent would be outdated.
@@ -29,12 +30,13 @@ async def take(
         update(connections_table)
         .where(_c.id == row.id, _c.generation == row.generation, _c.revision == row.revision, _c.status == "connected")
         .where(_c.lease_fence == row.lease_fence)
-        .where(or_(_c.lease_until.is_(None), _c.lease_until < func.now()))
+        # No owner holds a lease for longer than one lasts: a later end was put there by somebody else.
+        .where(or_(_c.lease_until.is_(None), _c.lease_until < func.now(), _c.lease_until > func.now() + LASTS))
         .values(
             lease_owner=owner,
             lease_fence=_c.lease_fence + 1,
             # The database's clock for both ends of the lease, since replicas' clocks may differ.
-            lease_until=func.now() + lasts,
+            lease_until=func.now() + LASTS,
             intent_fence=_c.lease_fence + 1,
             intent_at=now,
         )

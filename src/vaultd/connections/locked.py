@@ -8,16 +8,17 @@ from typing import Any
 import asyncpg
 
 from vaultd.connections.table import ConnectionRow
-from vaultd.terms import ProviderName, Scopes, SubjectId
+from vaultd.terms import ProviderName, SubjectId
 
 Pair = tuple[SubjectId, ProviderName]
 
 # A key share lock: storing refreshed tokens does not conflict with it, revocation does. In id order, so that two
 # batches never wait for each other. A row that is being revoked or renewed is skipped, and the count tells.
 _LOCK = """
-SELECT c.id, c.subject_id, c.provider, c.status, c.reason, c.generation, c.revision, c.granted_scopes, c.expires_at,
-    c.data_key_id, k.wrapped AS wrapped_key, c.access_token, c.refresh_token, c.account,
-    c.metadata AS provider_metadata, c.created_at, c.last_used_on, c.lease_fence, c.lease_until, c.intent_fence,
+SELECT c.id, c.subject_id, c.provider, c.account_ref, c.account_lookup, c.token_lookups, c.status, c.reason,
+    c.generation, c.revision, c.granted_scopes, c.expires_at, c.data_key_id, k.wrapped AS wrapped_key, c.access_token,
+    c.refresh_token, c.account, c.metadata AS provider_metadata, c.created_at, c.connected_at, c.refreshed_at,
+    c.last_used_on, c.lease_fence, c.lease_until, c.intent_fence, c.format,
     (SELECT count(*) FROM connections t WHERE t.subject_id = c.subject_id AND t.provider = c.provider) AS siblings
 FROM unnest($1::uuid[], $2::text[]) AS wanted (subject_id, provider)
 JOIN connections c ON c.subject_id = wanted.subject_id AND c.provider = wanted.provider
@@ -72,7 +73,4 @@ async def _exist(driver: asyncpg.Connection, pairs: list[Pair]) -> set[Pair]:
 
 
 def _row(record: Any) -> ConnectionRow:
-    values: dict[str, Any] = dict(record)
-    del values["siblings"]
-    values["granted_scopes"] = Scopes.parse(values["granted_scopes"])
-    return ConnectionRow(**values)
+    return ConnectionRow.from_mapping(record)

@@ -20,12 +20,12 @@ from sqlalchemy import BigInteger, Column, DateTime, ForeignKey, LargeBinary, Ta
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from vaultd.connections.sealing import Delivery, data_key_of, microseconds, open_delivery
+from vaultd.connections.sealing import Delivery, data_key_of, open_delivery
 from vaultd.connections.table import ConnectionRow
 from vaultd.db import metadata
 from vaultd.errors import CannotOpen
 from vaultd.keys.data_keys import DataKeys
-from vaultd.keys.envelope import Key, Random, Sealed, bind, open_sealed, seal
+from vaultd.keys.envelope import Key, Random, Sealed, bind, microseconds, open_sealed, seal
 from vaultd.terms import Scopes, Secret
 
 narrowed_table = Table(

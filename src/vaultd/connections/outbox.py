@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import delete, func, insert, select, text, update
+from sqlalchemy import delete, func, insert, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from vaultd.connections.sealing import PURPOSE
@@ -20,6 +20,10 @@ from vaultd.keys.envelope import Key, Sealed, bind, open_sealed, seal
 from vaultd.terms import Secret
 
 MOST_COUNTED = 10_000
+LONGEST_WAIT = timedelta(hours=24)
+"""No row waits longer for its next try: a later one was put there by somebody else, and is due at once."""
+_MOST_ATTEMPTS = 1_000
+"""Where counting them ends, so that no number that was put there makes the next one impossible."""
 
 _r = revocations_table.c
 _HELD = text("SELECT id FROM subjects WHERE id = :subject_id FOR KEY SHARE")
@@ -34,6 +38,7 @@ class Revocation:
     subject_id: UUID | None
     data_key_id: UUID
     attempts: int
+    created_at: datetime
     access_token: Secret | None
     refresh_token: Secret | None
     metadata: Mapping[str, Any]
@@ -58,7 +63,13 @@ async def put(
     if subject_id is not None:
         # Tokens that come in after their subject was erased are revoked all the same, and are nobody's then (E6).
         subject_id = (await connection.execute(_HELD, {"subject_id": subject_id})).scalar_one_or_none()
-    tokens: dict[str, Any] = {"access_token": access_token.reveal(), "metadata": dict(metadata)}
+    # Whose they were and since when they wait is sealed: the columns of those names are not believed.
+    tokens: dict[str, Any] = {
+        "access_token": access_token.reveal(),
+        "metadata": dict(metadata),
+        "subject_id": None if subject_id is None else str(subject_id),
+        "created_at": now.isoformat(),
+    }
     if refresh_token is not None:
         tokens["refresh_token"] = refresh_token.reveal()
     await connection.execute(
@@ -91,7 +102,7 @@ async def claim(
     """
     due = (
         select(_r.id)
-        .where(_r.next_try_at <= now, _r.provider.not_in(list(without)))
+        .where(or_(_r.next_try_at <= now, _r.next_try_at > now + LONGEST_WAIT), _r.provider.not_in(list(without)))
         .order_by(_r.next_try_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -99,14 +110,15 @@ async def claim(
     statement = (
         update(revocations_table)
         .where(_r.id.in_(due))
-        .values(attempts=_r.attempts + 1, next_try_at=now + busy_for)
-        .returning(_r.id, _r.provider, _r.subject_id, _r.data_key_id, _r.attempts, _r.sealed)
+        .values(attempts=func.least(func.greatest(_r.attempts, 0), _MOST_ATTEMPTS) + 1, next_try_at=now + busy_for)
+        .returning(_r.id, _r.provider, _r.subject_id, _r.data_key_id, _r.attempts, _r.created_at, _r.sealed)
     )
     return [await _opened(connection, data_keys, row) for row in (await connection.execute(statement)).all()]
 
 
 async def _opened(connection: AsyncConnection, data_keys: DataKeys, row: Any) -> Revocation:
     access, refresh, metadata = None, None, {}
+    subject_id, created_at = row.subject_id, row.created_at
     try:
         key = await data_keys.load(connection, row.data_key_id, PURPOSE)
         tokens = json.loads(open_sealed(key, Sealed(row.sealed), bound=_place(row.id, row.provider)))
@@ -114,14 +126,21 @@ async def _opened(connection: AsyncConnection, data_keys: DataKeys, row: Any) ->
         refresh = Secret(tokens["refresh_token"]) if "refresh_token" in tokens else None
         # Rows that were put here before metadata was kept have none.
         metadata = tokens.get("metadata", {})
+        # Nor have older rows these.
+        if "created_at" in tokens:
+            subject_id = UUID(tokens["subject_id"]) if tokens["subject_id"] else None
+            created_at = datetime.fromisoformat(tokens["created_at"])
     except CannotOpen:
         # One altered row must not keep the others from being revoked.
         pass
-    return Revocation(row.id, row.provider, row.subject_id, row.data_key_id, row.attempts, access, refresh, metadata)
+    return Revocation(
+        row.id, row.provider, subject_id, row.data_key_id, row.attempts, created_at, access, refresh, metadata
+    )
 
 
-async def postpone(connection: AsyncConnection, revocation_id: UUID, *, until: datetime) -> None:
-    """Try again later."""
+async def postpone(connection: AsyncConnection, revocation_id: UUID, *, now: datetime, wait: timedelta) -> None:
+    """Try again later, within `LONGEST_WAIT` at the latest."""
+    until = now + min(wait, LONGEST_WAIT)
     await connection.execute(update(revocations_table).where(_r.id == revocation_id).values(next_try_at=until))
 
 

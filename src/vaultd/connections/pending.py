@@ -1,29 +1,51 @@
-"""Consents under way: single-use secrets kept as hashes, what they protect sealed under a key of its own (B1, B3)."""
+"""Consents under way: single-use values kept as keyed hashes, what they protect sealed under a key of its own (B1, B3).
+
+Every column of a row takes part in deciding whose the consent is, where its browser goes or until when it is good. So
+all of them are bound by what is sealed beside them, which is sealed anew with each step.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import delete, insert, select, update
+import structlog
+from sqlalchemy import Select, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from vaultd.connections.table import pending_table
 from vaultd.errors import CannotOpen
 from vaultd.keys.data_keys import DataKeys
-from vaultd.keys.envelope import Sealed, bind, open_sealed, seal
+from vaultd.keys.envelope import Key, Sealed, bind, microseconds, open_sealed, seal
+from vaultd.keys.keyring import Keyring
 
 PURPOSE = "pending"
+FORMAT = 2
+BOUND = (
+    "id",
+    "kind",
+    "stage",
+    "subject_id",
+    "client_id",
+    "provider",
+    "redirect_uri",
+    "code_challenge",
+    "ticket_hash",
+    "state_hash",
+    "browser_hash",
+    "auth_session_hash",
+    "connect_code_hash",
+    "data_key_id",
+    "created_at",
+    "expires_at",
+)
+"""The columns that what is sealed is bound to: all that are not sealed themselves."""
 _p = pending_table.c
-
-
-def digest(secret: str) -> bytes:
-    """How a random single-use value is stored. It has 256 bits, so a plain hash does not help to guess it."""
-    return hashlib.sha256(secret.encode()).digest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,115 +68,170 @@ class Pending:
     private: dict[str, Any]
 
 
-async def begin(
-    connection: AsyncConnection,
-    data_keys: DataKeys,
-    *,
-    columns: dict[str, Any],
-    private: dict[str, Any],
-    now: datetime,
-    expires_at: datetime,
-) -> UUID:
-    """Store a consent that begins; `columns` are those of the table, `private` is sealed."""
-    pending_id = uuid4()
-    key = await data_keys.create(connection, PURPOSE)
-    sealed = seal(key, json.dumps(private).encode(), bound=_place(pending_id, "private")).blob
-    await connection.execute(
-        insert(pending_table).values(
-            id=pending_id, data_key_id=key.id, sealed=sealed, created_at=now, expires_at=expires_at, **columns
-        )
-    )
-    return pending_id
+class PendingGrants:
+    """Keeps consents, each method in the caller's transaction."""
+
+    def __init__(self, *, data_keys: DataKeys, keyring: Keyring) -> None:
+        self._data_keys = data_keys
+        self._keyring = keyring
+
+    def hashed(self, **singles: str) -> dict[str, bytes]:
+        """The columns in which these random values are kept."""
+        return {f"{name}_hash": self.hash_of(name, value) for name, value in singles.items()}
+
+    def hash_of(self, name: str, value: str) -> bytes:
+        """How a random single-use value is kept: keyed, so that nobody without the keyring can write their own."""
+        return self.keyed(name, hashlib.sha256(value.encode()).digest())
+
+    def keyed(self, name: str, digest: bytes) -> bytes:
+        """The same from the value's SHA-256."""
+        return self._keyring.lookup(f"pending {name}", digest)
+
+    async def begin(
+        self,
+        connection: AsyncConnection,
+        *,
+        columns: Mapping[str, Any],
+        private: Mapping[str, Any],
+        now: datetime,
+        expires_at: datetime,
+    ) -> UUID:
+        """Store a consent that begins; `columns` are those of the table, `private` is sealed."""
+        key = await self._data_keys.create(connection, PURPOSE)
+        pending_id = uuid4()
+        given = {"id": pending_id, "data_key_id": key.id, "created_at": now, "expires_at": expires_at, **columns}
+        row = dict.fromkeys(_p.keys()) | given
+        await connection.execute(insert(pending_table).values(**row | {"sealed": _seal_private(key, row, private)}))
+        return pending_id
+
+    async def advance(
+        self,
+        connection: AsyncConnection,
+        *,
+        found_by: Mapping[str, Any],
+        stage: str,
+        now: datetime,
+        set_: Mapping[str, Any],
+    ) -> Pending | None:
+        """Take the one consent that matches `found_by` and has not expired to the next stage.
+
+        Its row is locked first, so that of any number of concurrent replays exactly one finds it at its stage (B1).
+        Raises `CannotOpen`: it is not as it was stored.
+        """
+        query = select(pending_table).where(_p.expires_at > now).with_for_update()
+        row = await self._first(connection, query, found_by)
+        if row is None:
+            return None
+        key, private = await self._open(connection, row)
+        changed = {**row, **set_, "stage": stage}
+        await self._write(connection, key, changed, private)
+        return _pending(changed, private)
+
+    async def find(self, connection: AsyncConnection, **found_by: Any) -> Pending | None:
+        """Look at a consent without taking it. Raises `CannotOpen`."""
+        row = await self._first(connection, select(pending_table), found_by)
+        return None if row is None else _pending(row, (await self._open(connection, row))[1])
+
+    async def keep_grant(
+        self, connection: AsyncConnection, pending: Pending, *, grant: Mapping[str, Any], connect_code: str
+    ) -> bool:
+        """Seal what the provider granted beside the consent, until `complete` takes it; false if the consent is gone.
+
+        Raises `CannotOpen`: it is not as it was stored.
+        """
+        row = await self._first(connection, select(pending_table).with_for_update(), {"id": pending.id})
+        if row is None:
+            return False
+        key, private = await self._open(connection, row)
+        changed = {**row, **self.hashed(connect_code=connect_code), "granted": _seal_granted(key, row, grant)}
+        await self._write(connection, key, changed, private)
+        return True
+
+    async def open_grant(self, connection: AsyncConnection, pending: Pending) -> dict[str, Any]:
+        """What the provider granted. Raises `CannotOpen`."""
+        key = await self._data_keys.load(connection, pending.data_key_id, PURPOSE)
+        bound = _place_of_granted(pending.id, pending.subject_id, pending.provider)
+        document: dict[str, Any] = json.loads(open_sealed(key, Sealed(pending.granted or b""), bound=bound))
+        return document
+
+    async def forget(self, connection: AsyncConnection, pending: Pending) -> None:
+        """Delete a consent and its key."""
+        await connection.execute(delete(pending_table).where(_p.id == pending.id))
+        await self._data_keys.erase(connection, pending.data_key_id)
+
+    async def expired(self, connection: AsyncConnection, *, now: datetime, limit: int = 100) -> list[Pending]:
+        """Consents whose time is over, locked for the caller who forgets them; an altered one has nothing granted."""
+        query = select(pending_table).where(_p.expires_at <= now).limit(limit).with_for_update(skip_locked=True)
+        return await self._opened_or_empty(connection, query)
+
+    async def lock_of(self, connection: AsyncConnection, subject_id: UUID) -> list[Pending]:
+        """A subject's consents under way, locked for the caller who forgets them; as `expired` gives them."""
+        query = select(pending_table).where(_p.subject_id == subject_id).order_by(_p.id).with_for_update()
+        return await self._opened_or_empty(connection, query)
+
+    async def write_anew(
+        self, connection: AsyncConnection, key: Key, row: Mapping[Any, Any], *, private: bytes, granted: bytes | None
+    ) -> None:
+        """Write a row that an older release sealed in its own way, from what it had sealed."""
+        changed = dict(row)
+        if granted is not None:
+            changed["granted"] = _seal_granted(key, row, json.loads(granted))
+        await self._write(connection, key, changed, json.loads(private))
+
+    async def _first(
+        self, connection: AsyncConnection, query: Select[Any], found_by: Mapping[str, Any]
+    ) -> dict[str, Any] | None:
+        for name, value in found_by.items():
+            query = query.where(_p[name] == value)
+        row = (await connection.execute(query)).mappings().first()
+        return None if row is None else dict(row)
+
+    async def _opened_or_empty(self, connection: AsyncConnection, query: Select[Any]) -> list[Pending]:
+        found = []
+        for row in (await connection.execute(query)).mappings().all():
+            try:
+                found.append(_pending(row, (await self._open(connection, row))[1]))
+            except CannotOpen as error:
+                # What it held cannot be given back to its provider, and it must not keep the others here.
+                _log().error("a consent under way does not open", pending_id=str(row["id"]), detail=error.detail)
+                found.append(_pending({**row, "granted": None}, private={}))
+        return found
+
+    async def _open(self, connection: AsyncConnection, row: Mapping[Any, Any]) -> tuple[Key, dict[str, Any]]:
+        key = await self._data_keys.load(connection, row["data_key_id"], PURPOSE)
+        private: dict[str, Any] = json.loads(open_sealed(key, Sealed(row["sealed"]), bound=_place(row)))
+        return key, private
+
+    @staticmethod
+    async def _write(connection: AsyncConnection, key: Key, row: Mapping[str, Any], private: Mapping[str, Any]) -> None:
+        values = {**row, "sealed": _seal_private(key, row, private)}
+        await connection.execute(update(pending_table).where(_p.id == row["id"]).values(**values))
 
 
-async def advance(
-    connection: AsyncConnection,
-    data_keys: DataKeys,
-    *,
-    found_by: dict[str, Any],
-    stage: str,
-    now: datetime,
-    set_: dict[str, Any],
-) -> Pending | None:
-    """Take the one consent that matches `found_by` and has not expired to the next stage.
-
-    One statement, so that of any number of concurrent replays exactly one gets a row (B1).
-    """
-    statement = update(pending_table).where(_p.expires_at > now)
-    for name, value in found_by.items():
-        statement = statement.where(_p[name] == value)
-    row = (await connection.execute(statement.values(stage=stage, **set_).returning(pending_table))).mappings().first()
-    return await _opened(connection, data_keys, row) if row else None
-
-
-async def find(connection: AsyncConnection, data_keys: DataKeys, **found_by: Any) -> Pending | None:
-    """Look at a consent without taking it."""
-    statement = select(pending_table)
-    for name, value in found_by.items():
-        statement = statement.where(_p[name] == value)
-    row = (await connection.execute(statement)).mappings().first()
-    return await _opened(connection, data_keys, row) if row else None
-
-
-async def keep_grant(
-    connection: AsyncConnection, data_keys: DataKeys, pending: Pending, *, grant: dict[str, Any], code_hash: bytes
-) -> bool:
-    """Seal what the provider granted beside the consent, until `complete` takes it; false if the consent is gone."""
-    try:
-        key = await data_keys.load(connection, pending.data_key_id, PURPOSE)
-    except CannotOpen:
-        return False
-    granted = seal(key, json.dumps(grant).encode(), bound=_place(pending.id, "granted")).blob
-    kept = update(pending_table).where(_p.id == pending.id).values(granted=granted, connect_code_hash=code_hash)
-    return (await connection.execute(kept.returning(_p.id))).first() is not None
-
-
-async def open_grant(connection: AsyncConnection, data_keys: DataKeys, pending: Pending) -> dict[str, Any]:
-    """What the provider granted. Raises `CannotOpen`."""
-    key = await data_keys.load(connection, pending.data_key_id, PURPOSE)
-    document: dict[str, Any] = json.loads(
-        open_sealed(key, Sealed(pending.granted or b""), bound=_place(pending.id, "granted"))
-    )
-    return document
-
-
-async def forget(connection: AsyncConnection, data_keys: DataKeys, pending: Pending) -> None:
-    """Delete a consent and its key."""
-    await connection.execute(delete(pending_table).where(_p.id == pending.id))
-    await data_keys.erase(connection, pending.data_key_id)
-
-
-async def expired(
-    connection: AsyncConnection, data_keys: DataKeys, *, now: datetime, limit: int = 100
-) -> list[Pending]:
-    """Consents whose time is over, locked for the caller who forgets them."""
-    query = select(pending_table).where(_p.expires_at <= now).limit(limit).with_for_update(skip_locked=True)
-    rows = (await connection.execute(query)).mappings().all()
-    return [await _opened(connection, data_keys, row) for row in rows]
-
-
-async def lock_of(connection: AsyncConnection, data_keys: DataKeys, subject_id: UUID) -> list[Pending]:
-    """A subject's consents under way, locked for the caller who forgets them; an altered one has nothing granted."""
-    query = select(pending_table).where(_p.subject_id == subject_id).order_by(_p.id).with_for_update()
-    found = []
-    for row in (await connection.execute(query)).mappings().all():
-        try:
-            found.append(await _opened(connection, data_keys, row))
-        except CannotOpen:
-            found.append(_pending(dict(row) | {"granted": None}, private={}))
-    return found
-
-
-async def _opened(connection: AsyncConnection, data_keys: DataKeys, row: Any) -> Pending:
-    key = await data_keys.load(connection, row["data_key_id"], PURPOSE)
-    private = json.loads(open_sealed(key, Sealed(row["sealed"]), bound=_place(row["id"], "private")))
-    return _pending(row, private)
-
-
-def _pending(row: Any, private: dict[str, Any]) -> Pending:
+def _pending(row: Mapping[Any, Any], private: dict[str, Any]) -> Pending:
     names = [name for name in Pending.__dataclass_fields__ if name != "private"]
     return Pending(private=private, **{name: row[name] for name in names})
 
 
-def _place(pending_id: UUID, field: str) -> bytes:
-    return bind("pending", 1, pending_id, field)
+def _seal_private(key: Key, row: Mapping[str, Any], private: Mapping[str, Any]) -> bytes:
+    return seal(key, json.dumps(dict(private)).encode(), bound=_place(row)).blob
+
+
+def _seal_granted(key: Key, row: Mapping[str, Any], grant: Mapping[str, Any]) -> bytes:
+    bound = _place_of_granted(row["id"], row["subject_id"], row["provider"])
+    return seal(key, json.dumps(dict(grant)).encode(), bound=bound).blob
+
+
+def _place(row: Mapping[Any, Any]) -> bytes:
+    values = (row[name] for name in BOUND)
+    fields = (microseconds(value) if isinstance(value, datetime) else value for value in values)
+    return bind("pending", FORMAT, "private", row["granted"] is not None, *fields)
+
+
+def _place_of_granted(pending_id: UUID, subject_id: UUID, provider: str) -> bytes:
+    return bind("pending", FORMAT, "granted", pending_id, subject_id, provider)
+
+
+def _log() -> structlog.stdlib.BoundLogger:
+    logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger("vaultd.connections")
+    return logger

@@ -1,14 +1,15 @@
 """Sealing and opening a connection's tokens, bound to everything that stands beside them (security D2).
 
 The account is opened first, because its immutable id is part of what binds the tokens: a token put beside another
-account does not open.
+account does not open. The access token, without which nothing leaves, is bound to the row's remaining columns as well:
+which other fields it has, by what it is found, and since when it stands.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
@@ -18,7 +19,7 @@ import orjson
 from vaultd.connections.table import ConnectionRow
 from vaultd.errors import CannotOpen
 from vaultd.keys.data_keys import DataKeys
-from vaultd.keys.envelope import Key, Sealed, bind, open_sealed, seal
+from vaultd.keys.envelope import Key, Sealed, bind, microseconds, open_sealed, seal
 from vaultd.terms import Scopes, Secret
 
 PURPOSE = "connection"
@@ -26,14 +27,37 @@ UNNAMED_ACCOUNT = "\x1funnamed"
 """The account's id of a connection that was imported without it, until the user's next consent. No provider's account
 has this one: ids are read from their answers without control characters.
 """
-_FORMAT = 1
-_HEADS = {name: bind("connection", _FORMAT, name) for name in ("account", "access_token", "refresh_token", "metadata")}
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+FORMAT = 2
+"""The format of rows that are written now; a row's own is in its column. Only how the access token is bound differs."""
+_HEADS = {name: bind("connection", 1, name) for name in ("account", "access_token", "refresh_token", "metadata")}
+_ACCESS_TOKEN = bind("connection", FORMAT, "access_token")
 
 
-def microseconds(moment: datetime) -> int:
-    """Since 1970, as PostgreSQL keeps them: how a moment is bound."""
-    return round((moment - _EPOCH).total_seconds() * 1_000_000)
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """The columns beside a connection's tokens that are neither its identity nor the state of its grant."""
+
+    account_ref: bytes
+    account_lookup: bytes | None
+    token_lookups: tuple[bytes, ...]
+    created_at: datetime
+    connected_at: datetime
+    refreshed_at: datetime | None
+
+    def bound(self, *, has_refresh_token: bool, has_metadata: bool) -> bytes:
+        """The associated data that they add to the access token's."""
+        return bind(
+            has_refresh_token,
+            has_metadata,
+            self.account_ref,
+            self.account_lookup,
+            len(self.token_lookups),
+            *self.token_lookups,
+            *(None if moment is None else microseconds(moment) for moment in self._moments()),
+        )
+
+    def _moments(self) -> tuple[datetime | None, ...]:
+        return self.created_at, self.connected_at, self.refreshed_at
 
 
 @dataclass(slots=True)
@@ -64,7 +88,11 @@ class Place:
 
     def bound(self, name: str, account_id: str | None) -> bytes:
         """The associated data of one field."""
-        return _HEADS[name] + self._ids + bind(account_id) + self._state
+        return _HEADS[name] + self.bound_to(account_id)
+
+    def bound_to(self, account_id: str | None) -> bytes:
+        """What the associated data of all fields have in common."""
+        return self._ids + bind(account_id) + self._state
 
 
 # Pure, and asked for the same rows again and again.
@@ -101,8 +129,8 @@ class Delivery:
     metadata: dict[str, Any]
 
 
-def seal_connection(key: Key, place: Place, opened: Opened) -> dict[str, bytes | None]:
-    """The sealed columns of a row."""
+def seal_connection(key: Key, place: Place, beside: Beside, opened: Opened) -> dict[str, bytes | int | None]:
+    """The sealed columns of a row, and the format that they are in."""
     named = {"id": opened.account_id, "label": opened.account_label, "names": opened.account_names}
     account = json.dumps(named).encode()
 
@@ -111,11 +139,19 @@ def seal_connection(key: Key, place: Place, opened: Opened) -> dict[str, bytes |
 
     refresh = opened.refresh_token.reveal().encode() if opened.refresh_token else None
     return {
+        "format": FORMAT,
         "account": sealed("account", account, None),
-        "access_token": sealed("access_token", opened.access_token.reveal().encode()),
+        "access_token": seal_access_token(key, place, beside, opened),
         "refresh_token": sealed("refresh_token", refresh),
         "provider_metadata": sealed("metadata", json.dumps(opened.metadata).encode() if opened.metadata else None),
     }
+
+
+def seal_access_token(key: Key, place: Place, beside: Beside, opened: Opened) -> bytes:
+    """The access token in the newest format."""
+    has = {"has_refresh_token": opened.refresh_token is not None, "has_metadata": bool(opened.metadata)}
+    bound = _ACCESS_TOKEN + place.bound_to(opened.account_id) + beside.bound(**has)
+    return seal(key, opened.access_token.reveal().encode(), bound=bound).blob
 
 
 def data_key_of(row: ConnectionRow, data_keys: DataKeys) -> Key:
@@ -162,11 +198,26 @@ def _account(key: Key, row: ConnectionRow, place: Place) -> tuple[str, str, tupl
 
 
 def _delivery(key: Key, row: ConnectionRow, place: Place, account_id: str, label: str) -> Delivery:
-    access = _open(key, row.access_token, place.bound("access_token", account_id))
+    access = _open(key, row.access_token, _bound_access_token(row, place, account_id))
     metadata = {}
     if row.provider_metadata is not None:
         metadata = json.loads(_open(key, row.provider_metadata, place.bound("metadata", account_id)))
     return Delivery(Secret(access.decode()), account_id, label, metadata)
+
+
+def _bound_access_token(row: ConnectionRow, place: Place, account_id: str) -> bytes:
+    if row.format == 1:
+        # Until `vaultd migrate` has sealed it anew; from then on the database takes no such row.
+        return place.bound("access_token", account_id)
+    has = {"has_refresh_token": row.refresh_token is not None, "has_metadata": row.provider_metadata is not None}
+    return _ACCESS_TOKEN + place.bound_to(account_id) + beside_of(row).bound(**has)
+
+
+def beside_of(row: ConnectionRow) -> Beside:
+    """What stands beside a stored row's tokens."""
+    return Beside(
+        row.account_ref, row.account_lookup, row.token_lookups, row.created_at, row.connected_at, row.refreshed_at
+    )
 
 
 def _open(key: Key, blob: bytes | None, bound: bytes) -> bytes:

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from vaultd.connections import narrowed
 from vaultd.connections.lease import told
 from vaultd.connections.lookups import Lookups
-from vaultd.connections.sealing import PURPOSE, Opened, Place, seal_connection
+from vaultd.connections.sealing import PURPOSE, Beside, Opened, Place, seal_connection
 from vaultd.connections.table import ConnectionRow, connections_table
 from vaultd.db import add_rows
 from vaultd.keys.data_keys import DataKeys, data_keys_table
@@ -125,9 +125,10 @@ async def connect(
     generation = previous.generation + 1 if previous else 1
     place = Place(connection_id, subject_id, provider, generation, 1, granted_scopes, expires_at)
     # The account is known by its own id from now on, also where the row was imported without one.
-    values = {"account_ref": account_ref, **_connected(key, place, opened, lookups, now)}
+    beside = Beside(account_ref, lookups.account, lookups.tokens, previous.created_at if previous else now, now, None)
+    values = _connected(key, place, beside, opened)
     if previous is None:
-        identity = {"subject_id": subject_id, "provider": provider, "created_at": now}
+        identity = {"subject_id": subject_id, "provider": provider}
         await connection.execute(insert(connections_table).values(id=connection_id, **identity, **values))
         return connection_id, generation
     await connection.execute(update(connections_table).where(_c.id == connection_id).values(**values))
@@ -158,8 +159,8 @@ async def connect_new(
     for new, key in zip(news, await data_keys.create_many(connection, PURPOSE, len(news)), strict=True):
         place = Place(uuid4(), new.subject_id, new.provider, 1, 1, new.granted_scopes, new.expires_at)
         identity = {"id": place.connection_id, "subject_id": new.subject_id, "provider": new.provider}
-        values = _connected(key, place, new.opened, new.lookups, now)
-        rows.append({**identity, "account_ref": new.account_ref, "created_at": now, "lease_fence": 0, **values})
+        beside = Beside(new.account_ref, new.lookups.account, new.lookups.tokens, now, now, None)
+        rows.append({**identity, "lease_fence": 0, **_connected(key, place, beside, new.opened)})
     await add_rows(connection, connections_table, rows)
     return [row["id"] for row in rows]
 
@@ -168,9 +169,10 @@ def _found_by(lookups: Lookups) -> dict[str, Any]:
     return {"account_lookup": lookups.account, "token_lookups": list(lookups.tokens) or None}
 
 
-def _connected(key: Key, place: Place, opened: Opened, lookups: Lookups, now: datetime) -> dict[str, Any]:
+def _connected(key: Key, place: Place, beside: Beside, opened: Opened) -> dict[str, Any]:
     """The columns of a grant that was just given."""
     return {
+        "account_ref": beside.account_ref,
         "status": "connected",
         "reason": None,
         "generation": place.generation,
@@ -178,15 +180,16 @@ def _connected(key: Key, place: Place, opened: Opened, lookups: Lookups, now: da
         "granted_scopes": str(place.granted_scopes),
         "expires_at": place.expires_at,
         "data_key_id": key.id,
-        **_found_by(lookups),
-        "connected_at": now,
-        "refreshed_at": None,
+        **_found_by(Lookups(beside.account_lookup, beside.token_lookups)),
+        "created_at": beside.created_at,
+        "connected_at": beside.connected_at,
+        "refreshed_at": beside.refreshed_at,
         "renew_at": None,
         "lease_owner": None,
         "lease_until": None,
         "intent_fence": None,
         "intent_at": None,
-        **seal_connection(key, place, opened),
+        **seal_connection(key, place, beside, opened),
     }
 
 
@@ -236,6 +239,7 @@ async def store_refreshed(
     `lookups` are written too: those of a row that is older than they are, or whose refresh token is another now.
     """
     place = Place(row.id, row.subject_id, row.provider, row.generation, row.revision + 1, granted_scopes, expires_at)
+    beside = Beside(row.account_ref, lookups.account, lookups.tokens, row.created_at, row.connected_at, now)
     statement = (
         update(connections_table)
         .where(_c.id == row.id, _c.generation == row.generation, _c.revision == row.revision)
@@ -252,7 +256,7 @@ async def store_refreshed(
             intent_fence=None,
             intent_at=None,
             **_found_by(lookups),
-            **seal_connection(key, place, opened),
+            **seal_connection(key, place, beside, opened),
         )
         .returning(_c.id, told())
     )

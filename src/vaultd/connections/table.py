@@ -15,6 +15,7 @@ from sqlalchemy import (
     ForeignKey,
     Integer,
     LargeBinary,
+    SmallInteger,
     Table,
     Text,
     UniqueConstraint,
@@ -55,6 +56,7 @@ connections_table = Table(
     Column("connected_at", DateTime(timezone=True), nullable=False),
     Column("refreshed_at", DateTime(timezone=True)),
     Column("renew_at", DateTime(timezone=True)),
+    Column("format", SmallInteger, nullable=False),
     UniqueConstraint("subject_id", "provider", "account_ref"),
 )
 
@@ -102,6 +104,9 @@ class ConnectionRow:
     id: ConnectionId
     subject_id: SubjectId
     provider: ProviderName
+    account_ref: bytes
+    account_lookup: bytes | None
+    token_lookups: tuple[bytes, ...]
     status: str
     reason: str | None
     generation: int
@@ -115,10 +120,13 @@ class ConnectionRow:
     account: bytes | None
     provider_metadata: bytes | None
     created_at: datetime
+    connected_at: datetime
+    refreshed_at: datetime | None
     last_used_on: Any
     lease_fence: int
     lease_until: datetime | None
     intent_fence: int | None
+    format: int
 
     def broken(self, now: datetime) -> str | None:
         """Why its user must connect it again, or None.
@@ -134,4 +142,6 @@ class ConnectionRow:
     def from_mapping(cls, row: Any) -> Self:
         """From a result row that joins the wrapped data key."""
         values = {name: row[name] for name in cls.__dataclass_fields__}
-        return cls(**values | {"granted_scopes": Scopes.parse(row["granted_scopes"])})
+        values["granted_scopes"] = Scopes.parse(values["granted_scopes"])
+        values["token_lookups"] = tuple(values["token_lookups"] or ())
+        return cls(**values)

@@ -11,7 +11,7 @@ from vaultd.audit.events import Decision, EventType
 from vaultd.audit.refusals import Refusals
 from vaultd.connections.narrowed import AccessToken
 from vaultd.connections.uses import Uses
-from vaultd.errors import InteractionRequired, RequestRefused, SlowDown, SubjectErased, VaultdError
+from vaultd.errors import CannotOpen, InteractionRequired, RequestRefused, SlowDown, SubjectErased, VaultdError
 from vaultd.exchange.admission import Admission
 from vaultd.exchange.ready import release_ready
 from vaultd.exchange.request import Attempt, ExchangeAnswer, ExchangeRequest
@@ -71,7 +71,7 @@ class Exchange:
     async def _admitted(self, attempt: Attempt, admission: Coroutine[None, None, Ask]) -> Ask:
         try:
             return await admission
-        except RequestRefused as refusal:
+        except (RequestRefused, CannotOpen) as refusal:
             await self._record(attempt, refusal)
             self._with_uri(refusal, attempt)
             raise
@@ -113,7 +113,7 @@ class Exchange:
             error.connect_uri = f"{self._public_url}/auth/connect/{quote(error.connection)}?{urlencode(query)}"
         return error
 
-    async def _record(self, attempt: Attempt, refusal: RequestRefused) -> None:
+    async def _record(self, attempt: Attempt, refusal: RequestRefused | CannotOpen) -> None:
         draft = replace(attempt.draft(), type=EventType.TOKEN_REFUSED, decision=Decision.REFUSED, reason=refusal.reason)
         if attempt.client is not None and not isinstance(refusal, SlowDown):
             try:

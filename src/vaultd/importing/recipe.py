@@ -213,6 +213,6 @@ def _owned(lines: Sequence[Line], known: dict[Subject, KnownSubject]) -> list[Ow
 
 async def _alone(connection: AsyncConnection) -> None:
     # Two imports that make the same users in another order would wait for each other.
-    free = await connection.execute(text("SELECT pg_try_advisory_xact_lock(hashtext('vaultd.import'))"))
-    if not free.scalar_one():
+    free = await connection.execute(text("SELECT name FROM locks WHERE name = 'import' FOR UPDATE SKIP LOCKED"))
+    if free.first() is None:
         raise ConfigurationError("Another import is under way. Nothing was stored; run this one when it has ended.")

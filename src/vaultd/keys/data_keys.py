@@ -6,7 +6,7 @@ import os
 from collections import OrderedDict
 from uuid import UUID, uuid4
 
-from sqlalchemy import Column, ForeignKey, LargeBinary, Table, Text, Uuid, delete, select
+from sqlalchemy import Column, ForeignKey, LargeBinary, Table, Text, Uuid, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from vaultd.db import add_rows, metadata
@@ -22,7 +22,7 @@ data_keys_table = Table(
     Column("purpose", Text, nullable=False),
     Column("wrapped", LargeBinary, nullable=False),
 )
-
+_ERASE = text("SELECT vaultd_erase_data_keys(cast(:key_ids AS uuid[]))")
 
 REMEMBERED = 10_000
 """About 10 MB."""
@@ -80,9 +80,10 @@ class DataKeys:
             raise CannotOpen(detail=f"data key {key_id} is not there")
         return self.unwrap(key_id, purpose, wrapped)
 
-    async def erase(self, connection: AsyncConnection, key_id: UUID) -> None:
-        """Delete one; nothing it sealed can be opened again."""
-        await connection.execute(delete(data_keys_table).where(data_keys_table.c.id == key_id))
+    async def erase(self, connection: AsyncConnection, *key_ids: UUID) -> None:
+        """Delete keys, those aside that a row still refers to; nothing they sealed can be opened again."""
+        if key_ids:
+            await connection.execute(_ERASE, {"key_ids": list(key_ids)})
 
 
 def _place(key_id: UUID, purpose: str) -> bytes:

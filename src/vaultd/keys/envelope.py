@@ -13,6 +13,7 @@ import os
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
@@ -29,6 +30,8 @@ _HEADER = struct.Struct(">BB16s")
 _BODY = _HEADER.size + NONCE_BYTES
 _LENGTH = struct.Struct(">I")
 _ABSENT = b"\xff\xff\xff\xff"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 Random = Callable[[int], bytes]
 """Gives that many random bytes; `os.urandom` in service, a fixed source for the vectors."""
@@ -90,6 +93,11 @@ def bind(*fields: str | int | bytes | UUID | None) -> bytes:
         parts.append(_LENGTH.pack(len(raw)))
         parts.append(raw)
     return b"".join(parts)
+
+
+def microseconds(moment: datetime) -> int:
+    """Since 1970, as PostgreSQL keeps them: how a moment is bound."""
+    return round((moment - _EPOCH) / _MICROSECOND)
 
 
 def seal(key: Key, plaintext: bytes, *, bound: bytes, random: Random = os.urandom) -> Sealed:

@@ -1,8 +1,8 @@
 """The keyring: wrapped keys in the database, opened once at start (security D1, D4).
 
 Purposes: `kek` wraps data keys, `chain` keys the audit lanes, `lookup` keys the hashes by which subjects and
-accounts are found, `signing` signs vaultd's own access tokens. Each row carries a check value, so that a wrong
-root key is noticed before anything is written.
+accounts are found and, by a key derived from it, the MACs of rows that seal nothing, `signing` signs vaultd's own
+access tokens. Each row carries a check value, so that a wrong root key is noticed before anything is written.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID, uuid4
 
-from sqlalchemy import Column, DateTime, LargeBinary, Table, Text, Uuid, insert, select, text
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from sqlalchemy import Column, DateTime, LargeBinary, Table, Text, Uuid, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from vaultd.db import metadata
@@ -27,6 +29,11 @@ from vaultd.keys.root import RootBackend
 Purpose = Literal["kek", "chain", "lookup", "signing"]
 State = Literal["active", "decrypt-only", "retired"]
 PURPOSES: tuple[Purpose, ...] = ("kek", "chain", "lookup", "signing")
+_ROW_MAC = b"vaultd row mac v1"
+_MAKE_FIRST_KEYS = text(
+    """SELECT vaultd_make_first_keys(cast(:ids AS uuid[]), cast(:purposes AS text[]), :root,
+        cast(:wrapped AS bytea[]), cast(:checks AS bytea[]), :created_at)"""
+)
 
 keyring_table = Table(
     "keyring",
@@ -63,6 +70,7 @@ class Keyring:
         missing = [purpose for purpose in PURPOSES if purpose not in self._active]
         if missing:
             raise KeyringError(f"The database has no active key for: {', '.join(missing)}.")
+        self._row_mac = _derive(self._active["lookup"].material, _ROW_MAC)
 
     def active(self, purpose: Purpose) -> Key:
         """The key that new things are made with."""
@@ -78,6 +86,10 @@ class Keyring:
     def lookup(self, *fields: str | bytes | UUID) -> bytes:
         """A keyed hash by which a thing is found without its name being stored."""
         return hmac.digest(self.active("lookup").material, bind(*fields), hashlib.sha256)
+
+    def row_mac(self, table: str, *fields: str | int | bytes | UUID | None) -> bytes:
+        """Bind the clear columns of a row that seals nothing, under a key of this purpose alone."""
+        return hmac.digest(self._row_mac, bind(table, *fields), hashlib.sha256)
 
     def entries(self) -> list[RingKey]:
         """All opened keys, oldest first."""
@@ -101,31 +113,20 @@ async def make_keys_once(
     connection: AsyncConnection, backend: RootBackend, *, now: datetime, random: Random = os.urandom
 ) -> None:
     """Make the first keys of an empty database; of several processes that start at once, one does it."""
-    await connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('vaultd.keyring'))"))
     if (await connection.execute(select(keyring_table.c.id).limit(1))).first() is not None:
         return
-    for purpose in PURPOSES:
-        await insert_key(connection, backend, purpose, now=now, random=random)
-
-
-async def insert_key(
-    connection: AsyncConnection, backend: RootBackend, purpose: Purpose, *, now: datetime, random: Random = os.urandom
-) -> UUID:
-    """Make one active key, wrap it and store it."""
-    key = Key(uuid4(), random(KEY_BYTES))
-    wrapped = await backend.wrap(key.material, bound=_place(key.id, purpose))
-    await connection.execute(
-        insert(keyring_table).values(
-            id=key.id,
-            purpose=purpose,
-            state="active",
-            root=backend.name,
-            wrapped=wrapped.blob,
-            check=check_value(key, purpose),
-            created_at=now,
-        )
-    )
-    return key.id
+    keys = {purpose: Key(uuid4(), random(KEY_BYTES)) for purpose in PURPOSES}
+    wrapped = {purpose: await backend.wrap(key.material, bound=place(key.id, purpose)) for purpose, key in keys.items()}
+    values = {
+        "ids": [key.id for key in keys.values()],
+        "purposes": list(keys),
+        "root": backend.name,
+        "wrapped": [sealed.blob for sealed in wrapped.values()],
+        "checks": [check_value(key, purpose) for purpose, key in keys.items()],
+        "created_at": now,
+    }
+    # The serving role has no other way to add a key, and the function adds none beside others.
+    await connection.execute(_MAKE_FIRST_KEYS, values)
 
 
 async def _open_row(row: dict[str, Any], backend: RootBackend) -> RingKey:
@@ -135,7 +136,7 @@ async def _open_row(row: dict[str, Any], backend: RootBackend) -> RingKey:
             f"{row['root']}, and the configured one is {backend.name}."
         )
     try:
-        material = await backend.unwrap(Sealed(row["wrapped"]), bound=_place(row["id"], row["purpose"]))
+        material = await backend.unwrap(Sealed(row["wrapped"]), bound=place(row["id"], row["purpose"]))
     except CannotOpen:
         raise KeyringError(f"Key {row['id']} ({row['purpose']}) does not open with {backend.name}.") from None
     key = Key(row["id"], material)
@@ -149,5 +150,10 @@ def check_value(key: Key, purpose: Purpose) -> bytes:
     return hmac.digest(key.material, bind("vaultd key check", 1, key.id, purpose), hashlib.sha256)[:16]
 
 
-def _place(key_id: UUID, purpose: Purpose) -> bytes:
+def place(key_id: UUID, purpose: Purpose) -> bytes:
+    """What a wrapped key of the ring is bound to."""
     return bind("keyring", 1, key_id, purpose)
+
+
+def _derive(material: bytes, info: bytes) -> bytes:
+    return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=info).derive(material)

@@ -21,14 +21,13 @@ from __future__ import annotations
 from vaultd.refresh.ahead import Ahead
 from vaultd.refresh.breaker import Breaker
 from vaultd.refresh.config import RefreshConfig
-from vaultd.refresh.leased import LEASE, Leased, expiry
+from vaultd.refresh.leased import Leased, expiry
 from vaultd.refresh.narrow import Narrower
 from vaultd.refresh.scoped import Scoper
 from vaultd.refresh.wakeups import Wakeups
 from vaultd.refresh.whole import Refresher
 
 __all__ = [
-    "LEASE",
     "Ahead",
     "Breaker",
     "Leased",

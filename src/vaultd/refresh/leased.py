@@ -37,9 +37,7 @@ from vaultd.subjects.store import SubjectStore
 from vaultd.telemetry.metrics import Tally
 from vaultd.terms import Clock, Scopes
 
-LEASE = timedelta(seconds=15)
-"""Longer than the provider's total timeout, so that a live owner never loses it."""
-PATIENCE = LEASE.total_seconds() * 2
+PATIENCE = lease.LASTS.total_seconds() * 2
 """Seconds for which somebody else's lease is waited for."""
 PERSISTENCE = 60.0
 """Seconds for which a database that is away is waited for with tokens in hand."""
@@ -92,7 +90,7 @@ class Leased:
 
     async def take(self, connection: AsyncConnection, row: ConnectionRow) -> int | None:
         """Take the lease and write the intent; gives the fencing number, or None when another holds it."""
-        return await lease.take(connection, row, owner=self._owner, now=self._clock(), lasts=LEASE)
+        return await lease.take(connection, row, owner=self._owner, now=self._clock())
 
     def paused(self, row: ConnectionRow) -> TemporarilyUnavailable | None:
         """The refusal while this row's provider is left alone; without a lease, since there is nothing to do."""

@@ -106,6 +106,8 @@ class Judge:
         """The verdict on one exchange over the rows of its subject and provider."""
         try:
             row = self._choose(ask, rows)
+            # Opened before anything is decided by what stands beside it: in an altered row it may say anything.
+            delivery = self.deliver(row)
             narrower = _scopes_to_narrow_to(ask, row)
             if narrower is not None:
                 # `narrowed` goes on from here, with the token of these scopes if there is one.
@@ -115,8 +117,6 @@ class Judge:
                     return Stale(row)
                 if row.expires_at is not None and row.expires_at <= now:
                     raise ask.refresh_failed
-            # Opened before the event says that it leaves, so that an altered row is refused and not recorded as given.
-            delivery = self.deliver(row)
         except (RequestRefused, CannotOpen) as error:
             return refused(ask, error)
         return Allowed(row, delivery, left(ask, row, delivery.account_label, row.granted_scopes))

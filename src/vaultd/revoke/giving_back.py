@@ -24,10 +24,13 @@ from vaultd.providers.registry import Providers
 from vaultd.subjects.store import SubjectStore
 from vaultd.terms import Clock
 
-MAX_ATTEMPTS = 50
-"""After so many tries a revocation is declared impossible: with the waits between them, after about a week."""
+GIVEN_UP_AFTER = timedelta(days=7)
+"""After so long a revocation is declared impossible."""
 LONGEST_WAIT = timedelta(hours=6)
 """The wait doubles from two seconds up to this."""
+_MOST_DOUBLED = 16
+_LONGEST_ASKED = 86_400
+"""Seconds. A provider that asks for more is asked again after that all the same."""
 CALL_LASTS = timedelta(seconds=45)
 """Three calls at most, with the database's answers: so long nobody else begins what one process has begun."""
 PLACES = 20
@@ -157,16 +160,17 @@ class GiveBack:
             await self._finish(revocation, None)
 
     async def _again(self, revocation: outbox.Revocation, retry_after: int | None) -> None:
-        if revocation.attempts >= MAX_ATTEMPTS:
+        now = self._clock()
+        if now - revocation.created_at >= GIVEN_UP_AFTER:
             await self._finish(revocation, "gave_up")
             return
-        # Bounded as numbers: so many doublings are more seconds than a `timedelta` holds.
-        wait = timedelta(seconds=min(2**revocation.attempts, LONGEST_WAIT.total_seconds()))
+        # Bounded before it is doubled: the number is a clear column's.
+        wait = min(timedelta(seconds=2 ** min(revocation.attempts, _MOST_DOUBLED)), LONGEST_WAIT)
         # Jitter, so that a provider that comes back is not asked by everybody at once.
         wait *= random.uniform(0.5, 1.0)  # noqa: S311 - not a secret
-        until = self._clock() + max(wait, timedelta(seconds=retry_after or 0))
+        wait = max(wait, timedelta(seconds=min(retry_after or 0, _LONGEST_ASKED)))
         async with self._database.transaction() as connection:
-            await outbox.postpone(connection, revocation.id, until=until)
+            await outbox.postpone(connection, revocation.id, now=now, wait=wait)
 
     async def _finish(self, revocation: outbox.Revocation, reason: str | None) -> None:
         async with self._log.transaction() as transaction:

@@ -1,15 +1,21 @@
-"""The browser's sessions, kept on the server: only a hash of the cookie is stored (security B7)."""
+"""The browser's sessions, kept on the server: only a keyed hash of the cookie is stored (security B7).
+
+Nothing in a row is sealed, so a MAC binds it: whose it is, whose session at the issuer it follows, and until when it is
+good. A row that anybody else wrote or changed is no session.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
+import structlog
 from sqlalchemy import (
     Column,
     DateTime,
@@ -31,6 +37,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from vaultd.audit.events import Draft
 from vaultd.audit.log import AuditLog
 from vaultd.db import Database, metadata
+from vaultd.keys.envelope import microseconds
 from vaultd.keys.keyring import Keyring
 from vaultd.terms import Clock
 
@@ -47,6 +54,7 @@ sessions_table = Table(
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("last_seen_at", DateTime(timezone=True), nullable=False),
     Column("expires_at", DateTime(timezone=True), nullable=False),
+    Column("mac", LargeBinary),
 )
 _s = sessions_table.c
 
@@ -92,16 +100,17 @@ class Sessions:
         async with self._log.transaction() as transaction:
             await self._sweep(transaction.connection)
             if instead_of:
-                await transaction.connection.execute(delete(sessions_table).where(_s.id_hash == _hash(instead_of)))
+                await transaction.connection.execute(delete(sessions_table).where(self._is(instead_of)))
+            row = {
+                "id_hash": self._hash(cookie),
+                "subject_id": subject_id,
+                "sid_lookup": self._sid_lookup(issuer, sid) if sid else None,
+                "created_at": now,
+                "last_seen_at": now,
+                "expires_at": now + self._lifetime.absolute,
+            }
             await transaction.connection.execute(
-                insert(sessions_table).values(
-                    id_hash=_hash(cookie),
-                    subject_id=subject_id,
-                    sid_lookup=self._sid_lookup(issuer, sid) if sid else None,
-                    created_at=now,
-                    last_seen_at=now,
-                    expires_at=now + self._lifetime.absolute,
-                )
+                insert(sessions_table).values(**row, mac=mac_of_session(self._keyring, row))
             )
             await transaction.append(draft)
         return cookie
@@ -111,21 +120,25 @@ class Sessions:
         if not cookie:
             return None
         now = self._clock()
-        query = select(_s.subject_id, _s.last_seen_at).where(_s.id_hash == _hash(cookie), ~self._is_over())
+        query = select(sessions_table).where(self._is(cookie), ~self._is_over())
         async with self._database.transaction() as connection:
-            row = (await connection.execute(query)).first()
+            row = (await connection.execute(query)).mappings().first()
             if row is None:
                 return None
-            if row.last_seen_at < now - _NOTED_EVERY:
-                await connection.execute(
-                    update(sessions_table).where(_s.id_hash == _hash(cookie)).values(last_seen_at=now)
-                )
-        return Session(row.subject_id, csrf_token(cookie))
+            if not hmac.compare_digest(row["mac"] or b"", mac_of_session(self._keyring, row)):
+                _log().error("a session's row is not as it was written", subject_id=str(row["subject_id"]))
+                return None
+            if row["last_seen_at"] < now - _NOTED_EVERY:
+                seen = {"last_seen_at": now, "mac": mac_of_session(self._keyring, {**row, "last_seen_at": now})}
+                # Not over a later moment that another request has written.
+                unseen = _s.last_seen_at == row["last_seen_at"]
+                await connection.execute(update(sessions_table).where(self._is(cookie), unseen).values(**seen))
+        return Session(row["subject_id"], csrf_token(cookie))
 
     async def end(self, cookie: str, *, draft: Draft) -> None:
         """Sign out; the cookie is worth nothing from now on."""
         async with self._log.transaction() as transaction:
-            statement = delete(sessions_table).where(_s.id_hash == _hash(cookie)).returning(_s.subject_id)
+            statement = delete(sessions_table).where(self._is(cookie)).returning(_s.subject_id)
             if (await transaction.connection.execute(statement)).first() is not None:
                 await transaction.append(draft)
 
@@ -164,6 +177,12 @@ class Sessions:
         if ids:
             await connection.execute(delete(sessions_table).where(_s.id_hash.in_(ids)))
 
+    def _is(self, cookie: str) -> ColumnElement[bool]:
+        return _s.id_hash == self._hash(cookie)
+
+    def _hash(self, cookie: str) -> bytes:
+        return session_hash(self._keyring, hashlib.sha256(cookie.encode()).digest())
+
     def _sid_lookup(self, issuer: str, sid: str) -> bytes:
         return self._keyring.lookup("sid", issuer, sid)
 
@@ -173,5 +192,17 @@ def csrf_token(cookie: str) -> str:
     return hmac.new(cookie.encode(), b"vaultd csrf v1", hashlib.sha256).hexdigest()
 
 
-def _hash(cookie: str) -> bytes:
-    return hashlib.sha256(cookie.encode()).digest()
+def session_hash(keyring: Keyring, digest: bytes) -> bytes:
+    """How a session is found: by a keyed hash of its cookie's SHA-256."""
+    return keyring.lookup("session", digest)
+
+
+def mac_of_session(keyring: Keyring, row: Mapping[Any, Any]) -> bytes:
+    """What binds a session's columns to each other."""
+    moments = (microseconds(row[name]) for name in ("created_at", "last_seen_at", "expires_at"))
+    return keyring.row_mac("sessions", row["id_hash"], row["subject_id"], row["sid_lookup"], *moments)
+
+
+def _log() -> structlog.stdlib.BoundLogger:
+    logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger("vaultd.sessions")
+    return logger

@@ -1,5 +1,8 @@
 """The subject table: found by a keyed hash, sealed under the subject's own erasable key (data.md).
 
+The two clear references of a row, `lookup` and `audit_ref`, follow from what is sealed in it and from its data key.
+They are worked out again whenever a row is opened, so that a reference that was moved to another row opens nothing.
+
 A row is made only for a verified subject. What is known of a subject is kept in memory for a minute at most,
 so that an erased one's key lives no longer than that; before an event is written under what is remembered, the counter
 looks whether the row is still there (`subjects.present`).
@@ -7,6 +10,7 @@ looks whether the row is still there (`subjects.present`).
 
 from __future__ import annotations
 
+import hmac
 import json
 from collections import OrderedDict
 from collections.abc import Collection, Sequence
@@ -15,13 +19,15 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Column, DateTime, ForeignKey, LargeBinary, Select, Table, Uuid, cast, delete, func, select, text
+import structlog
+from sqlalchemy import Column, DateTime, ForeignKey, LargeBinary, Select, Table, Uuid, cast, func, select, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.elements import ColumnElement
 
 from vaultd.audit.subject_key import SubjectKey
 from vaultd.db import Database, metadata
+from vaultd.errors import CannotOpen
 from vaultd.keys.data_keys import DataKeys, data_keys_table
 from vaultd.keys.envelope import Key, Sealed, bind, open_sealed, seal
 from vaultd.keys.keyring import Keyring
@@ -41,6 +47,7 @@ subjects_table = Table(
     Column("sealed", LargeBinary, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False),
 )
+_ERASE = text("SELECT vaultd_erase_subject(:subject_id)")
 # Of columns: written as rows, many of them are a long statement of their own each time.
 _INSERT_MANY = text(
     """INSERT INTO subjects (id, lookup, audit_ref, data_key_id, sealed, created_at)
@@ -102,24 +109,23 @@ class SubjectStore:
         query = self._query(subjects_table.c.id == subject_id)
         lock = query.with_for_update(of=subjects_table, read=not alone, key_share=not alone)
         row = (await connection.execute(lock)).one_or_none()
-        return None if row is None else self._open(row.id, row.data_key_id, row.sealed, row.wrapped)
+        return None if row is None else self._open(row)
 
     async def erase(self, connection: AsyncConnection, known: KnownSubject) -> None:
         """Delete a subject that is held alone, and their key: what it sealed cannot be read or linked again (E6).
 
-        All that refers to the row goes with it; tokens still to be revoked at their provider stay, and say no more
-        whose they were.
+        The event that says so is appended before: the database refuses without it. All that refers to the row goes
+        with it; tokens still to be revoked at their provider stay, and say no more whose they were.
         """
-        await connection.execute(delete(subjects_table).where(subjects_table.c.id == known.id))
-        await self._data_keys.erase(connection, known.key.data_key_id)
+        await connection.execute(_ERASE, {"subject_id": known.id})
 
     def forget(self, subject: Subject) -> None:
         """Remember a subject no longer."""
         self._remembered.pop(subject, None)
 
     async def by_ids(self, subject_ids: Collection[UUID]) -> dict[UUID, KnownSubject]:
-        """These subjects, as far as they are there."""
-        found = await self._select(subjects_table.c.id.in_(list(subject_ids))) if subject_ids else []
+        """These subjects, as far as they are there and open."""
+        found = await self._select_openable(subjects_table.c.id.in_(list(subject_ids))) if subject_ids else []
         return {known.id: known for known in found}
 
     async def find_many(
@@ -151,7 +157,7 @@ class SubjectStore:
         lookups = [self._lookup(subject) for subject in subjects]
         query = self._query(subjects_table.c.lookup.in_(lookups)).order_by(subjects_table.c.id)
         rows = (await connection.execute(query.with_for_update(of=subjects_table, read=True, key_share=True))).all()
-        found = [self._open(row.id, row.data_key_id, row.sealed, row.wrapped) for row in rows]
+        found = [self._open(row) for row in rows]
         return {known.key.subject: known for known in found}
 
     async def hold_many(self, connection: AsyncConnection, subject_ids: Collection[UUID]) -> list[UUID]:
@@ -161,8 +167,8 @@ class SubjectStore:
         return list((await connection.execute(held)).scalars())
 
     async def by_audit_refs(self, refs: Collection[bytes]) -> dict[bytes, SubjectKey]:
-        """The keys that open these subjects' events; an erased subject is missing."""
-        found = await self._select(subjects_table.c.audit_ref.in_(list(refs))) if refs else []
+        """The keys that open these subjects' events; a subject that was erased, or does not open, is missing."""
+        found = await self._select_openable(subjects_table.c.audit_ref.in_(list(refs))) if refs else []
         return {known.key.subject_ref: known.key for known in found}
 
     def _recall(self, subject: Subject) -> KnownSubject | None:
@@ -178,11 +184,9 @@ class SubjectStore:
         return self._keyring.lookup("subject", subject.issuer, subject.sub)
 
     @staticmethod
-    def _query(condition: ColumnElement[bool]) -> Select[tuple[UUID, UUID, bytes, bytes]]:
+    def _query(condition: ColumnElement[bool]) -> Select[Any]:
         return (
-            select(
-                subjects_table.c.id, subjects_table.c.data_key_id, subjects_table.c.sealed, data_keys_table.c.wrapped
-            )
+            select(subjects_table, data_keys_table.c.wrapped)
             .join(data_keys_table, data_keys_table.c.id == subjects_table.c.data_key_id)
             .where(condition)
         )
@@ -193,12 +197,29 @@ class SubjectStore:
 
     async def _select_in(self, connection: AsyncConnection, condition: ColumnElement[bool]) -> list[KnownSubject]:
         rows = (await connection.execute(self._query(condition))).all()
-        return [self._open(row.id, row.data_key_id, row.sealed, row.wrapped) for row in rows]
+        return [self._open(row) for row in rows]
 
-    def _open(self, subject_id: UUID, data_key_id: UUID, sealed: bytes, wrapped: bytes) -> KnownSubject:
-        data_key = self._data_keys.unwrap(data_key_id, _PURPOSE, wrapped)
-        document = json.loads(open_sealed(data_key, Sealed(sealed), bound=_place(subject_id)))
-        return KnownSubject(SubjectId(subject_id), SubjectKey(Subject(document["iss"], document["sub"]), data_key))
+    async def _select_openable(self, condition: ColumnElement[bool]) -> list[KnownSubject]:
+        """Those that open: one altered row must not keep a list of many from being read."""
+        async with self._database.transaction() as connection:
+            rows = (await connection.execute(self._query(condition))).all()
+        found = []
+        for row in rows:
+            try:
+                found.append(self._open(row))
+            except CannotOpen as error:
+                _log().error("a subject's row does not open", subject_id=str(row.id), detail=error.detail)
+        return found
+
+    def _open(self, row: Any) -> KnownSubject:
+        data_key = self._data_keys.unwrap(row.data_key_id, _PURPOSE, row.wrapped)
+        document = json.loads(open_sealed(data_key, Sealed(row.sealed), bound=_place(row.id)))
+        key = SubjectKey(Subject(document["iss"], document["sub"]), data_key)
+        if not hmac.compare_digest(row.lookup, self._lookup(key.subject)):
+            raise CannotOpen(detail=f"subject {row.id} is found by the lookup of another")
+        if not hmac.compare_digest(row.audit_ref, key.subject_ref):
+            raise CannotOpen(detail=f"subject {row.id} carries the audit reference of another")
+        return KnownSubject(SubjectId(row.id), key)
 
     async def _create(self, subject: Subject) -> KnownSubject:
         async with self._database.transaction() as connection:
@@ -226,9 +247,7 @@ class SubjectStore:
         ]
         columns = {name: [row[name] for row in rows] for name in rows[0]}
         inserted = set((await connection.execute(_INSERT_MANY, columns)).scalars())
-        for row in rows:
-            if row["id"] not in inserted:
-                await self._data_keys.erase(connection, row["data_key_id"])
+        await self._data_keys.erase(connection, *(row["data_key_id"] for row in rows if row["id"] not in inserted))
         return {made[row_id].subject: KnownSubject(SubjectId(row_id), made[row_id]) for row_id in inserted}
 
     def _row(self, subject_id: UUID, key: SubjectKey, data_key: Key) -> dict[str, Any]:
@@ -242,6 +261,11 @@ class SubjectStore:
             "sealed": seal(data_key, document, bound=_place(subject_id)).blob,
             "created_at": self._clock(),
         }
+
+
+def _log() -> structlog.stdlib.BoundLogger:
+    logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger("vaultd.subjects")
+    return logger
 
 
 def _place(subject_id: UUID) -> bytes:

@@ -169,7 +169,7 @@ async def test_tokens_of_the_revision_before(house: House) -> None:
     key = data_key_of(row, house.data_keys)
     opened = replace(open_connection(key, row), access_token=Secret("refreshed"))
     async with house.database.transaction() as connection:
-        fence = await lease.take(connection, row, owner=uuid4(), now=house.clock(), lasts=timedelta(seconds=30))
+        fence = await lease.take(connection, row, owner=uuid4(), now=house.clock())
         assert fence is not None
         assert await store.store_refreshed(
             connection,

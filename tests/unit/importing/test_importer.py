@@ -143,7 +143,7 @@ async def test_a_provider_s_notice_finds_what_was_imported(desk: Desk) -> None:
 async def test_two_imports_do_not_run_at_the_same_time(desk: Desk) -> None:
     checked = await desk.check(line())
     async with desk.house.database.transaction() as other:
-        await other.execute(text("SELECT pg_advisory_xact_lock(hashtext('vaultd.import'))"))
+        await other.execute(text("SELECT FROM locks WHERE name = 'import' FOR UPDATE"))
         with pytest.raises(ConfigurationError, match="Another import is under way"):
             await desk.importer.store(checked, tell=quiet)
     assert len(await desk.importer.store(checked, tell=quiet)) == 1

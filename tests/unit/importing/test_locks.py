@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
 from uuid import uuid4
 
 import pytest
 
 from tests.unit.importing.conftest import Desk, many, quiet
 from tests.unit.importing.lines import CANARY, line
+from vaultd.audit.events import Draft, EventType
 from vaultd.connections import lease, store
 from vaultd.connections.locked import lock_for_release
 from vaultd.importing.recipe import CHUNK
@@ -39,14 +39,15 @@ async def test_a_user_who_is_offboarded_meanwhile(
     checked = None if known_at_the_check else await desk.check(of("leaving"))
     known = await with_a_connection(desk, "leaving")
     checked = checked or await desk.check(of("leaving"))
-    async with house.database.transaction() as offboarding:
-        held = await house.subjects.hold(offboarding, known.id, alone=True)
+    async with house.log.transaction() as offboarding:
+        held = await house.subjects.hold(offboarding.connection, known.id, alone=True)
         importing = asyncio.create_task(desk.importer.store(checked, tell=quiet))
         await desk.until_it_waits()
         async with asyncio.timeout(5):
-            await store.lock_all_of(offboarding, known.id)
+            await store.lock_all_of(offboarding.connection, known.id)
         assert held is not None
-        await house.subjects.erase(offboarding, held)
+        await offboarding.append(Draft(type=EventType.SUBJECT_ERASED, subject=held.key))
+        await house.subjects.erase(offboarding.connection, held)
     ((_, connection_id),) = await importing
     house.subjects.forget(known.key.subject)
     # Who was erased is somebody new to the import, as to a sign-in.
@@ -85,6 +86,5 @@ async def test_what_a_user_has_is_given_out_and_renewed_while_more_is_imported(d
                 pair = (known.id, GOOGLE)
                 (row,) = (await lock_for_release(driver, [pair])).rows_of(pair) or []
             async with house.database.transaction() as refreshing:
-                lasts = timedelta(seconds=15)
-                assert await lease.take(refreshing, row, owner=uuid4(), now=house.clock(), lasts=lasts) is not None
+                assert await lease.take(refreshing, row, owner=uuid4(), now=house.clock()) is not None
     assert len(await importing) == CHUNK + 2

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import insert, text
 
 from vaultd.db import Database
 from vaultd.errors import CannotOpen, KeyringError, TemporarilyUnavailable
 from vaultd.keys.data_keys import DataKeys
-from vaultd.keys.envelope import Key
-from vaultd.keys.keyring import PURPOSES, Keyring, insert_key, make_keys_once, open_keyring
+from vaultd.keys.envelope import KEY_BYTES, Key
+from vaultd.keys.keyring import (
+    PURPOSES,
+    Keyring,
+    Purpose,
+    check_value,
+    keyring_table,
+    make_keys_once,
+    open_keyring,
+    place,
+)
 from vaultd.keys.local import LocalBackend, generate_keyring_file, open_keyring_file
 from vaultd.terms import system_clock
 
@@ -51,26 +61,83 @@ async def test_processes_that_start_at_once_make_one_set(database: Database, bac
     assert len((await opened(database, backend)).entries()) == len(PURPOSES)
 
 
-async def test_a_second_active_key_is_refused(database: Database, keyring: Keyring, backend: LocalBackend) -> None:
+async def add_key(superuser: Database, backend: LocalBackend, purpose: Purpose) -> UUID:
+    """Add an active key, as nobody who serves can."""
+    key = Key(uuid4(), os.urandom(KEY_BYTES))
+    wrapped = await backend.wrap(key.material, bound=place(key.id, purpose))
+    row = {
+        "id": key.id,
+        "purpose": purpose,
+        "state": "active",
+        "root": backend.name,
+        "wrapped": wrapped.blob,
+        "check": check_value(key, purpose),
+        "created_at": system_clock(),
+    }
+    async with superuser.transaction() as connection:
+        await connection.execute(insert(keyring_table).values(**row))
+    return key.id
+
+
+async def test_a_second_active_key_is_refused(superuser: Database, keyring: Keyring, backend: LocalBackend) -> None:
     with pytest.raises(TemporarilyUnavailable):
-        async with database.transaction() as connection:
-            await insert_key(connection, backend, "kek", now=system_clock())
+        await add_key(superuser, backend, "kek")
 
 
-async def test_an_older_key_still_opens(database: Database, keyring: Keyring, backend: LocalBackend) -> None:
-    old = keyring.active("kek")
-    await change(database, "UPDATE keyring SET state = 'decrypt-only' WHERE id = :id", id=old.id)
+@pytest.mark.parametrize(
+    "statement",
+    [
+        (
+            "INSERT INTO keyring SELECT gen_random_uuid(), purpose, 'retired', root, wrapped, \"check\", now()"
+            " FROM keyring"
+        ),
+        "UPDATE keyring SET state = 'retired'",
+        "UPDATE keyring SET wrapped = ''",
+        "DELETE FROM keyring",
+    ],
+)
+async def test_the_serving_role_changes_no_key(database: Database, keyring: Keyring, statement: str) -> None:
+    with pytest.raises(TemporarilyUnavailable) as caught:
+        await change(database, statement)
+    assert "permission denied" in str(caught.value.__cause__)
+
+
+async def test_the_first_keys_are_made_once_and_never_beside_others(
+    database: Database, keyring: Keyring, backend: LocalBackend
+) -> None:
+    call = text(
+        "SELECT vaultd_make_first_keys(ARRAY[gen_random_uuid()], ARRAY['kek'], 'local:x', ARRAY['\\x00'::bytea],"
+        " ARRAY['\\x00'::bytea], now())"
+    )
     async with database.transaction() as connection:
-        fresh = await insert_key(connection, backend, "kek", now=system_clock())
-    again = await opened(database, backend)
+        assert (await connection.execute(call)).scalar_one() is False
+    assert len((await opened(database, backend)).entries()) == len(PURPOSES)
+
+
+async def test_a_lock_that_any_login_can_hold_does_not_stop_a_start(
+    database: Database, superuser: Database, backend: LocalBackend
+) -> None:
+    async with superuser.transaction() as stranger:
+        for name in ("vaultd.keyring", "vaultd.partitions", "vaultd.migrate", "vaultd.import"):
+            await stranger.execute(text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": name})
+        async with asyncio.timeout(10), database.transaction() as connection:
+            await make_keys_once(connection, backend, now=system_clock())
+            await connection.execute(text("SELECT vaultd_ensure_partition((now() + interval '14 months')::date)"))
+
+
+async def test_an_older_key_still_opens(superuser: Database, keyring: Keyring, backend: LocalBackend) -> None:
+    old = keyring.active("kek")
+    await change(superuser, "UPDATE keyring SET state = 'decrypt-only' WHERE id = :id", id=old.id)
+    fresh = await add_key(superuser, backend, "kek")
+    again = await opened(superuser, backend)
     assert again.active("kek").id == fresh
     assert again.get(old.id, "kek") == old
 
 
-async def test_a_purpose_without_an_active_key(database: Database, keyring: Keyring, backend: LocalBackend) -> None:
-    await change(database, "UPDATE keyring SET state = 'decrypt-only' WHERE purpose = 'chain'")
+async def test_a_purpose_without_an_active_key(superuser: Database, keyring: Keyring, backend: LocalBackend) -> None:
+    await change(superuser, "UPDATE keyring SET state = 'decrypt-only' WHERE purpose = 'chain'")
     with pytest.raises(KeyringError, match="no active key for: chain"):
-        await opened(database, backend)
+        await opened(superuser, backend)
 
 
 async def test_a_key_serves_its_own_purpose_only(keyring: Keyring) -> None:
@@ -131,9 +198,9 @@ async def test_data_keys(database: Database, keyring: Keyring) -> None:
             await keys.load(connection, key.id, "connection")
 
 
-async def test_a_data_key_put_in_anothers_row(database: Database, keyring: Keyring) -> None:
+async def test_a_data_key_put_in_anothers_row(superuser: Database, keyring: Keyring) -> None:
     keys = DataKeys(keyring)
-    async with database.transaction() as connection:
+    async with superuser.transaction() as connection:
         one, two = [await keys.create(connection, "connection") for _ in range(2)]
         await connection.execute(
             text("UPDATE data_keys SET wrapped = (SELECT wrapped FROM data_keys WHERE id = :one) WHERE id = :two"),

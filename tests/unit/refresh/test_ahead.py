@@ -13,6 +13,7 @@ from sqlalchemy import text
 
 from tests.unit.refresh.conftest import Process, Room
 from vaultd.connections import due, store
+from vaultd.connections.lease import LASTS
 from vaultd.connections.table import ConnectionRow
 from vaultd.db import Database
 from vaultd.refresh import Ahead, RefreshConfig
@@ -317,6 +318,7 @@ async def _pages(room: Room, statement: str) -> int:
         "ahead": timedelta(seconds=AHEAD),
         "used_since": now.date(),
         "now": now,
+        "lease": LASTS,
     }
     explained = text(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}")
     wanted = {name: values[name] for name in values if f":{name}" in statement}

@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from uuid import UUID
 
 import pytest
-from sqlalchemy import update
 
+from tests.support.aged import age
 from tests.unit.refresh.conftest import USER, Room
 from vaultd.connections import store
-from vaultd.connections.table import ConnectionRow, connections_table
+from vaultd.connections.table import ConnectionRow
+from vaultd.db import Database
 from vaultd.notices import token_names
 
 
@@ -35,11 +36,12 @@ async def found(room: Room, *, accounts: Iterable[str] = (), tokens: Iterable[st
 @pytest.mark.parametrize("narrowed", [False, True])
 async def test_of_a_row_from_before_there_were_notices(
     room: Room,
+    superuser: Database,
     narrowed: bool,  # noqa: FBT001 - a column of the table
 ) -> None:
     row = await connected(room)
-    async with room.house.database.transaction() as connection:
-        await connection.execute(update(connections_table).values(account_lookup=None, token_lookups=None))
+    await age(room.house, superuser, row.id, account_lookup=None, token_lookups=None)
+    row = await room.house.row(row.id)
     assert await found(room, accounts=["octocat"], tokens=token_names("refresh token of octocat")) == []
     room.answers(refresh_token=None, scope="user")
     await (room.narrow(row, USER) if narrowed else room.first.refresher.refresh(row))

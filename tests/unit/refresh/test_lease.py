@@ -16,7 +16,6 @@ from vaultd.connections import lease
 from vaultd.connections.table import ConnectionRow
 from vaultd.errors import TemporarilyUnavailable
 from vaultd.outbound import Outbound
-from vaultd.refresh import LEASE
 from vaultd.terms import Secret
 
 
@@ -34,7 +33,7 @@ async def end_lease(room: Room, row: ConnectionRow) -> None:
 async def leased_to_nobody(room: Room, row: ConnectionRow) -> int:
     """A lease whose owner has died."""
     async with room.house.database.transaction() as connection:
-        fence = await lease.take(connection, row, owner=uuid4(), now=room.house.clock(), lasts=LEASE)
+        fence = await lease.take(connection, row, owner=uuid4(), now=room.house.clock())
     assert fence is not None
     return fence
 
@@ -42,7 +41,7 @@ async def leased_to_nobody(room: Room, row: ConnectionRow) -> int:
 def test_c5_a_lease_outlives_the_providers_timeout() -> None:
     """With time to spare for storing what came at the last moment."""
     longest_call = inspect.signature(Outbound).parameters["total_timeout"].default
-    assert LEASE.total_seconds() >= longest_call + 3
+    assert lease.LASTS.total_seconds() >= longest_call + 3
 
 
 async def test_c5_nothing_is_held_while_the_provider_is_called(room: Room) -> None:
@@ -260,5 +259,5 @@ async def test_lease_lasts_by_the_databases_clock(room: Room) -> None:
     assert leased.lease_until is not None
     assert leased.lease_until < room.house.clock() - timedelta(seconds=30)
     async with room.house.database.transaction() as connection:
-        taken = await lease.take(connection, leased, owner=uuid4(), now=room.house.clock(), lasts=LEASE)
+        taken = await lease.take(connection, leased, owner=uuid4(), now=room.house.clock())
     assert taken is None

@@ -15,7 +15,6 @@ from vaultd.connections import lease, store
 from vaultd.connections.sealing import data_key_of
 from vaultd.connections.table import ConnectionRow
 from vaultd.errors import InvalidScope, TemporarilyUnavailable
-from vaultd.refresh import LEASE
 from vaultd.terms import Scopes, Secret
 
 
@@ -199,7 +198,7 @@ async def test_c5_a_refresh_that_waited_for_a_narrowing_refreshes_all_the_same(r
     """The new revision that it sees is the narrowing's: the stored token is as stale as it was."""
     row = await room.connected()
     async with room.house.database.transaction() as connection:
-        fence = await lease.take(connection, row, owner=uuid4(), now=room.house.clock(), lasts=LEASE)
+        fence = await lease.take(connection, row, owner=uuid4(), now=room.house.clock())
     assert fence is not None
     room.answers(access_token="whole", scope="repo user")
     waiting = asyncio.create_task(room.first.refresher.refresh(row))

@@ -40,6 +40,9 @@ def row(number: int = 1, **changes: Any) -> ConnectionRow:
         id=ConnectionId(UUID(int=number)),
         subject_id=SubjectId(UUID(int=2)),
         provider=ProviderName("github"),
+        account_ref=b"account",
+        account_lookup=None,
+        token_lookups=(),
         status="connected",
         reason=None,
         generation=4,
@@ -53,10 +56,13 @@ def row(number: int = 1, **changes: Any) -> ConnectionRow:
         account=b"sealed",
         provider_metadata=None,
         created_at=NOW,
+        connected_at=NOW,
+        refreshed_at=None,
         last_used_on=None,
         lease_fence=0,
         lease_until=None,
         intent_fence=None,
+        format=2,
     )
     return replace(plain, **changes)
 

@@ -90,7 +90,7 @@ async def ends(house: House, served: dict[str, tuple[SandboxProvider, str]]) -> 
     )
     offboard = Offboard(
         log=house.log,
-        data_keys=house.data_keys,
+        pending=house.pending,
         subjects=house.subjects,
         secrets=secrets,
         grants=house.grants,

@@ -8,14 +8,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, text, update
 
 from tests.unit.revoke.conftest import Ends
 from vaultd.audit import read
 from vaultd.audit.events import Draft, EventType
 from vaultd.connections.table import revocations_table
 from vaultd.keys.data_keys import data_keys_table
-from vaultd.revoke.giving_back import LONGEST_WAIT, MAX_ATTEMPTS
+from vaultd.revoke.giving_back import GIVEN_UP_AFTER, LONGEST_WAIT
 from vaultd.terms import Secret
 
 BY_USER = Draft(type=EventType.CONNECTION_REVOKED, client_id="agent")
@@ -92,23 +92,45 @@ async def test_what_the_provider_says_of_waiting_is_heeded(ends: Ends) -> None:
     assert await ends.give_back.drain() == 1
 
 
-async def test_after_the_last_try_it_is_declared_impossible_and_erased(ends: Ends) -> None:
+async def test_after_a_week_it_is_declared_impossible_and_erased(ends: Ends) -> None:
     await disconnected(ends)
     ends.provider.faults.revoke = "down"
-    async with ends.house.database.transaction() as connection:
-        await connection.execute(update(revocations_table).values(attempts=MAX_ATTEMPTS - 2))
+    assert await ends.give_back.drain() == 1
+    ends.house.clock.forward(seconds=(GIVEN_UP_AFTER - timedelta(minutes=1)).total_seconds())
     assert await ends.give_back.drain() == 1
     assert await waiting(ends) == 1
-    ends.house.clock.forward(seconds=LONGEST_WAIT.total_seconds())
+    ends.house.clock.forward(seconds=60)
     assert await ends.give_back.drain() == 1
     assert (await waiting(ends), await keys(ends)) == (0, 0)
     assert [event["reason"] for event in await events(ends)] == ["gave_up"]
 
 
-def test_the_tries_last_about_a_week() -> None:
-    longest = LONGEST_WAIT.total_seconds()
-    whole = timedelta(seconds=sum(min(2**attempt, longest) for attempt in range(1, MAX_ATTEMPTS)))
-    assert timedelta(days=4) < whole / 2 < whole < timedelta(days=10)
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"attempts": 2**31 - 1},
+        {"attempts": -(2**31)},
+        {"next_try_at": text("'infinity'")},
+        {"next_try_at": text("now() + interval '10 years'")},
+        {"created_at": text("'-infinity'")},
+        {"subject_id": None},
+    ],
+    ids=str,
+)
+async def test_what_stands_in_clear_neither_ends_nor_delays_it(ends: Ends, change: dict[str, Any]) -> None:
+    token = await disconnected(ends)
+    ends.provider.faults.revoke = "down"
+    async with ends.house.database.transaction() as connection:
+        await connection.execute(update(revocations_table).values(**change))
+    assert await ends.give_back.drain() == 1
+    assert await waiting(ends) == 1
+    ends.provider.faults.clear()
+    ends.house.clock.forward(seconds=LONGEST_WAIT.total_seconds())
+    assert await ends.give_back.drain() == 1
+    assert ends.provider.grants.access(token) is None
+    (event,) = await events(ends)
+    assert "reason" not in event
+    assert "subject_ref" in event, "whose it was is sealed"
 
 
 @pytest.mark.parametrize(("provider", "reason"), [("silent", "unsupported"), ("gone", "unknown_provider")])

@@ -6,8 +6,11 @@ import asyncio
 from dataclasses import replace
 from uuid import UUID
 
+from sqlalchemy import text
+
 from tests.unit.revoke.conftest import Ends
 from vaultd.audit.events import Draft, EventType
+from vaultd.db import Database
 from vaultd.notices import Notice
 from vaultd.terms import Secret
 
@@ -64,9 +67,12 @@ async def test_a_provider_that_tells_no_accounts_cannot_be_asked(ends: Ends) -> 
     assert await status(ends, connection_id) == "reconnect_required"
 
 
-async def test_a_year_later_it_is_as_if_it_were_new(ends: Ends) -> None:
+async def test_a_year_later_it_is_as_if_it_were_new(ends: Ends, superuser: Database) -> None:
     await hear(ends)
     ends.house.clock.forward(days=366)
+    async with superuser.transaction() as connection:
+        # Forgotten by the database's own clock, which no test moves: so the row is made older.
+        await connection.execute(text("UPDATE replay SET expires_at = expires_at - interval '366 days'"))
     await ends.replay.sweep()
     connection_id = await connected(ends)
     await hear(ends)

@@ -6,14 +6,13 @@ import asyncio
 from typing import Any
 
 import pytest
-from sqlalchemy import delete
 
 from tests.support.house import House
 from vaultd.audit import read
 from vaultd.audit.events import Draft, EventType
 from vaultd.errors import TemporarilyUnavailable
 from vaultd.subjects.away import AwaySwitch
-from vaultd.subjects.store import KnownSubject, subjects_table
+from vaultd.subjects.store import KnownSubject
 
 
 def switch_of(house: House) -> AwaySwitch:
@@ -62,8 +61,7 @@ async def test_it_is_one_users_word_about_one_client(house: House) -> None:
 async def test_it_goes_with_the_user(house: House) -> None:
     away, alice = switch_of(house), await house.subject("alice")
     await away.refuse(alice.id, "agent", draft=draft_of(alice))
-    async with house.database.transaction() as connection:
-        await connection.execute(delete(subjects_table).where(subjects_table.c.id == alice.id))
+    await house.erase(alice)
     assert await away.refused_by(alice.id) == frozenset()
 
 

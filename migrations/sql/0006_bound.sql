@@ -1,0 +1,41 @@
+-- How a connection's access token is bound: 1 to what stands in `sealing.Place`, 2 to the row's other columns as well.
+ALTER TABLE connections ADD COLUMN format smallint NOT NULL DEFAULT 1 CHECK (format IN (1, 2));
+--;;
+-- A keyed MAC over the session's other columns. One that was opened before this has none until it is sealed anew.
+ALTER TABLE sessions ADD COLUMN mac bytea;
+--;;
+-- Never read. PostgreSQL lets a role lock a row only if it may update some column of it.
+ALTER TABLE subjects ADD COLUMN held smallint NOT NULL DEFAULT 0;
+--;;
+-- Rows to lock where work must be done by one at a time. Unlike an advisory lock, a row's lock needs a right.
+CREATE TABLE locks (
+    name text PRIMARY KEY,
+    held smallint NOT NULL DEFAULT 0
+);
+--;;
+INSERT INTO locks (name) VALUES ('import'), ('partitions');
+--;;
+ALTER TABLE locks OWNER TO vaultd_owner;
+--;;
+-- Where there is nothing yet, there is nothing to seal anew.
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM connections) AND NOT EXISTS (SELECT FROM sessions)
+        AND NOT EXISTS (SELECT FROM pending_grants) AND NOT EXISTS (SELECT FROM sign_ins) THEN
+        ALTER TABLE connections ADD CONSTRAINT connections_sealed_anew CHECK (format = 2);
+    END IF;
+END
+$$;
+--;;
+-- Erasing a data key asks each of these tables whether it is in use.
+CREATE INDEX subjects_by_data_key ON subjects (data_key_id);
+--;;
+CREATE INDEX pending_grants_by_data_key ON pending_grants (data_key_id);
+--;;
+CREATE INDEX pending_grants_by_subject ON pending_grants (subject_id);
+--;;
+CREATE INDEX revocations_by_data_key ON revocations (data_key_id);
+--;;
+CREATE INDEX revocations_by_subject ON revocations (subject_id);
+--;;
+CREATE INDEX sign_ins_by_data_key ON sign_ins (data_key_id);

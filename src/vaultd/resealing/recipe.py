@@ -1,0 +1,64 @@
+"""The whole of it, as often as it is needed until it is finished."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+from uuid import UUID
+
+from vaultd.connections.lookups import NoticeLookups
+from vaultd.connections.pending import PendingGrants
+from vaultd.db import Database
+from vaultd.keys.data_keys import DataKeys
+from vaultd.keys.keyring import Keyring
+from vaultd.resealing import connections, passing
+from vaultd.terms import Clock
+
+BATCH = 500
+"""Connections that one transaction seals anew."""
+Tell: TypeAlias = Callable[[int, int], None]
+"""Called with how many connections are done, and how many there were when it began."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resealing:
+    """Works as the tables' owner, beside processes that serve."""
+
+    database: Database
+    keyring: Keyring
+    data_keys: DataKeys
+    lookups: NoticeLookups
+    clock: Clock
+
+    async def __call__(self, tell: Tell) -> int:
+        """Seal everything anew; gives how many connections. Raises `TemporarilyUnavailable`: run it again."""
+        # 1. what lasts for minutes or a day
+        pending = PendingGrants(data_keys=self.data_keys, keyring=self.keyring)
+        async with self.database.transaction() as connection:
+            await passing.reseal_pending(connection, pending, self.data_keys, now=self.clock())
+            await passing.reseal_sign_ins(connection, self.keyring, self.data_keys, now=self.clock())
+            await passing.reseal_sessions(connection, self.keyring)
+        # 2. connections, and those that a process of the older release stores meanwhile
+        done = await self._connections(tell)
+        # 3. none comes any more; then those that came in between
+        async with self.database.transaction() as connection:
+            await connections.finish(connection)
+        done += await self._connections(tell)
+        async with self.database.transaction() as connection:
+            await connections.validate(connection)
+        return done
+
+    async def _connections(self, tell: Tell) -> int:
+        done, after = 0, UUID(int=0)
+        async with self.database.transaction() as connection:
+            whole = await connections.left(connection)
+        while True:
+            async with self.database.transaction() as connection:
+                count, last = await connections.reseal_some(
+                    connection, self.data_keys, self.lookups, after=after, limit=BATCH
+                )
+            if last is None:
+                return done
+            done, after = done + count, last
+            tell(done, whole)

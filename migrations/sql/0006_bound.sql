@@ -27,6 +27,15 @@ BEGIN
 END
 $$;
 --;;
+-- What PostgreSQL can hold of an event by itself: the form of its mac, its size, and that it is of its own month, give
+-- or take a clock. Events that are there already may stay as they are.
+ALTER TABLE events ADD CONSTRAINT events_plausible CHECK (
+    octet_length(mac) = 32
+    AND octet_length(bytes) BETWEEN 2 AND 65536
+    AND (at AT TIME ZONE 'UTC') >= period - 1
+    AND (at AT TIME ZONE 'UTC') < period + 33
+) NOT VALID;
+--;;
 -- Erasing a data key asks each of these tables whether it is in use.
 CREATE INDEX subjects_by_data_key ON subjects (data_key_id);
 --;;

@@ -64,6 +64,22 @@ class Database:
             raise unavailable(error) from error
 
     @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[AsyncConnection]:
+        """One transaction that sees everything as it was at its beginning, for comparing rows with each other.
+
+        Raises:
+            TemporarilyUnavailable: the database is away or did not take the statements.
+        """
+        try:
+            async with self.engine.connect() as connection:
+                await connection.execution_options(isolation_level="REPEATABLE READ")
+                yield connection
+        except VaultdError:
+            raise
+        except DATABASE_AWAY as error:
+            raise unavailable(error) from error
+
+    @asynccontextmanager
     async def direct(self) -> AsyncIterator[asyncpg.Connection]:
         """A connection of the driver's own, for the one path whose cost is counted in microseconds.
 

@@ -29,7 +29,8 @@ PARTITIONS = (
 )
 INSERT = text(
     "INSERT INTO events (period, writer, seq, mac, bytes, id, at, type, decision) VALUES"
-    " (date_trunc('month', now())::date, gen_random_uuid(), 1, '', '', gen_random_uuid(), now(), 't', 'allowed')"
+    " (date_trunc('month', now())::date, gen_random_uuid(), 1, sha256(''), '{}', gen_random_uuid(), now(), 't',"
+    " 'allowed')"
 )
 
 

@@ -127,5 +127,6 @@ def _add_accounts(app: FastAPI, ground: Ground, connect: Connect, revoke: Revoke
             revoke=revoke,
             providers=ground.providers,
             database=ground.database,
+            reader=ground.reader,
         )
     )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from vaultd import schema
 from vaultd.app.metrics import Metrics
 from vaultd.audit.log import AuditLog
+from vaultd.audit.read import Reader
 from vaultd.audit.refusals import Refusals
 from vaultd.clients.assertion import ClientAssertions
 from vaultd.clients.limits import ClientLimits
@@ -50,6 +51,7 @@ class Ground:
     outbound: Outbound
     replay: ReplayMemory
     log: AuditLog
+    reader: Reader
     refusals: Refusals
     verifier: SubjectVerifier
     possession: Possession
@@ -96,6 +98,7 @@ async def lay_ground(settings: Settings, clock: Clock, stack: AsyncExitStack) ->
         outbound=outbound,
         replay=replay,
         log=log,
+        reader=Reader(keyring=keyring),
         refusals=refusals,
         verifier=verifier,
         possession=Possession(replay=replay, clock=clock),

@@ -83,7 +83,7 @@ def add_pages(
             pages=pages,
             visitors=visitors,
             overviews=overviews,
-            happenings=Happenings(database=ground.database, apps=apps),
+            happenings=Happenings(database=ground.database, reader=ground.reader, apps=apps),
             agents=agents,
             revoke=revoke,
             cookies=cookies,

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from vaultd import schema
 from vaultd.app.resealing import reseal
-from vaultd.audit import verify as audit_verify
+from vaultd.app.verifying import verification_of
 from vaultd.db import Database
 from vaultd.errors import ConfigurationError, TemporarilyUnavailable
 from vaultd.keys.keyring import RingKey, keyring_table, open_keyring
@@ -20,6 +20,7 @@ from vaultd.resealing import Tell
 from vaultd.serving_role import check_role
 from vaultd.settings import Settings
 from vaultd.terms import Secret
+from vaultd.verification import Report
 
 
 @asynccontextmanager
@@ -79,12 +80,14 @@ async def open_keys(settings: Settings) -> list[RingKey]:
         return (await open_keyring(connection, backend)).entries()
 
 
-async def verify_audit(settings: Settings) -> audit_verify.Report:
-    """Check the whole audit log. Raises `VaultdError`."""
+async def verify_audit(settings: Settings) -> Report:
+    """Check the whole audit log, and every row against it. Raises `VaultdError`."""
     backend = open_keyring_file(settings.keys.path)
-    async with transaction(settings.database_url) as connection:
-        await schema.check(connection)
-        return await audit_verify.verify(connection, await open_keyring(connection, backend))
+    async with database_of(settings.database_url) as database:
+        async with database.transaction() as connection:
+            await schema.check(connection)
+            keyring = await open_keyring(connection, backend)
+        return await verification_of(database, keyring)()
 
 
 async def preflight(settings: Settings) -> None:

@@ -63,7 +63,9 @@ def status(*, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False
 
 @audit.command()
 def verify(*, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
-    """Check that no event of the audit log is missing or altered. Exits with 1 if one is.
+    """Check that no event of the audit log is missing or altered, and that every row is what the log says.
+
+    Exits with 1 if anything is not. Nothing is changed.
 
     Example: vaultd audit verify --config /etc/vaultd.toml
     """
@@ -71,14 +73,22 @@ def verify(*, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False
 
     from vaultd.cli.database import verify_audit
     from vaultd.cli.files import load_settings
+    from vaultd.telemetry.redaction import redact_text
 
     report = asyncio.run(verify_audit(load_settings(config)))
     if as_json:
-        counts = {"lanes": report.lanes, "open_lanes": report.open_lanes, "events": report.events}
+        counts = {
+            "lanes": report.lanes,
+            "open_lanes": report.open_lanes,
+            "events": report.events,
+            "subjects": report.subjects,
+            "connections": report.connections,
+        }
         write_json({"ok": not report.findings, **counts, "findings": report.findings})
     else:
         for finding in report.findings:
-            typer.echo(finding)
+            typer.echo(redact_text(finding))
         verdict = f"Findings: {len(report.findings)}." if report.findings else "No event is missing, none was altered."
-        typer.echo(f"Events: {report.events}. Lanes: {report.lanes}, open: {report.open_lanes}. {verdict}")
+        log = f"Events: {report.events}. Lanes: {report.lanes}, open: {report.open_lanes}."
+        typer.echo(f"{log} Subjects: {report.subjects}. Connections: {report.connections}. {verdict}")
     raise typer.Exit(1 if report.findings else 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -114,6 +114,12 @@ async def claim(
         .returning(_r.id, _r.provider, _r.subject_id, _r.data_key_id, _r.attempts, _r.created_at, _r.sealed)
     )
     return [await _opened(connection, data_keys, row) for row in (await connection.execute(statement)).all()]
+
+
+async def everything(connection: AsyncConnection, data_keys: DataKeys) -> AsyncIterator[Revocation]:
+    """All rows, one after the other, none of them taken."""
+    for row in (await connection.execute(select(revocations_table).order_by(_r.id))).all():
+        yield await _opened(connection, data_keys, row)
 
 
 async def _opened(connection: AsyncConnection, data_keys: DataKeys, row: Any) -> Revocation:

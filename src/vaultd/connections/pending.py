@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -168,6 +168,14 @@ class PendingGrants:
         """A subject's consents under way, locked for the caller who forgets them; as `expired` gives them."""
         query = select(pending_table).where(_p.subject_id == subject_id).order_by(_p.id).with_for_update()
         return await self._opened_or_empty(connection, query)
+
+    async def unopenable(self, connection: AsyncConnection) -> AsyncIterator[tuple[UUID, str]]:
+        """Consents that are not as they were stored, and why."""
+        for row in (await connection.execute(select(pending_table))).mappings().all():
+            try:
+                await self._open(connection, row)
+            except CannotOpen as error:
+                yield row["id"], error.detail
 
     async def write_anew(
         self, connection: AsyncConnection, key: Key, row: Mapping[Any, Any], *, private: bytes, granted: bytes | None

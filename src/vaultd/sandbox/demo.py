@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from vaultd.audit.verify import Report, verify
+from vaultd.app.verifying import verification_of
 from vaultd.db import Database
 from vaultd.keys.keyring import open_keyring
 from vaultd.keys.local import open_keyring_file
@@ -19,6 +19,7 @@ from vaultd.sandbox.dev_config import BRIEFING_AGENT, OPERATOR, PROVIDER_SCOPES
 from vaultd.sandbox.people import PEOPLE
 from vaultd.sandbox.person import AppUser, StepFailed, expect
 from vaultd.sandbox.world import World, start_world
+from vaultd.verification import Report
 
 REVOKED_WITHIN = 10.0
 """Seconds that revocation at the provider may take."""
@@ -152,6 +153,6 @@ async def verify_log(world: World) -> Report:
     try:
         async with database.transaction() as connection:
             keyring = await open_keyring(connection, open_keyring_file(world.settings.keys.path))
-            return await verify(connection, keyring)
+        return await verification_of(database, keyring)()
     finally:
         await database.aclose()

@@ -199,6 +199,20 @@ class SubjectStore:
         rows = (await connection.execute(self._query(condition))).all()
         return [self._open(row) for row in rows]
 
+    async def some_after(
+        self, connection: AsyncConnection, after: UUID, *, limit: int
+    ) -> tuple[list[KnownSubject | CannotOpen], UUID | None]:
+        """Subjects in the order of their ids, or why one does not open; and the last one's id, None at the end."""
+        query = self._query(subjects_table.c.id > after).order_by(subjects_table.c.id).limit(limit)
+        rows = (await connection.execute(query)).all()
+        found: list[KnownSubject | CannotOpen] = []
+        for row in rows:
+            try:
+                found.append(self._open(row))
+            except CannotOpen as error:
+                found.append(CannotOpen(detail=f"{row.id}: {error.detail}"))
+        return found, rows[-1].id if rows else None
+
     async def _select_openable(self, condition: ColumnElement[bool]) -> list[KnownSubject]:
         """Those that open: one altered row must not keep a list of many from being read."""
         async with self._database.transaction() as connection:

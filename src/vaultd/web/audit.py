@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from vaultd.audit import read
 from vaultd.audit.events import Decision, Draft, EventType
 from vaultd.audit.log import AuditLog
+from vaultd.audit.read import Reader
 from vaultd.connections import store
 from vaultd.db import Database
 from vaultd.errors import InvalidRequest
@@ -44,13 +45,15 @@ class EventsQuery(BaseModel):
     limit: Annotated[int, Field(ge=1, le=1000), WHOLE] = 100
 
 
-def router(*, database: Database, subjects: SubjectStore, operators: Operators, log: AuditLog) -> APIRouter:
+def router(
+    *, database: Database, reader: Reader, subjects: SubjectStore, operators: Operators, log: AuditLog
+) -> APIRouter:
     """The routes."""
     routes = APIRouter(prefix="/v1/audit", tags=["audit"])
 
     @routes.get("/events", response_model=None)
     async def events(request: Request) -> Response:
-        reader = operators.caller(request, "audit:read")
+        operator = operators.caller(request, "audit:read")
         asked = query(request, EventsQuery)
         wanted = read.Query(
             subject_ref=await _subject_ref(asked.subject_issuer, asked.subject),
@@ -65,14 +68,14 @@ def router(*, database: Database, subjects: SubjectStore, operators: Operators, 
             limit=asked.limit,
         )
         async with database.transaction() as transaction:
-            rows, following = await read.page(transaction, wanted)
+            rows, following = await reader.page(transaction, wanted)
         keys = await subjects.by_audit_refs({row["subject_ref"] for row in rows if row["subject_ref"]})
         # Reading other people's affairs is an event too, and is written before the answer.
         await log.record(
             Draft(
                 type=EventType.OPERATOR_READ,
                 reason="audit.events",
-                client_id=reader,
+                client_id=operator,
                 request_id=request.state.request_id,
                 ip=client_ip(request),
             )

@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from vaultd.audit import read
 from vaultd.audit.events import Decision
+from vaultd.audit.read import Reader
 from vaultd.audit.subject_key import SubjectKey
 from vaultd.db import Database
 from vaultd.web.apps import Apps
@@ -38,8 +39,9 @@ class Happening:
 class Happenings:
     """Reads a user's events, newest first, in the words of a language."""
 
-    def __init__(self, *, database: Database, apps: Apps) -> None:
+    def __init__(self, *, database: Database, reader: Reader, apps: Apps) -> None:
         self._database = database
+        self._reader = reader
         self._apps = apps
 
     async def page(
@@ -48,14 +50,14 @@ class Happenings:
         """One page, and the cursor of the next. Raises `InvalidRequest` for a cursor that was not given out here."""
         wanted = read.Query(subject_ref=subject.subject_ref, cursor=cursor, limit=limit)
         async with self._database.transaction() as connection:
-            rows, following = await read.page(connection, wanted)
+            rows, following = await self._reader.page(connection, wanted)
         return [self._happening(read.render(row, subject), texts) for row in rows], following
 
     async def newest(self, subject: SubjectKey, texts: Texts, *, limit: int) -> list[Happening]:
         """The newest that are about accounts; signing in and out says nothing of them."""
         wanted = read.Query(subject_ref=subject.subject_ref, limit=_LOOKED_AT)
         async with self._database.transaction() as connection:
-            rows, _ = await read.page(connection, wanted)
+            rows, _ = await self._reader.page(connection, wanted)
         told = [row for row in rows if not row["type"].startswith(_ABOUT_SIGN_IN)]
         return [self._happening(read.render(row, subject), texts) for row in told[:limit]]
 
@@ -76,7 +78,7 @@ class Happenings:
             provider=provider,
             provider_name=shown,
             account=event.get("account"),
-            reason=_reason(event, texts),
+            reason=None if kind == read.UNVERIFIED else _reason(event, texts),
             actor=_actor(event.get("actor")),
         )
 

@@ -164,7 +164,7 @@ async def test_a_lane_that_was_given_up_is_closed_too(house: House) -> None:
     await house.log.record(EXCHANGED)
     (writer,) = await lanes(house.database)
     async with house.database.transaction() as connection:
-        taken = {"period": date.today().replace(day=1), "writer": writer, "seq": 2, "mac": b"", "bytes": b""}  # noqa: DTZ011
+        taken = {"period": date.today().replace(day=1), "writer": writer, "seq": 2, "mac": bytes(32), "bytes": b"{}"}  # noqa: DTZ011
         await connection.execute(
             insert(events_table).values(id=uuid4(), at=house.clock(), type="t", decision="d", **taken)
         )

@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import Any
 
 from vaultd.audit import read
+from vaultd.audit.read import Reader
 from vaultd.audit.subject_key import SubjectKey
 from vaultd.db import Database
 from vaultd.web.accounts.asked import PageQuery, id_cursor, id_of, reading_cursor
@@ -42,11 +43,11 @@ SHOWN = frozenset(
 )
 
 
-async def page(database: Database, subject: SubjectKey, asked: PageQuery) -> dict[str, Any]:
+async def page(database: Database, reader: Reader, subject: SubjectKey, asked: PageQuery) -> dict[str, Any]:
     """The answer's body. Raises `InvalidInput`."""
     with reading_cursor():
         behind = None if asked.cursor is None else id_of(asked.cursor)
         async with database.transaction() as connection:
-            rows, last = await read.page_of(connection, subject.subject_ref, behind=behind, limit=asked.take)
+            rows, last = await reader.page_of(connection, subject.subject_ref, behind=behind, limit=asked.take)
     events = [{name: value for name, value in read.render(row, subject).items() if name in SHOWN} for row in rows]
     return {"events": events} | ({"next": id_cursor(last)} if last else {})

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
 from vaultd.audit.events import Draft, EventType
+from vaultd.audit.read import Reader
 from vaultd.clients.registry import Client
 from vaultd.connect import Connect, Wish
 from vaultd.db import Database
@@ -44,11 +45,12 @@ def router(
     revoke: Revoke,
     providers: Providers,
     database: Database,
+    reader: Reader,
 ) -> APIRouter:
     """The routes."""
     routes = APIRouter(prefix=PREFIX, tags=["connected accounts"])
     _add_changes(routes, public_url=public_url, users=users, accounts=accounts, connect=connect, revoke=revoke)
-    _add_lists(routes, users=users, accounts=accounts, providers=providers, database=database)
+    _add_lists(routes, users=users, accounts=accounts, providers=providers, database=database, reader=reader)
     return routes
 
 
@@ -94,7 +96,13 @@ def _add_changes(
 
 
 def _add_lists(
-    routes: APIRouter, *, users: Users, accounts: Accounts, providers: Providers, database: Database
+    routes: APIRouter,
+    *,
+    users: Users,
+    accounts: Accounts,
+    providers: Providers,
+    database: Database,
+    reader: Reader,
 ) -> None:
     @routes.api_route("/accounts", methods=READ, response_model=None)
     async def listed(request: Request) -> Response:
@@ -114,7 +122,7 @@ def _add_lists(
     @routes.api_route("/activity", methods=READ, response_model=None)
     async def happened(request: Request) -> Response:
         caller = await users.caller(request, "read")
-        body = await activity.page(database, caller.subject.key, query(request, PageQuery))
+        body = await activity.page(database, reader, caller.subject.key, query(request, PageQuery))
         return JSONResponse(body, 200, NO_STORE)
 
 

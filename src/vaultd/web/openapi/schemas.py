@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from vaultd.audit.events import Decision, EventType
+from vaultd.audit.read import UNVERIFIED
 from vaultd.keys.keyring import PURPOSES
 from vaultd.web.openapi.parts import Json, schema
 
@@ -143,7 +144,7 @@ _ACCOUNTS: dict[str, Json] = {
 _HAPPENED: dict[str, Json] = {
     "id": _ID,
     "at": _MOMENT,
-    "type": {"enum": [str(kind) for kind in EventType]},
+    "type": _said({"enum": [*map(str, EventType), UNVERIFIED]}, f"`{UNVERIFIED}`: not an event of this vault."),
     "decision": {"enum": [str(decision) for decision in Decision]},
 }
 _ABOUT: dict[str, Json] = {

@@ -27,6 +27,31 @@ BEGIN
 END
 $$;
 --;;
+-- A moment is one that a program can read: neither infinite nor beyond the years that have four digits.
+DO $$
+DECLARE
+    place record;
+BEGIN
+    FOR place IN
+        SELECT table_name AS "table", column_name AS "column" FROM information_schema.columns
+        WHERE table_schema = 'public' AND data_type = 'timestamp with time zone'
+            AND table_name IN ('keyring', 'subjects', 'connections', 'narrowed_tokens', 'pending_grants', 'revocations',
+                'sessions', 'sign_ins', 'replay', 'away_refusals', 'lanes')
+            AND (table_name, column_name) <> ('connections', 'renew_at')
+    LOOP
+        EXECUTE format(
+            'ALTER TABLE public.%I ADD CONSTRAINT %I CHECK (%I BETWEEN timestamptz ''1970-01-01 00:00:00Z''
+                AND timestamptz ''9000-01-01 00:00:00Z'') NOT VALID',
+            place."table", place."table" || '_' || place."column" || '_is_a_moment', place."column");
+    END LOOP;
+END
+$$;
+--;;
+ALTER TABLE connections ADD CONSTRAINT connections_renew_at_is_a_moment CHECK (
+    renew_at BETWEEN timestamptz '1970-01-01 00:00:00Z' AND timestamptz '9000-01-01 00:00:00Z'
+    OR renew_at = timestamptz 'infinity'
+) NOT VALID;
+--;;
 -- What PostgreSQL can hold of an event by itself: the form of its mac, its size, and that it is of its own month, give
 -- or take a clock. Events that are there already may stay as they are.
 ALTER TABLE events ADD CONSTRAINT events_plausible CHECK (

@@ -1,0 +1,201 @@
+"""Nothing clear decides whose, where or until when.
+
+Every column of every table, as the database's own catalogue names them, is changed by the serving role in a vault that
+two people have used. Each change is refused by the database, makes what depends on it refused, has no effect, or is
+named by `vaultd audit verify`; never is anything given to somebody else. `docs/decisions/0009-clear-columns.md` says
+which it is for each column, and a column that it does not know fails here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from tests.support.house import House
+from tests.support.lived_in import PEOPLE, REFUSED, LivedIn, live_in
+from vaultd.app.verifying import verification_of
+from vaultd.db import Database
+from vaultd.keys.local import LocalBackend
+
+DOCUMENT = Path(__file__).parents[3] / "docs/decisions/0009-clear-columns.md"
+CATALOGUE = text(
+    """SELECT c.relname AS "table", a.attname AS "column", format_type(a.atttypid, a.atttypmod) AS type
+    FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+    WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+        AND a.attnum > 0 AND NOT a.attisdropped
+    ORDER BY c.relname, a.attnum"""
+)
+VICTIMS = 3
+BOUND = frozenset({"subjects", "data_keys", "sessions"})
+OVER = ("idle session", "old session", "old consent", "old sign-in", "away")
+ALIVE = ("exchange", "narrowed", "lease", "notice", "accounts", "session", "consent", "callback", "sign-in")
+OTHERS: dict[str, tuple[str, ...]] = {
+    "bytea": ("sha256('other')", "''", "NULL"),
+    "bytea[]": ("ARRAY[sha256('other')]", "NULL"),
+    "uuid": ("gen_random_uuid()", "NULL"),
+    "timestamp with time zone": (
+        "{column} + interval '10 years'",
+        "{column} - interval '10 years'",
+        "'infinity'",
+        "'-infinity'",
+        "NULL",
+    ),
+    "date": ("current_date + 1000", "NULL"),
+    "bigint": ("{column} + 1", "1", "9223372036854775807", "NULL"),
+    "integer": ("{column} + 1", "2147483647", "-2147483648"),
+    "smallint": ("1", "{column} + 1"),
+    "text": ("'evil'", "NULL"),
+    "character varying(32)": ("'0001'",),
+}
+WORDS = {
+    "provider": ("'slack'",),
+    "status": ("'connected'", "'reconnect_required'", "'revoked'"),
+    "stage": ("'begun'", "'sent'", "'returned'"),
+    "kind": ("'api'", "'door'"),
+    "purpose": ("'subject'", "'connection'", "'pending'", "'kek'", "'chain'"),
+    "state": ("'active'", "'retired'"),
+    "client_id": ("'other-agent'",),
+    "redirect_uri": ("'https://evil.example/steal'",),
+    "granted_scopes": ("''", "'repo user admin'"),
+}
+
+
+def documented() -> dict[str, set[str]]:
+    """What the document says of each column."""
+    found = {}
+    for line in DOCUMENT.read_text(encoding="utf-8").splitlines():
+        cells = [cell.strip() for cell in line.strip("| ").split("|")]
+        if len(cells) == 4 and re.fullmatch(r"`\w+\.\w+`", cells[0]):
+            found[cells[0].strip("`")] = {word.strip() for word in cells[2].split(",")}
+    return found
+
+
+class Tamperer:
+    """Whoever has the serving role's password and no key."""
+
+    def __init__(self, vault: LivedIn, database: Database) -> None:
+        self.vault = vault
+        self.database = database
+        self.verify = verification_of(vault.house.database, vault.house.keyring)
+
+    async def rows(self, table: str) -> list[str]:
+        async with self.vault.superuser.transaction() as connection:
+            # In one order, whatever was put back meanwhile; first what somebody can get something by.
+            alive = "to_jsonb(t) ->> 'status' = 'connected' DESC NULLS LAST"
+            query = text(f"SELECT ctid::text FROM public.{table} t ORDER BY {alive}, t::text LIMIT {VICTIMS}")  # noqa: S608
+            return list((await connection.execute(query)).scalars())
+
+    async def attempts(self, table: str, column: str, kind: str, before: dict[str, object]) -> AsyncIterator[str]:
+        """What came of each change that the database took. Each is undone."""
+        values = [value.format(column=column) for value in (*OTHERS[kind], *WORDS.get(column, ()))]
+        count = len(await self.rows(table))
+        for number, value in product(range(count), values):
+            if await self.change(table, column, (await self.rows(table))[number], value):
+                yield await self.outcome(before)
+                await self.vault.restore()
+        if count > 1 and await self.swap(table, column, *(await self.rows(table))[:2]):
+            yield await self.outcome(before)
+            await self.vault.restore()
+
+    async def change(self, table: str, column: str, row: str, value: str) -> bool:
+        """Whether the database took it, and anything is different now."""
+        changed = f"UPDATE {table} SET {column} = {value} WHERE ctid = '{row}'::tid"  # noqa: S608
+        different = f"{changed} AND {column} IS DISTINCT FROM {value}"
+        try:
+            async with self.database.engine.begin() as connection:
+                return (await connection.execute(text(different))).rowcount > 0
+        except DBAPIError:
+            return False
+
+    async def swap(self, table: str, column: str, one: str, two: str) -> bool:
+        """Exchange two rows' values, also where they must be unique."""
+        read = text(f"SELECT {column} FROM {table} WHERE ctid = cast(cast(:row AS text) AS tid)")  # noqa: S608
+        try:
+            async with self.database.engine.begin() as connection:
+                values = [(await connection.execute(read, {"row": row})).scalar_one() for row in (one, two)]
+                if values[0] == values[1]:
+                    return False
+                # By `CASE` in one statement each would meet the other; a row version gets a new ctid with each change.
+                await connection.execute(text("SET CONSTRAINTS ALL DEFERRED"))
+                await self._exchange(connection, table, column, (one, two), values)
+        except DBAPIError:
+            return False
+        return True
+
+    @staticmethod
+    async def _exchange(connection: Any, table: str, column: str, rows: tuple[str, str], values: list[Any]) -> None:
+        place = "ctid = cast(cast(:row AS text) AS tid)"
+        junk = {bytes: b"junk", str: "junk"}.get(type(values[1]))
+        moved = rows[1]
+        if junk is not None:
+            first = f"UPDATE {table} SET {column} = :value WHERE {place} RETURNING ctid::text"  # noqa: S608
+            moved = (await connection.execute(text(first), {"value": junk, "row": rows[1]})).scalar_one()
+        statement = text(f"UPDATE {table} SET {column} = :value WHERE {place}")  # noqa: S608
+        await connection.execute(statement, {"value": values[1], "row": rows[0]})
+        await connection.execute(statement, {"value": values[0], "row": moved})
+
+    async def outcome(self, before: dict[str, object]) -> str:
+        """What came of a change, and that nobody got what is not theirs."""
+        after = await self.vault.observe()
+        changed = {name: (before[name], after[name]) for name in before if after[name] != before[name]}
+        for name, (was, now) in changed.items():
+            assert is_refusal(was, now), f"{name}: {was} became {now}"
+        if changed:
+            return "refused"
+        return "named" if (await self.verify()).findings else "no effect"
+
+
+def is_refusal(was: object, now: object) -> bool:
+    """Whether what is seen now is what was seen, or a part of it, and the rest refused."""
+    if now == REFUSED:
+        return True
+    if isinstance(was, list) and isinstance(now, list):
+        return all(one in was or one == REFUSED for one in now)
+    return False
+
+
+async def test_every_column_has_an_answer(house: House, superuser: Database, backend: LocalBackend) -> None:
+    vault = await live_in(house, superuser, backend)
+    before = await vault.observe()
+    assert (await verification_of(house.database, house.keyring)()).findings == []
+    assert all(before[f"{name}: {look}"] == REFUSED for name in PEOPLE for look in OVER)
+    assert all(REFUSED not in str(before[f"{name}: {look}"]) for name in PEOPLE for look in ALIVE)
+    tamperer = Tamperer(vault, house.database)
+    async with superuser.transaction() as connection:
+        columns = list(await connection.execute(CATALOGUE))
+    answers: dict[str, set[str]] = {}
+    for table, column, kind in columns:
+        assert await tamperer.rows(table), f"nobody has used {table}"
+        outcomes = [outcome async for outcome in tamperer.attempts(table, column, kind, before)]
+        # What it comes to where it comes to anything: one row of three may be of no interest to anybody.
+        answers[f"{table}.{column}"] = {*outcomes} - {"no effect"} or {*outcomes} or {"no right"}
+    lines = "\n".join(f"| `{place}` | | {', '.join(sorted(words))} | |" for place, words in answers.items())
+    assert answers == documented(), lines
+
+
+async def test_nor_does_who_may_write_everything_get_at_anothers(
+    house: House, superuser: Database, backend: LocalBackend
+) -> None:
+    """The live database, read and write, and no key: also what the serving role has no right to is bound."""
+    vault = await live_in(house, superuser, backend)
+    before = await vault.observe()
+    tamperer = Tamperer(vault, superuser)
+    async with superuser.transaction() as connection:
+        columns = list(await connection.execute(CATALOGUE))
+    outcomes = [
+        (f"{table}.{column}", outcome)
+        for table, column, kind in columns
+        if table in BOUND
+        async for outcome in tamperer.attempts(table, column, kind, before)
+    ]
+    without = {place for place, outcome in outcomes if outcome == "no effect"}
+    assert without <= {"subjects.created_at", "subjects.held"}
+    assert {"subjects.lookup", "subjects.audit_ref", "data_keys.wrapped", "sessions.subject_id"} <= {
+        place for place, _ in outcomes
+    }

@@ -121,5 +121,6 @@ def _add_accounts(app: FastAPI, ground: Ground, connect: Connect, revoke: Revoke
             revoke=revoke,
             providers=ground.providers,
             database=ground.database,
+            refused=ground.refused,
         )
     )

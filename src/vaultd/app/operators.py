@@ -25,7 +25,13 @@ def add_operators(
     """Add the routes of `/v1`."""
     believed = bearer.Operators(tokens=tokens)
     app.include_router(
-        audit.router(database=ground.database, subjects=ground.subjects, operators=believed, log=ground.log)
+        audit.router(
+            database=ground.database,
+            subjects=ground.subjects,
+            operators=believed,
+            log=ground.log,
+            refused=ground.refused,
+        )
     )
     app.include_router(
         operators.router(
@@ -44,5 +50,6 @@ def add_operators(
                 grants=grants,
                 wake_revoker=give_back.wake,
             ),
+            refused=ground.refused,
         )
     )

@@ -16,7 +16,7 @@ from tests.support.also import also_serving
 from tests.support.processes import Running, install, serving
 from tests.support.signing import ABSENT, SUBJECT_TYPE, Signer
 from tests.unit.loopback_issuer import HOST, JWKS, LoopbackIssuer
-from tests.wire.vault import App, Vault, request_id
+from tests.wire.vault import App, Vault, from_elsewhere, request_id
 from vaultd.sandbox.dev_config import BRIEFING_AGENT, SAMPLE_AGENT
 from vaultd.sandbox.world import World
 from vaultd.terms import system_clock
@@ -139,7 +139,9 @@ class Desk:
             "client_assertion": assertion,
             **more,
         }
-        return await self.http.post("/oauth/token", data=form, headers=request_id())
+        # Clients that fail from one address are counted together, and only the first is written at once (A8, A11).
+        headers = {**request_id(), **from_elsewhere()}
+        return await self.http.post("/oauth/token", data=form, headers=headers)
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -194,7 +196,8 @@ async def test_a8_a_client_that_does_not_exist_gets_the_same_bytes(vault: Vault,
     answer = await desk.post(stranger.assertion())
     assert (answer.status_code, answer.content) == (401, REFUSED)
     (event,) = await vault.events_of(answer)
-    assert (event["reason"], event["client_id"]) == ("unknown_client", stranger.client_id)
+    # A11: the name is made up, and not kept.
+    assert (event["reason"], event.get("client_id")) == ("unknown_client", None)
 
 
 async def test_a_client_with_another_method_gets_the_same_bytes(desk: Desk) -> None:

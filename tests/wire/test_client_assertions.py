@@ -129,7 +129,9 @@ class Desk:
         self.signers = signers
         self.http = httpx.AsyncClient(base_url=url, trust_env=False, timeout=30.0)
 
-    async def post(self, assertion: str, session_token: str = "x", **more: str) -> httpx.Response:
+    async def post(
+        self, assertion: str, session_token: str = "x", *, address: Mapping[str, str] | None = None, **more: str
+    ) -> httpx.Response:
         form = {
             "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
             "subject_token": session_token,
@@ -140,7 +142,7 @@ class Desk:
             **more,
         }
         # Clients that fail from one address are counted together, and only the first is written at once (A8, A11).
-        headers = {**request_id(), **from_elsewhere()}
+        headers = {**request_id(), **(address or from_elsewhere())}
         return await self.http.post("/oauth/token", data=form, headers=headers)
 
 
@@ -248,10 +250,10 @@ async def test_two_methods_at_once_are_malformed(desk: Desk) -> None:
 
 
 async def test_a10_failures_are_throttled_for_the_pair_alone(vault: Vault, desk: Desk) -> None:
-    signer = desk.signers["throttled"]
-    bad = [await desk.post(signer.assertion(aud="https://other.example")) for _ in range(10)]
+    signer, address = desk.signers["throttled"], from_elsewhere()
+    bad = [await desk.post(signer.assertion(aud="https://other.example"), address=address) for _ in range(10)]
     assert {answer.status_code for answer in bad} == {401}
-    slowed = await desk.post(signer.assertion())
+    slowed = await desk.post(signer.assertion(), address=address)
     assert (slowed.status_code, slowed.json()["error"]) == (429, "slow_down")
     assert int(slowed.headers["retry-after"]) > 0
     # A11: the ten are one event at once, and a count later.

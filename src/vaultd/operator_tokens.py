@@ -73,7 +73,7 @@ class OperatorTokens:
         request_id: str | None,
     ) -> Issued:
         """Give an operators' client a token. Raises `RequestRefused`; either way the event is committed before."""
-        draft = Draft(type=EventType.OPERATOR_TOKEN, requested_scopes=requested, request_id=request_id)
+        draft = Draft(type=EventType.OPERATOR_TOKEN, requested_scopes=requested, request_id=request_id, ip=ip)
         client = None
         try:
             if credentials is None:

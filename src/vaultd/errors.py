@@ -110,13 +110,18 @@ class InvalidInput(InvalidRequest):
 
     description = "A parameter is missing or malformed."
 
-    def __init__(self, mistakes: tuple[Mistake, ...], description: str | None = None) -> None:
+    def __init__(
+        self, mistakes: tuple[Mistake, ...], description: str | None = None, *, reason: str | None = None
+    ) -> None:
         self.mistakes = mistakes
-        super().__init__(description)
+        super().__init__(description, reason=reason)
 
 
 class ForeignCursor(InvalidRequest):
     description = "The cursor is not one that was given out here."
+
+    def __init__(self) -> None:
+        super().__init__(reason="cursor")
 
 
 class BodyTooLarge(InvalidRequest):
@@ -256,6 +261,9 @@ class InvalidToken(BearerRefused):
 
 class TokenMissing(InvalidToken):
     """The request says nothing about who sends it, so it is told how to, and of no error (RFC 6750 §3.1)."""
+
+    def __init__(self) -> None:
+        super().__init__(reason="no_token")
 
 
 class InvalidDpopProof(InvalidToken):

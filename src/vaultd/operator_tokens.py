@@ -8,12 +8,11 @@ from uuid import uuid4
 
 from vaultd.audit.events import Decision, Draft, EventType
 from vaultd.audit.log import AuditLog
-from vaultd.audit.refusals import Refusals
 from vaultd.clients.credentials import PresentedCredentials
 from vaultd.clients.limits import ClientLimits
+from vaultd.clients.refused import RefusedClients
 from vaultd.clients.registry import Clients
 from vaultd.errors import (
-    InsufficientScope,
     InvalidClient,
     InvalidScope,
     InvalidToken,
@@ -23,7 +22,6 @@ from vaultd.errors import (
 )
 from vaultd.jose import JwtRefused, SigningKey, access_token_claims, sign_access_token, verify_access_token
 from vaultd.jose.sign import ACCESS_TOKEN_SECONDS
-from vaultd.limits import address_prefix
 from vaultd.terms import ClientId, Clock, Scopes, Secret
 
 
@@ -33,6 +31,14 @@ class Issued:
 
     token: Secret
     expires_in: int
+    scopes: Scopes
+
+
+@dataclass(frozen=True, slots=True)
+class Presented:
+    """An operators' client that has proven itself by its token, and the scopes that this is good for."""
+
+    client_id: ClientId
     scopes: Scopes
 
 
@@ -47,7 +53,7 @@ class OperatorTokens:
         limits: ClientLimits,
         keys: Collection[SigningKey],
         log: AuditLog,
-        refusals: Refusals,
+        refused: RefusedClients,
         clock: Clock,
     ) -> None:
         self._public_url = public_url
@@ -55,7 +61,7 @@ class OperatorTokens:
         self._limits = limits
         self._keys = list(keys)
         self._log = log
-        self._refusals = refusals
+        self._refused = refused
         self._clock = clock
 
     async def issue(
@@ -67,13 +73,13 @@ class OperatorTokens:
         request_id: str | None,
     ) -> Issued:
         """Give an operators' client a token. Raises `RequestRefused`; either way the event is committed before."""
-        draft = Draft(type=EventType.OPERATOR_TOKEN, requested_scopes=requested, request_id=request_id)
+        draft = Draft(type=EventType.OPERATOR_TOKEN, requested_scopes=requested, request_id=request_id, ip=ip)
         client = None
         try:
             if credentials is None:
                 raise InvalidClient(reason="no_credentials")
-            draft = replace(draft, client_id=ClientId(credentials.client_id[:128]))
             client = await self._clients.authenticate(credentials, ip=ip)
+            draft = replace(draft, client_id=client.id)
             if not client.public:
                 self._limits.take(client)
             scopes = _granted(Scopes(client.config.operator_scopes), requested)
@@ -81,7 +87,8 @@ class OperatorTokens:
             refused = replace(draft, decision=Decision.REFUSED, reason=refusal.reason)
             # A11: one event each, unless nobody is proven to have asked, or somebody asks too often.
             if client is None or client.public or isinstance(refusal, SlowDown):
-                await self._refusals.record(refused, address_prefix=address_prefix(ip))
+                unverified = credentials if client is None else None
+                await self._refused.count(refused, refusal, unverified=unverified, ip=ip)
             else:
                 await self._log.record(refused)
             raise
@@ -91,20 +98,18 @@ class OperatorTokens:
         await self._log.record(replace(draft, scopes=scopes))
         return Issued(sign_access_token(self._keys[0], claims), ACCESS_TOKEN_SECONDS, scopes)
 
-    def verify(self, token: Secret, *, scope: str) -> ClientId:
-        """The client that a bearer token speaks for. Raises `InvalidToken` or `InsufficientScope`."""
+    def verify(self, token: Secret) -> Presented:
+        """Whose a bearer token is, and what it may. Raises `InvalidToken`."""
         try:
             verified = verify_access_token(token, keys=self._keys, issuer=self._public_url, now=self._clock())
         except JwtRefused as error:
-            raise InvalidToken(detail=str(error)) from None
+            raise InvalidToken(reason=error.reason, detail=error.detail) from None
         client = self._clients.get(str(verified.claims["client_id"]))
+        if client is None:
+            raise InvalidToken(reason="unknown_client", detail="the client is gone")
         granted = Scopes.parse(str(verified.claims.get("scope", "")))
         # What the configuration has taken away since is not in the token's power any more.
-        if client is None:
-            raise InvalidToken(detail="the client is gone")
-        if scope not in granted or scope not in client.config.operator_scopes:
-            raise InsufficientScope(scope)
-        return client.id
+        return Presented(client.id, Scopes(granted & Scopes(client.config.operator_scopes)))
 
 
 def _granted(held: Scopes, requested: Scopes | None) -> Scopes:

@@ -13,9 +13,9 @@ import pytest_asyncio
 
 from tests.support.clock import HandClock
 from tests.support.configured import changed_vault
-from tests.support.superuser import database_away, execute
+from tests.support.superuser import database_away, execute, unwritable_log
 from tests.wire.answers import EVERY_HEADER, retry_after
-from tests.wire.vault import App, bearer, conformance
+from tests.wire.vault import App, Vault, bearer, conformance
 from vaultd.sandbox.dev_config import SAMPLE_AGENT
 from vaultd.sandbox.person import ACCOUNT_SCOPES
 from vaultd.sandbox.world import World, start_world
@@ -215,6 +215,21 @@ async def test_api_2_503_while_the_database_is_away(failing: World, script: http
             check_problem(answer, 503, "temporarily_unavailable")
             assert retry_after(answer)
     assert (await script.get("/accounts")).status_code == 200
+
+
+async def test_e1_what_cannot_be_written_is_not_decided(failing: World, url: str) -> None:
+    """503 instead of the refusal, as at the token endpoint, and the refusal again once the log takes events."""
+    poor, keys = bearer(token(failing, "none")), f"{url}/v1/keys"
+    async with speaking(failing, url, Origin=SCRIPT) as http:
+        async with Vault(failing) as vault:
+            reading = bearer(await vault.operator_token("audit:read"))
+        async with unwritable_log(failing):
+            check_problem(await http.get("/accounts", headers=poor), 503, "temporarily_unavailable")
+            at_v1 = await http.get(keys, headers=reading)
+            assert (at_v1.status_code, at_v1.json()["status"]) == (503, 503)
+            assert retry_after(at_v1)
+        check_problem(await http.get("/accounts", headers=poor), 403, "insufficient_scope")
+        assert (await http.get(keys, headers=reading)).status_code == 403
 
 
 async def test_api_2_500_says_nothing_and_can_be_read_all_the_same(failing: World, url: str) -> None:

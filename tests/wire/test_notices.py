@@ -329,6 +329,9 @@ async def test_the_worlds_own_process_believes_no_notices(shared: World, http: h
     assert (await http.post(f"{shared.places.vault}/notices/github", content=b"{}")).status_code == 404
 
 
-async def test_a_notice_is_bounded(http: httpx.AsyncClient) -> None:
+async def test_a_notice_is_bounded(vault: Vault, http: httpx.AsyncClient) -> None:
     for provider in ("github", "slack", "google"):
         assert (await http.post(f"/notices/{provider}", content=b"a" * 70_000)).status_code == 413
+    events = (await vault.audit(type="notice.refused", limit=100))["events"]
+    too_large = {event["connection"] for event in events if event["reason"] == "body_too_large"}
+    assert too_large == {"github", "slack", "google"}

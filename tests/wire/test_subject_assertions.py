@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 
 from tests.support.signing import ABSENT, Signer
 from tests.wire.night import OTHER_ISSUER, Night, open_night
-from tests.wire.vault import ACCESS_TOKEN, App, Vault, fresh, request_id
+from tests.wire.vault import ACCESS_TOKEN, App, Vault, fresh, from_elsewhere, request_id
 from vaultd.db import Database
 from vaultd.sandbox.dev_config import BRIEFING_AGENT, SAMPLE_AGENT
 from vaultd.sandbox.world import World
@@ -166,7 +166,9 @@ async def test_only_a_client_that_is_authenticated_in_the_same_request(night: Ni
 
 
 async def test_only_from_its_addresses(vault: Vault, night: Night, app: App) -> None:
-    answer = await night.ask(app.user, "far-agent")
+    signer = night.signers["far-agent"]
+    form = night.form(signer.subject(sub_id=night.sub_id(app.user))) | signer.credentials()
+    answer = await night.http.post("/oauth/token", data=form, headers={**request_id(), **from_elsewhere()})
     assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")
     (event,) = await vault.events_of(answer)
     assert (event["client_id"], event["reason"]) == ("far-agent", "address_not_allowed")

@@ -173,6 +173,12 @@ def request_id() -> Mapping[str, str]:
     return {"X-Request-Id": uuid4().hex}
 
 
+def from_elsewhere() -> Mapping[str, str]:
+    """A header of a proxy's, that says that a request comes from an address that no other test uses."""
+    number = uuid4().int
+    return {"X-Forwarded-For": f"127.{number % 250 + 1}.{number // 250 % 250}.{number // 62_500 % 250}"}
+
+
 def bearer(token: str) -> dict[str, str]:
     """RFC 6750 §2.1."""
     return {"Authorization": f"Bearer {token}"}

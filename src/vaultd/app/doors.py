@@ -128,5 +128,6 @@ def _add_accounts(app: FastAPI, ground: Ground, connect: Connect, revoke: Revoke
             providers=ground.providers,
             database=ground.database,
             reader=ground.reader,
+            refused=ground.refused,
         )
     )

@@ -34,6 +34,7 @@ from vaultd.subjects.possession import Possession
 from vaultd.subjects.store import SubjectStore
 from vaultd.subjects.verify import SubjectVerifier
 from vaultd.terms import Clock
+from vaultd.web.refused import Refused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +54,7 @@ class Ground:
     log: AuditLog
     reader: Reader
     refusals: Refusals
+    refused: Refused
     verifier: SubjectVerifier
     possession: Possession
     clients: Clients
@@ -86,6 +88,7 @@ async def lay_ground(settings: Settings, clock: Clock, stack: AsyncExitStack) ->
     stack.push_async_callback(signed.aclose)
     verifier = SubjectVerifier(issuers=settings.issuers, outbound=outbound, clock=clock)
     stack.push_async_callback(verifier.aclose)
+    subjects = SubjectStore(database=database, keyring=keyring, data_keys=data_keys, clock=clock)
     return Ground(
         settings=settings,
         clock=clock,
@@ -100,6 +103,7 @@ async def lay_ground(settings: Settings, clock: Clock, stack: AsyncExitStack) ->
         log=log,
         reader=Reader(keyring=keyring),
         refusals=refusals,
+        refused=Refused(refusals=refusals, log=log, subjects=subjects),
         verifier=verifier,
         possession=Possession(replay=replay, clock=clock),
         clients=Clients(
@@ -111,7 +115,7 @@ async def lay_ground(settings: Settings, clock: Clock, stack: AsyncExitStack) ->
         signed=signed,
         providers=Providers(configs=settings.providers),
         oauth=OAuthClient(outbound=outbound, clock=clock),
-        subjects=SubjectStore(database=database, keyring=keyring, data_keys=data_keys, clock=clock),
+        subjects=subjects,
     )
 
 

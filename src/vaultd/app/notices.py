@@ -46,7 +46,7 @@ def add_notices(app: FastAPI, ground: Ground, stack: AsyncExitStack) -> None:
         doubted=doubted,
         clock=ground.clock,
     )
-    app.include_router(notices.router(readers=readers, act=act, refusals=ground.refusals))
+    app.include_router(notices.router(readers=readers, act=act, refused=ground.refused))
 
 
 def _reader(provider: Provider, ground: Ground, stack: AsyncExitStack) -> Reader:

@@ -31,6 +31,7 @@ def add_operators(
             subjects=ground.subjects,
             operators=believed,
             log=ground.log,
+            refused=ground.refused,
         )
     )
     app.include_router(
@@ -50,5 +51,6 @@ def add_operators(
                 grants=grants,
                 wake_revoker=give_back.wake,
             ),
+            refused=ground.refused,
         )
     )

@@ -19,7 +19,6 @@ from vaultd.web.apps import Apps
 from vaultd.web.cookies import Cookies
 from vaultd.web.happenings import Happenings
 from vaultd.web.overview import Overviews
-from vaultd.web.refused import Refused
 from vaultd.web.show.branding import Brand
 from vaultd.web.show.pages import Pages
 from vaultd.web.show.texts import load_languages
@@ -68,7 +67,6 @@ def add_pages(
         sessions=sessions,
         visitors=visitors,
         cookies=cookies,
-        refused=Refused(refusals=ground.refusals),
         providers=ground.providers,
         asking=asking.Asking(pages=pages),
         confirming=confirm.Confirming(pages=pages, overviews=overviews, apps=apps, home=f"{public_url}/connections"),
@@ -76,7 +74,7 @@ def add_pages(
         allowed_return_urls=settings.allowed_return_urls,
     )
     app.include_router(assets.router(style=pages.style, brand=pages.brand))
-    app.include_router(consent.router(doors))
+    app.include_router(consent.router(doors, refused=ground.refused))
     app.include_router(
         page.router(
             public_url=public_url,
@@ -86,11 +84,9 @@ def add_pages(
             happenings=Happenings(database=ground.database, reader=ground.reader, apps=apps),
             agents=agents,
             revoke=revoke,
-            cookies=cookies,
+            refused=ground.refused,
         )
     )
     app.include_router(
-        away_switch.router(
-            public_url=public_url, agents=agents, sessions=sessions, subjects=ground.subjects, cookies=cookies
-        )
+        away_switch.router(public_url=public_url, agents=agents, visitors=visitors, refused=ground.refused)
     )

@@ -17,7 +17,6 @@ from vaultd.sessions.signin import SignIn
 from vaultd.sessions.store import Lifetime, Sessions
 from vaultd.web import backchannel, signin
 from vaultd.web.cookies import Cookies
-from vaultd.web.refused import Refused
 from vaultd.web.show.pages import Pages
 
 _LIMITS = LoginConfig.model_fields
@@ -47,7 +46,6 @@ def add_sign_in(
     pages: Pages,
 ) -> None:
     """Add the routes."""
-    refused = Refused(refusals=ground.refusals)
     login = ground.settings.login
     issuer = None if login is None else _issuer(login, ground, stack)
     app.include_router(
@@ -58,12 +56,12 @@ def add_sign_in(
             sessions=sessions,
             subjects=ground.subjects,
             cookies=cookies,
-            refused=refused,
+            refused=ground.refused,
         )
     )
     if issuer is not None:
         act = ActOnLogout(log=ground.log, sessions=sessions, subjects=ground.subjects, replay=ground.replay)
-        app.include_router(backchannel.router(issuer=issuer, act=act, refused=refused))
+        app.include_router(backchannel.router(issuer=issuer, act=act, refused=ground.refused))
 
 
 def _issuer(login: LoginConfig, ground: Ground, stack: AsyncExitStack) -> LoginIssuer:

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 
 from vaultd.app.ground import Ground
 from vaultd.app.refreshing import Refreshing
+from vaultd.clients.refused import RefusedClients
 from vaultd.connections.labels import Labels
 from vaultd.connections.narrowed import Narrowed
 from vaultd.connections.uses import Uses
@@ -73,7 +74,7 @@ def make_exchange(
         narrower=refreshing.narrower,
         scoper=refreshing.scoper,
         uses=uses,
-        refusals=ground.refusals,
+        refused=RefusedClients(clients=ground.clients, refusals=ground.refusals),
         clock=ground.clock,
     )
 
@@ -86,7 +87,7 @@ def make_operator_tokens(ground: Ground, keys: Collection[SigningKey]) -> Operat
         limits=ground.limits,
         keys=keys,
         log=ground.log,
-        refusals=ground.refusals,
+        refused=RefusedClients(clients=ground.clients, refusals=ground.refusals),
         clock=ground.clock,
     )
 

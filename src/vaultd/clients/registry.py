@@ -72,6 +72,14 @@ class Clients:
         entry = self._entries.get(client_id)
         return None if entry is None else entry.client
 
+    def id_of(self, unverified_name: str) -> ClientId | None:
+        """The id of a configured client that somebody claims to be; None for a name that is made up.
+
+        What is not configured is not kept: a stranger could fill the log with names of their own.
+        """
+        entry = self._entries.get(unverified_name)
+        return None if entry is None else entry.client.id
+
     def all(self) -> tuple[Client, ...]:
         """Every client, in the order of the configuration file."""
         return tuple(entry.client for entry in self._entries.values())

@@ -8,18 +8,17 @@ from datetime import datetime
 from urllib.parse import quote, urlencode
 
 from vaultd.audit.events import Decision, EventType
-from vaultd.audit.refusals import Refusals
+from vaultd.clients.refused import RefusedClients
 from vaultd.connections.narrowed import AccessToken
 from vaultd.connections.uses import Uses
 from vaultd.errors import CannotOpen, InteractionRequired, RequestRefused, SlowDown, SubjectErased, VaultdError
 from vaultd.exchange.admission import Admission
 from vaultd.exchange.ready import release_ready
 from vaultd.exchange.request import Attempt, ExchangeAnswer, ExchangeRequest
-from vaultd.limits import address_prefix
 from vaultd.refresh import Narrower, Refresher, Scoper
 from vaultd.release.decide import Allowed, Ask, Refused
 from vaultd.release.queue import Counter
-from vaultd.terms import ClientId, Clock
+from vaultd.terms import Clock
 
 
 class Exchange:
@@ -35,7 +34,7 @@ class Exchange:
         narrower: Narrower,
         scoper: Scoper,
         uses: Uses,
-        refusals: Refusals,
+        refused: RefusedClients,
         clock: Clock,
     ) -> None:
         self._public_url = public_url
@@ -45,7 +44,7 @@ class Exchange:
         self._narrower = narrower
         self._scoper = scoper
         self._uses = uses
-        self._refusals = refusals
+        self._refused = refused
         self._clock = clock
 
     async def __call__(self, request: ExchangeRequest) -> ExchangeAnswer:
@@ -123,9 +122,8 @@ class Exchange:
                 known = attempt.subject
                 await self._counter.record(replace(draft, subject=known.key if known else None))
             return
-        if attempt.request.credentials is not None:
-            draft = replace(draft, client_id=ClientId(attempt.request.credentials.client_id[:128]))
-        await self._refusals.record(draft, address_prefix=address_prefix(attempt.request.ip))
+        unverified = attempt.request.credentials if attempt.client is None else None
+        await self._refused.count(draft, refusal, unverified=unverified, ip=attempt.request.ip)
 
 
 def seconds_left(expires_at: datetime | None, now: datetime, assumed: int) -> int:

@@ -21,6 +21,7 @@ from vaultd.terms import Subject
 from vaultd.web.bearer import Operators
 from vaultd.web.inputs import WHOLE, Cursor, Id, Moment, query
 from vaultd.web.peer import client_ip
+from vaultd.web.refused import Refused
 from vaultd.web.wire import NO_STORE
 
 # PostgreSQL has no NUL in text: such a name would look like a failing database.
@@ -46,10 +47,16 @@ class EventsQuery(BaseModel):
 
 
 def router(
-    *, database: Database, reader: Reader, subjects: SubjectStore, operators: Operators, log: AuditLog
+    *,
+    database: Database,
+    reader: Reader,
+    subjects: SubjectStore,
+    operators: Operators,
+    log: AuditLog,
+    refused: Refused,
 ) -> APIRouter:
     """The routes."""
-    routes = APIRouter(prefix="/v1/audit", tags=["audit"])
+    routes = APIRouter(prefix="/v1/audit", tags=["audit"], route_class=refused.routes(EventType.OPERATOR_REFUSED))
 
     @routes.get("/events", response_model=None)
     async def events(request: Request) -> Response:

@@ -13,14 +13,13 @@ from vaultd.audit.events import Draft, EventType
 from vaultd.clients.registry import Clients
 from vaultd.errors import NotFound
 from vaultd.exchange.assertion import Assertions
-from vaultd.sessions.store import Sessions
 from vaultd.subjects.away import AwaySwitch
-from vaultd.subjects.store import KnownSubject, SubjectStore
+from vaultd.subjects.store import KnownSubject
 from vaultd.web.apps import Apps
 from vaultd.web.consent import see_other
-from vaultd.web.cookies import Cookies
 from vaultd.web.peer import client_ip
-from vaultd.web.signin import check_csrf
+from vaultd.web.refused import Refused
+from vaultd.web.visitors import Visitors
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +61,10 @@ class AgentsWhileAway:
         await turn(subject.id, client_id, draft=draft)
 
 
-def router(
-    *, public_url: str, agents: AgentsWhileAway, sessions: Sessions, subjects: SubjectStore, cookies: Cookies
-) -> APIRouter:
+def router(*, public_url: str, agents: AgentsWhileAway, visitors: Visitors, refused: Refused) -> APIRouter:
     """The switch's own route; the page shows its form."""
-    routes = APIRouter(tags=["browser"], include_in_schema=False)
+    recorded = refused.routes(EventType.PAGE_REFUSED)
+    routes = APIRouter(tags=["browser"], include_in_schema=False, route_class=recorded)
 
     @routes.post("/connections/away")
     async def away(
@@ -75,12 +73,7 @@ def router(
         use: Annotated[Literal["allow", "refuse"], Form()],
         csrf: Annotated[str, Form()] = "",
     ) -> Response:
-        cookie = cookies.session(request)
-        check_csrf(cookie, csrf)
-        session = await sessions.find(cookie)
-        subject = await subjects.get(session.subject_id) if session else None
-        if subject is None:
-            raise NotFound
+        subject = await visitors.sending(request, csrf)
         draft = Draft(
             type=EventType.AWAY_REFUSED,
             subject=subject.key,

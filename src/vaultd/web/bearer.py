@@ -18,6 +18,7 @@ from vaultd.subjects.store import KnownSubject, SubjectStore
 from vaultd.subjects.tokens import VerifiedSubject
 from vaultd.subjects.verify import SubjectVerifier
 from vaultd.terms import ClientId, Secret
+from vaultd.web.standing import standing
 
 _ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - the name of a type
 
@@ -34,7 +35,7 @@ def credentials(request: Request, *schemes: str) -> tuple[str, Secret]:
         raise TokenMissing
     token = headers[0].partition(" ")[2].strip()
     if len(headers) > 1 or not token:
-        raise InvalidToken(detail="not one header with one token")
+        raise InvalidToken(reason="malformed", detail="not one header with one token")
     return _scheme(headers[0]), Secret(token)
 
 
@@ -79,35 +80,47 @@ class Users:
     async def caller(self, request: Request, verb: str) -> Caller:
         """The user of a call that needs `<verb>:me:connected_accounts`. Raises `BearerRefused`, `SlowDown`."""
         scope = f"{verb}:me:connected_accounts"
+        known = standing(request)
+        # 1. a token that is believed here, and the app that it was issued to
         verified = await self._verified(request)
+        client = self._client_of(verified)
+        # 2. not too often, also not with a token that lacks the scope: each of those is an event of its own
+        if client is not None:
+            known.client_id = client.id
+            self._limits.take_for(client, verified.subject)
+        known.subject = subject = await self._subjects.current(verified.subject)
+        # 3. what the token is good for
+        if verified.account_scopes == "required" and scope not in verified.scopes:
+            raise InsufficientScope(scope)
+        return Caller(subject, client)
+
+    def _client_of(self, verified: VerifiedSubject) -> Client | None:
         client = self._clients.for_presenter(verified.presenter)
         if client is None and verified.presenter is None and self._default_client is not None:
             client = self._clients.get(self._default_client)
         if verified.only_trusted and (client is None or client.id not in verified.trusted_clients):
-            raise InvalidToken(detail="the token names no audience and no trusted client")
-        if verified.account_scopes == "required" and scope not in verified.scopes:
-            raise InsufficientScope(scope)
+            detail = "the token names no audience and no trusted client"
+            raise InvalidToken(reason="wrong_presenter", detail=detail)
         if verified.account_scopes == "off" and client is None and verified.presenter is not None:
             # A5: no scope says that this app may, and no client here is it.
-            raise InvalidToken(detail="the token was issued to an app that no client lists in subject_azp")
-        if client is not None:
-            self._limits.take_for(client, verified.subject)
-        return Caller(await self._subjects.current(verified.subject), client)
+            detail = "the token was issued to an app that no client lists in subject_azp"
+            raise InvalidToken(reason="wrong_presenter", detail=detail)
+        return client
 
     async def _verified(self, request: Request) -> VerifiedSubject:
         scheme, token = credentials(request, "bearer", "dpop")
         try:
             verified = await self._verifier.verify(token, _ACCESS_TOKEN)
         except SubjectTokenRefused as error:
-            raise InvalidToken(detail=error.reason) from None
+            raise InvalidToken(reason=error.reason, detail=error.detail) from None
         if (scheme == "dpop") is not (verified.jkt is not None):
             # RFC 9449 §7.2: a bound token as a bearer token would be bound no longer. One without a binding under
             # DPoP is not what its sender takes it for.
-            raise InvalidToken(detail="the scheme does not fit the token's binding")
+            raise InvalidToken(reason="wrong_scheme", detail="the scheme does not fit the token's binding")
         try:
             await self._possession.check(verified, token, self._proofs(request), ath_required=True)
         except SubjectTokenRefused as error:
-            raise InvalidDpopProof(detail=error.reason) from None
+            raise InvalidDpopProof(reason=error.reason, detail=error.detail) from None
         return verified
 
     def _proofs(self, request: Request) -> PresentedProofs:
@@ -124,4 +137,8 @@ class Operators:
 
     def caller(self, request: Request, scope: str) -> ClientId:
         """The operators' client of a call. Raises `BearerRefused`."""
-        return self._tokens.verify(bearer(request), scope=scope)
+        presented = self._tokens.verify(bearer(request))
+        standing(request).client_id = presented.client_id
+        if scope not in presented.scopes:
+            raise InsufficientScope(scope)
+        return presented.client_id

@@ -22,6 +22,7 @@ from vaultd.web.confirm import Confirming, Leaving, wanted_by
 from vaultd.web.cookies import Cookies
 from vaultd.web.inputs import query
 from vaultd.web.refused import Refused
+from vaultd.web.standing import standing
 from vaultd.web.visitors import Visitors
 
 # PostgreSQL has no NUL in text: such a name would look like a failing database.
@@ -68,7 +69,6 @@ class Doors:
         sessions: Sessions,
         visitors: Visitors,
         cookies: Cookies,
-        refused: Refused,
         providers: Providers,
         asking: Asking,
         confirming: Confirming,
@@ -81,7 +81,6 @@ class Doors:
         self._sessions = sessions
         self._visitors = visitors
         self._cookies = cookies
-        self._refused = refused
         self._providers = providers
         self._asking = asking
         self._confirming = confirming
@@ -91,17 +90,13 @@ class Doors:
     async def ticketed(self, request: Request) -> Response:
         """By an app's ticket: on to the provider."""
         browser = self._cookies.browser_or_new(request)
-        async with self._refused.of(request, EventType.CONNECTION_REFUSED):
-            response = see_other(await self._connect.visit(query(request, TicketQuery).ticket, browser))
+        response = see_other(await self._connect.visit(query(request, TicketQuery).ticket, browser))
         self._cookies.set_browser(response, browser)
         return response
 
     async def door(self, request: Request, provider: Name) -> Response:
         """By a plain link: sign in, say where the provider is, confirm, and on."""
-        async with self._refused.of(request, EventType.CONNECTION_REFUSED, connection=self._known(provider)):
-            return await self._opened(request, provider)
-
-    async def _opened(self, request: Request, provider: str) -> Response:
+        standing(request).connection = self._known(provider)
         # 1. which app asks, and may it have the browser back there (B4)
         asked = query(request, DoorQuery)
         client = _client(self._clients, asked.client_id or self._default_client)
@@ -163,25 +158,29 @@ class Doors:
 
     async def callback(self, request: Request, provider: Name) -> Response:
         """Back from the provider: on to the app."""
+        standing(request).connection = self._known(provider)
         session = await self._sessions.find(self._cookies.session(request))
-        async with self._refused.of(request, EventType.CONNECTION_REFUSED, connection=self._known(provider)):
-            answer = query(request, AnswerQuery)
-            returned = Returned(
-                provider=provider,
-                unverified_state=answer.state,
-                unverified_code=answer.code,
-                unverified_error=answer.error,
-                unverified_issuer=answer.iss,
-                unverified_query=request.query_params,
-                browser=self._cookies.browser(request),
-                session_subject=session.subject_id if session else None,
-            )
-            return see_other(await self._connect.callback(returned))
+        answer = query(request, AnswerQuery)
+        returned = Returned(
+            provider=provider,
+            unverified_state=answer.state,
+            unverified_code=answer.code,
+            unverified_error=answer.error,
+            unverified_issuer=answer.iss,
+            unverified_query=request.query_params,
+            browser=self._cookies.browser(request),
+            session_subject=session.subject_id if session else None,
+        )
+        return see_other(await self._connect.callback(returned))
 
 
-def router(doors: Doors) -> APIRouter:
-    """The routes."""
-    routes = APIRouter(tags=["browser"], include_in_schema=False)
+def router(doors: Doors, *, refused: Refused) -> APIRouter:
+    """The routes.
+
+    Nobody counts as proven here, signed in or not: anyone can write a link, and lead any browser to it.
+    """
+    recorded = refused.routes(EventType.CONNECTION_REFUSED)
+    routes = APIRouter(tags=["browser"], include_in_schema=False, route_class=recorded)
     routes.add_api_route("/auth/connect", doors.ticketed)
     routes.add_api_route("/auth/connect/{provider}", doors.door)
     routes.add_api_route("/auth/callback/{provider}", doors.callback)

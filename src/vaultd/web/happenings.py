@@ -18,7 +18,7 @@ from vaultd.web.apps import Apps
 from vaultd.web.show.pages import isolated
 from vaultd.web.show.texts import Texts
 
-_ABOUT_SIGN_IN = "session."
+_ABOUT_THE_PAGES = ("session.", "page.")
 _LOOKED_AT = 50
 
 
@@ -54,11 +54,11 @@ class Happenings:
         return [self._happening(read.render(row, subject), texts) for row in rows], following
 
     async def newest(self, subject: SubjectKey, texts: Texts, *, limit: int) -> list[Happening]:
-        """The newest that are about accounts; signing in and out says nothing of them."""
+        """The newest that are about accounts: not those of signing in, nor of forms that came to nothing."""
         wanted = read.Query(subject_ref=subject.subject_ref, limit=_LOOKED_AT)
         async with self._database.transaction() as connection:
             rows, _ = await self._reader.page(connection, wanted)
-        told = [row for row in rows if not row["type"].startswith(_ABOUT_SIGN_IN)]
+        told = [row for row in rows if not row["type"].startswith(_ABOUT_THE_PAGES)]
         return [self._happening(read.render(row, subject), texts) for row in told[:limit]]
 
     def _happening(self, event: Mapping[str, Any], texts: Texts) -> Happening:

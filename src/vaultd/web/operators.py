@@ -25,6 +25,7 @@ from vaultd.web.audit import Name
 from vaultd.web.bearer import Operators
 from vaultd.web.inputs import WHOLE, Cursor, path_id, query
 from vaultd.web.peer import client_ip
+from vaultd.web.refused import Refused
 from vaultd.web.wire import NO_STORE
 
 _GivenName = Annotated[Name, Field(min_length=1)]
@@ -113,9 +114,10 @@ def router(
     connections: OperatorConnections,
     revoke: Revoke,
     offboard: Offboard,
+    refused: Refused,
 ) -> APIRouter:
     """The routes."""
-    routes = APIRouter(prefix="/v1", tags=["operators"])
+    routes = APIRouter(prefix="/v1", tags=["operators"], route_class=refused.routes(EventType.OPERATOR_REFUSED))
 
     @routes.get("/connections", response_model=None)
     async def listed(request: Request) -> Response:

@@ -15,14 +15,13 @@ from vaultd.errors import NotFound
 from vaultd.revoke import Revoke
 from vaultd.web.away import AgentsWhileAway
 from vaultd.web.consent import see_other
-from vaultd.web.cookies import Cookies
 from vaultd.web.happenings import Happenings
 from vaultd.web.inputs import Cursor, path_id, query
 from vaultd.web.notice import notice_of
 from vaultd.web.overview import Account, Overviews
 from vaultd.web.peer import client_ip
+from vaultd.web.refused import Refused
 from vaultd.web.show.pages import Pages
-from vaultd.web.signin import check_csrf
 from vaultd.web.visitors import Visitor, Visitors
 
 RECENT = 5
@@ -46,10 +45,11 @@ def router(
     happenings: Happenings,
     agents: AgentsWhileAway,
     revoke: Revoke,
-    cookies: Cookies,
+    refused: Refused,
 ) -> APIRouter:
     """The hosted pages."""
-    routes = APIRouter(tags=["browser"], include_in_schema=False)
+    recorded = refused.routes(EventType.PAGE_REFUSED)
+    routes = APIRouter(tags=["browser"], include_in_schema=False, route_class=recorded)
 
     @routes.get("/connections")
     async def connections(request: Request) -> Response:
@@ -88,7 +88,6 @@ def router(
         visitors=visitors,
         overviews=overviews,
         revoke=revoke,
-        cookies=cookies,
     )
     return routes
 
@@ -101,7 +100,6 @@ def _add_disconnecting(
     visitors: Visitors,
     overviews: Overviews,
     revoke: Revoke,
-    cookies: Cookies,
 ) -> None:
     @routes.get("/connections/{account_id}/disconnect")
     async def ask(request: Request, account_id: str) -> Response:
@@ -113,17 +111,16 @@ def _add_disconnecting(
 
     @routes.post("/connections/{account_id}/disconnect")
     async def disconnect(request: Request, account_id: str, csrf: Annotated[str, Form()] = "") -> Response:
-        check_csrf(cookies.session(request), csrf)
-        visitor, connection_id = await visitors.find(request), path_id(account_id)
-        if visitor is None or connection_id is None:
+        subject, connection_id = await visitors.sending(request, csrf), path_id(account_id)
+        if connection_id is None:
             raise NotFound
         draft = Draft(
             type=EventType.CONNECTION_REVOKED,
-            subject=visitor.subject.key,
+            subject=subject.key,
             request_id=request.state.request_id,
             ip=client_ip(request),
         )
-        provider = await revoke.disconnect(subject_id=visitor.subject.id, connection_id=connection_id, draft=draft)
+        provider = await revoke.disconnect(subject_id=subject.id, connection_id=connection_id, draft=draft)
         return see_other(f"{public_url}/connections?status=disconnected&connection={provider}")
 
     async def _own(visitor: Visitor, account_id: UUID | None) -> Account:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import re
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -13,7 +12,7 @@ from fastapi.responses import Response
 from vaultd.audit.events import Draft, EventType
 from vaultd.errors import ConsentRefused
 from vaultd.sessions.signin import Answer, SignIn
-from vaultd.sessions.store import Sessions, csrf_token
+from vaultd.sessions.store import Sessions
 from vaultd.subjects.store import KnownSubject, SubjectStore
 from vaultd.web.consent import AnswerQuery, see_other
 from vaultd.web.cookies import Cookies
@@ -21,6 +20,7 @@ from vaultd.web.inputs import query
 from vaultd.web.peer import client_ip
 from vaultd.web.refused import Refused
 from vaultd.web.show.pages import Pages
+from vaultd.web.visitors import check_csrf
 
 # One segment that begins with no dot: a browser resolves `..` before it asks.
 _OWN_PATH = re.compile(r"/connections|/auth/connect/[A-Za-z0-9_~-][A-Za-z0-9_.~-]*")
@@ -38,7 +38,8 @@ def router(
     refused: Refused,
 ) -> APIRouter:
     """The routes."""
-    routes = APIRouter(tags=["browser"], include_in_schema=False)
+    recorded = refused.routes(EventType.SESSION_REFUSED)
+    routes = APIRouter(tags=["browser"], include_in_schema=False, route_class=recorded)
 
     @routes.get("/auth/login")
     async def login(request: Request, target: Annotated[str | None, Query(alias="continue")] = None) -> Response:
@@ -49,9 +50,7 @@ def router(
 
     @routes.get("/auth/login/callback")
     async def callback(request: Request) -> Response:
-        configured = _configured(sign_in)
-        async with refused.of(request, EventType.SESSION_REFUSED):
-            signed_in, target = await configured.finish(_answer(request, cookies))
+        signed_in, target = await _configured(sign_in).finish(_answer(request, cookies))
         known = await subjects.current(signed_in.subject)
         cookie = await sessions.open(
             known.id,
@@ -84,13 +83,6 @@ def router(
         return pages(request, "signed_out.html", elsewhere=elsewhere, place=place)
 
     return routes
-
-
-def check_csrf(cookie: str | None, unverified_token: str) -> str:
-    """A form must carry its own session's token; gives the session's cookie. Raises `ConsentRefused`."""
-    if not cookie or not hmac.compare_digest(csrf_token(cookie).encode(), unverified_token.encode()):
-        raise ConsentRefused("This form is no longer valid. Go back and try again.", reason="csrf")
-    return cookie
 
 
 def own_path(target: str | None) -> str:

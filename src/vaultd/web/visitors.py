@@ -1,15 +1,18 @@
-"""Who looks at a page: the user whose session a browser has."""
+"""Who looks at a page, or sends a form of one: the user whose session a browser has."""
 
 from __future__ import annotations
 
+import hmac
 from dataclasses import dataclass
 
 from fastapi import Request
 
-from vaultd.sessions.store import Sessions
+from vaultd.errors import ConsentRefused, NotFound
+from vaultd.sessions.store import Sessions, csrf_token
 from vaultd.subjects.store import KnownSubject, SubjectStore
 from vaultd.web.cookies import Cookies
 from vaultd.web.show.pages import Person
+from vaultd.web.standing import standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,3 +38,24 @@ class Visitors:
         if session is None or subject is None:
             return None
         return Visitor(subject, Person(subject.key.subject.sub, session.csrf_token))
+
+    async def sending(self, request: Request, unverified_token: str) -> KnownSubject:
+        """The user who sends a form. Only this proves that they want what they ask for: a link may be anybody's.
+
+        Raises:
+            ConsentRefused: the form is not one of this session's.
+            NotFound: nobody is signed in any more.
+        """
+        check_csrf(self._cookies.session(request), unverified_token)
+        visitor = await self.find(request)
+        if visitor is None:
+            raise NotFound
+        standing(request).subject = visitor.subject
+        return visitor.subject
+
+
+def check_csrf(cookie: str | None, unverified_token: str) -> str:
+    """A form must carry its own session's token; gives the session's cookie. Raises `ConsentRefused`."""
+    if not cookie or not hmac.compare_digest(csrf_token(cookie).encode(), unverified_token.encode()):
+        raise ConsentRefused("This form is no longer valid. Go back and try again.", reason="csrf")
+    return cookie

@@ -69,7 +69,7 @@ def reading_cursor() -> Iterator[None]:
     try:
         yield
     except ForeignCursor as error:
-        raise InvalidInput((Mistake(error.description, "query", ("from",)),)) from None
+        raise InvalidInput((Mistake(error.description, "query", ("from",)),), reason=error.reason) from None
 
 
 def name_cursor(name: str) -> str:

@@ -33,6 +33,8 @@ from vaultd.web.accounts.tags import tagged
 from vaultd.web.bearer import Caller, Users
 from vaultd.web.inputs import json_body, path_id, query
 from vaultd.web.peer import client_ip
+from vaultd.web.refused import Refused
+from vaultd.web.standing import standing
 from vaultd.web.wire import NO_STORE, READ
 
 
@@ -46,9 +48,11 @@ def router(
     providers: Providers,
     database: Database,
     reader: Reader,
+    refused: Refused,
 ) -> APIRouter:
     """The routes."""
-    routes = APIRouter(prefix=PREFIX, tags=["connected accounts"])
+    recorded = refused.routes(EventType.ACCOUNT_REFUSED)
+    routes = APIRouter(prefix=PREFIX, tags=["connected accounts"], route_class=recorded)
     _add_changes(routes, public_url=public_url, users=users, accounts=accounts, connect=connect, revoke=revoke)
     _add_lists(routes, users=users, accounts=accounts, providers=providers, database=database, reader=reader)
     return routes
@@ -60,7 +64,10 @@ def _add_changes(
     @routes.post("/connect", status_code=201, response_model=None)
     async def begin(request: Request) -> Response:
         caller = await users.caller(request, "create")
-        wish = _wish(_client_of(caller), await json_body(request, ConnectBody))
+        client, body = _client_of(caller), await json_body(request, ConnectBody)
+        if body.connection in client.config.providers:
+            standing(request).connection = body.connection
+        wish = _wish(client, body)
         begun = await connect.begin(caller.subject, wish)
         answer = {
             "auth_session": begun.auth_session,
@@ -86,8 +93,8 @@ def _add_changes(
 
     @routes.delete("/accounts/{account_id}", status_code=204, response_model=None)
     async def disconnect(request: Request, account_id: str) -> Response:
+        connection_id = standing(request).unverified_account = path_id(account_id)
         caller = await users.caller(request, "delete")
-        connection_id = path_id(account_id)
         if connection_id is None:
             raise NotFound
         draft = _draft(request, caller)
@@ -129,7 +136,8 @@ def _add_lists(
 def _wish(client: Client, body: ConnectBody) -> Wish:
     # Exact, character by character (B4).
     if body.redirect_uri not in client.config.redirect_uris:
-        raise InvalidInput((Mistake("This is not one of the client's redirect_uris.", "body", ("redirect_uri",)),))
+        mistake = Mistake("This is not one of the client's redirect_uris.", "body", ("redirect_uri",))
+        raise InvalidInput((mistake,), reason="redirect_uri")
     return Wish(
         client=client,
         provider=body.connection,
@@ -162,7 +170,7 @@ def _page(name: str, entries: list[dict[str, Any]], following: str | None) -> di
 
 def _client_of(caller: Caller) -> Client:
     if caller.client is None:
-        raise InvalidTarget
+        raise InvalidTarget(reason="no_client")
     return caller.client
 
 

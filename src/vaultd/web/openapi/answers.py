@@ -98,7 +98,9 @@ RESPONSES: dict[str, Json] = {
     "TooLarge": _problem("The body is larger than 64 KiB."),
     "NotJson": _problem("The body is not `application/json`.", "Accepted"),
     "TooMany": _problem("This app asks too often for this user.", "Retry-After"),
-    "Unavailable": _problem("This cannot be answered right now.", "Retry-After"),
+    "Unavailable": _problem(
+        "This cannot be answered right now, or what was decided could not be written to the audit log.", "Retry-After"
+    ),
     "Bug": _problem("Something is wrong on our side. The log knows more, under the request's id."),
     "PageRefused": _page("A page that says in words why this link does not work."),
     "PageNotFound": _page("A page: there is no such thing here."),

@@ -96,6 +96,7 @@ class TokenEndpoint:
             decision=Decision.REFUSED,
             reason=refusal.reason,
             request_id=arrival.request_id,
+            ip=arrival.ip,
         )
         await self._refusals.record(draft, address_prefix=address_prefix(arrival.ip))
 

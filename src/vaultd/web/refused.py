@@ -22,7 +22,7 @@ from vaultd.audit.log import AuditLog, AuditTransaction
 from vaultd.audit.refusals import Refusals
 from vaultd.connect import ERASED
 from vaultd.connections import store
-from vaultd.errors import ConsentRefused, InvalidRequest, SlowDown, VaultdError
+from vaultd.errors import CannotOpen, ConsentRefused, InvalidRequest, SlowDown, VaultdError
 from vaultd.limits import address_prefix
 from vaultd.subjects.store import SubjectStore
 from vaultd.web.peer import client_ip
@@ -120,5 +120,6 @@ def _reason_of(error: Exception) -> str | None:
     if isinstance(error, HTTPException):
         return _REASONS.get(error.status_code, InvalidRequest.code) if error.status_code in _REFUSED else None
     told = isinstance(error, ConsentRefused) and error.reason in _TOLD
-    refused = isinstance(error, VaultdError) and status_of(error) in _REFUSED
+    # A row that was moved or altered is our fault to the caller, and to the log a refusal with a cause.
+    refused = isinstance(error, CannotOpen) or (isinstance(error, VaultdError) and status_of(error) in _REFUSED)
     return error.reason if isinstance(error, VaultdError) and refused and not told else None

@@ -41,15 +41,16 @@ async def test_types_of_an_access_token(world: World, typ: object) -> None:
 
 
 async def test_an_id_token(world: World) -> None:
-    token = world.token({"typ": "JWT"}, aud="web-app", azp=ABSENT)
+    token = world.token({"typ": "JWT"}, aud="web-app", azp=ABSENT, scope=ABSENT)
     for token_type in (ID, JWT):
         verified = await world.verifier().verify(token, token_type)
         assert verified.presenter == "web-app"
         assert verified.scopes == Scopes()
-    several = world.token({"typ": "JWT"}, aud=["web-app", "other"], azp=ABSENT)
+    several = world.token({"typ": "JWT"}, aud=["web-app", "other"], azp=ABSENT, scope=ABSENT)
     assert (await world.verifier().verify(several, ID)).presenter is None
-    named = world.token({"typ": "JWT"}, aud=["web-app", "other"], azp="phone-app")
-    assert (await world.verifier().verify(named, ID)).presenter == "phone-app"
+    named = world.token({"typ": "JWT"}, aud=["web-app", "other"], azp="phone-app", nonce="n")
+    verified = await world.verifier().verify(named, ID)
+    assert (verified.presenter, verified.scopes) == ("phone-app", Scopes()), "an ID token's scopes are no permission"
 
 
 async def test_an_id_token_passes_as_access_token_only_where_audience_lists_its_client(world: World) -> None:

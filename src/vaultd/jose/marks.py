@@ -31,16 +31,17 @@ def _each(kind: str, *names: str, absent: tuple[str, ...] = ()) -> tuple[Mark, .
     return tuple(Mark(kind, (name,), absent) for name in names)
 
 
-_ONLY_ID_TOKENS = ("nonce", "at_hash", "c_hash", "s_hash")  # OpenID Connect Core §2, §3.3.2.11; FAPI 1.0 §5.1
+_HASHES = ("at_hash", "c_hash", "s_hash")  # OpenID Connect Core §3.1.3.6, §3.3.2.11; FAPI 1.0 §5.1
 _SCOPES = ("scope", "scp")
 
 # Older Keycloaks write `nonce` into access tokens as well; those have scopes beside it.
-ID_TOKEN = _each("an ID token", *_ONLY_ID_TOKENS, absent=_SCOPES)
+ID_TOKEN = (*_each("an ID token", "nonce", absent=_SCOPES), *_each("an ID token", *_HASHES))
+NONCE = _each("an answer to a nonce", "nonce")  # OpenID Connect Back-Channel Logout §2.4
 # RFC 9068 §2.2. Some issuers name the client in ID tokens by `client_id`, and copy scopes into them.
-ACCESS_TOKEN = _each("an access token", *_SCOPES, "client_id", "cid", "appid", absent=_ONLY_ID_TOKENS)
+ACCESS_TOKEN = _each("an access token", *_SCOPES, "client_id", "cid", "appid", absent=("nonce", *_HASHES))
 EVENTS = _each("a logout token or security event", "events", "toe")  # RFC 8417 §2.2
 PROOF = _each("a DPoP proof", "htm", "htu", "ath")  # RFC 9449 §4.2
-CLIENTS_SUBJECT = _each("a subject assertion", "sub_id")  # RFC 9493 §4.1, in what a client signs
+NAMED_SUBJECT = _each("a subject assertion or security event", "sub_id")  # RFC 9493 §4.1
 
 _AUTHORIZATION_RESPONSE = tuple(  # JARM §2.1: `state` comes with one of these
     Mark("an authorization response", (name, "state")) for name in ("code", "error", "access_token", "id_token")
@@ -60,6 +61,7 @@ _FEDERATION = _each(  # OpenID Federation 1.0 §3, §7, §8.3
 _CREDENTIAL = _each(
     "a verifiable credential", "vc", "vp", "vct", "vp_token", "credentialSubject", "_sd", "_sd_alg", "sd_hash"
 )
+_SELF_ISSUED = _each("a self-issued ID token", "sub_jwk")  # SIOPv2 §9
 _STATUS = _each("a status list", "status_list")  # draft-ietf-oauth-status-list §5.1
 _TRANSACTION = _each("a transaction token", "req_wl", "tctx", "rctx")  # draft-ietf-oauth-transaction-tokens §9
 
@@ -70,6 +72,7 @@ NO_TOKEN = (
     *_METADATA,
     *_FEDERATION,
     *_CREDENTIAL,
+    *_SELF_ISSUED,
     *_STATUS,
     *_TRANSACTION,
 )

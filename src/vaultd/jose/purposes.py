@@ -37,28 +37,29 @@ class Purpose:
 
 
 _UNTYPED = ("", "jwt")
-_NOT_SIGN_IN = (*marks.EVENTS, *marks.PROOF, *marks.NO_TOKEN)
+_NEITHER = (*marks.PROOF, *marks.NO_TOKEN)
+_OTHERS = (*marks.EVENTS, *marks.NAMED_SUBJECT, *_NEITHER)
 _NOT_ID_WORDS = (*marks.WORDS_OF_ACCESS, *marks.WORDS_OF_REFRESH, *marks.WORDS_OF_LOGOUT)
 
 ACCESS_TOKEN = Purpose(
     name="access token",
     types=(*_UNTYPED, "at+jwt"),  # RFC 9068 §2.1; most issuers write the others
     required=("iss", "sub", "exp"),
-    forbidden=(*marks.ID_TOKEN, *_NOT_SIGN_IN),
+    forbidden=(*marks.ID_TOKEN, *_OTHERS),
     words=(*marks.WORDS_OF_ID, *marks.WORDS_OF_REFRESH, *marks.WORDS_OF_LOGOUT),
 )
 ID_TOKEN = Purpose(
     name="ID token",
     types=_UNTYPED,
     required=("iss", "sub", "aud", "exp", "iat"),  # OpenID Connect Core §2
-    forbidden=(*marks.ACCESS_TOKEN, *_NOT_SIGN_IN),
+    forbidden=(*marks.ACCESS_TOKEN, *_OTHERS),
     words=_NOT_ID_WORDS,
 )
 REFRESH_TOKEN = Purpose(
     name="refresh token",
     types=_UNTYPED,  # RFC 6749 §1.5: its form is its issuer's own affair
-    required=("iss", "sub"),
-    forbidden=_NOT_SIGN_IN,
+    required=("sub",),
+    forbidden=(*marks.ID_TOKEN, *_OTHERS),
     words=("access", "access_token", *marks.WORDS_OF_ID, *marks.WORDS_OF_LOGOUT),
 )
 SIGN_IN = Purpose(
@@ -72,7 +73,7 @@ LOGOUT_TOKEN = Purpose(
     name="logout token",
     types=(*_UNTYPED, "logout+jwt"),  # OpenID Connect Back-Channel Logout §2.4 recommends the last
     required=("iss", "aud", "iat", "exp", "jti", "events"),
-    forbidden=(Mark("an ID token", ("nonce",)), *marks.PROOF, *marks.NO_TOKEN),
+    forbidden=(*marks.NONCE, *_NEITHER),
     words=(*marks.WORDS_OF_ACCESS, *marks.WORDS_OF_ID, *marks.WORDS_OF_REFRESH),
     logout=True,
 )
@@ -80,7 +81,7 @@ SECURITY_EVENT = Purpose(
     name="security event of Google's",
     types=(*_UNTYPED, "secevent+jwt"),  # RFC 8417 §2.3; Google writes none
     required=("iss", "aud", "iat", "jti", "events"),
-    forbidden=(Mark("an ID token", ("nonce",)), *marks.PROOF, *marks.NO_TOKEN),
+    forbidden=(*marks.NONCE, *_NEITHER),
     words=(*marks.WORDS_OF_ACCESS, *marks.WORDS_OF_ID, *marks.WORDS_OF_REFRESH, *marks.WORDS_OF_LOGOUT),
     logout=False,
 )
@@ -88,27 +89,27 @@ CLIENT_ASSERTION = Purpose(
     name="client assertion",
     types=(*_UNTYPED, "client-authentication+jwt"),  # draft-ietf-oauth-rfc7523bis §3 has the last
     required=("iss", "sub", "aud", "exp", "jti"),
-    forbidden=(*marks.CLIENTS_SUBJECT, *_NOT_SIGN_IN),
+    forbidden=_OTHERS,
     own_subject=True,  # RFC 7523 §3 item 2B
 )
 SUBJECT_ASSERTION = Purpose(
     name="subject assertion",
     types=("token-vault-req+jwt",),
     required=("iss", "aud", "exp", "jti"),
-    forbidden=_NOT_SIGN_IN,
+    forbidden=(*marks.EVENTS, *_NEITHER),
 )
 PROOF = Purpose(
     name="DPoP proof",
     types=("dpop+jwt",),  # RFC 9449 §4.2
     required=("jti", "htm", "htu", "iat"),
-    forbidden=(*marks.EVENTS, *marks.NO_TOKEN),
+    forbidden=(*marks.EVENTS, *marks.NAMED_SUBJECT, *marks.NO_TOKEN),
     own_subject=None,
 )
 OPERATORS_TOKEN = Purpose(
     name="operators' token",
     types=("at+jwt",),  # RFC 9068 §4
     required=("iss", "sub", "aud", "exp", "iat", "jti", "client_id"),
-    forbidden=(*marks.ID_TOKEN, *_NOT_SIGN_IN),
+    forbidden=(*marks.ID_TOKEN, *_OTHERS),
 )
 
 PURPOSES = (

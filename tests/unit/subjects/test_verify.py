@@ -64,6 +64,18 @@ async def test_an_id_token_passes_as_access_token_only_where_audience_lists_its_
     assert caught.value.reason == "wrong_audience"
 
 
+async def test_an_id_token_for_us_too_passes_as_a_jwt(world: World) -> None:
+    """Of two purposes that its audience allows, its claims decide."""
+    token = world.token({"typ": "JWT"}, aud=[US, "web-app"], nonce="n", scope=ABSENT)
+    assert (await world.verifier().verify(token, JWT)).presenter == "web-app"
+    # And where `audience` lists its app, as an access token as well, whatever shows it to be an ID token.
+    listed = world.token({"typ": "JWT"}, aud="web-app", azp=ABSENT, nonce="n", at_hash="h", scope=ABSENT)
+    assert (await world.verifier(audience=("web-app",)).verify(listed, ACCESS)).presenter is None
+    with pytest.raises(SubjectTokenRefused) as caught:
+        await world.verifier(audience=("web-app",)).verify(world.token({"typ": "JWT"}, aud="web-app", toe=1), ACCESS)
+    assert caught.value.reason == "wrong_claim"
+
+
 async def test_each_claim_that_may_name_the_client(world: World) -> None:
     for claim in ("azp", "client_id", "cid", "appid"):
         token = world.token(**{"azp": ABSENT, claim: "phone-app"})

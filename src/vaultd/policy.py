@@ -34,26 +34,52 @@ def check_presenter(
     Raises:
         SubjectTokenRefused: `wrong_presenter`; `detail` says which setting would allow it.
     """
-    if client_id in trusted_clients:
-        return
-    if not only_trusted and presenter is not None and presenter in accepted:
-        return
-    remedy = f"trusted_clients of the token's issuer would have to list {client_id!r}"
-    if presenter is not None and not only_trusted:
-        remedy = f"subject_azp of [clients.{client_id}] would have to list {presenter!r}, or {remedy}"
-    named = "names no client" if presenter is None else f"was issued to {presenter!r}"
-    raise SubjectTokenRefused(reason="wrong_presenter", detail=f"the token {named}; {remedy}")
+    _check_issued_to(
+        "the token",
+        "subject_azp",
+        presenter=presenter,
+        accepted=accepted,
+        client_id=client_id,
+        trusted_clients=trusted_clients,
+        only_trusted=only_trusted,
+    )
 
 
-def check_actor(*, client_id: str, trusted_clients: Collection[str], only_trusted: bool) -> None:
-    """An actor token that nothing says is for us is believed only from a client that its issuer's settings trust (A6).
+def check_actor(
+    *,
+    sub: str,
+    presenter: str | None,
+    accepted: Collection[str],
+    client_id: str,
+    trusted_clients: Collection[str],
+    only_trusted: bool,
+) -> None:
+    """An actor token, too, is for the client that it was issued to, so that none acts by a stolen one (A5, A6).
+
+    A token of the client's own names it as `sub` (RFC 9068 §2.2), and needs no setting.
+
+    Args:
+        sub: the actor.
+        presenter: the client that the actor token names, if it names one.
+        accepted: the client's `subject_azp` and `actor_azp`.
+        client_id: the client that presents the token.
+        trusted_clients: those of the actor token's issuer.
+        only_trusted: nothing in the actor token says that it is for us.
 
     Raises:
-        SubjectTokenRefused: `wrong_presenter`.
+        SubjectTokenRefused: `wrong_presenter`; `detail` says which setting would allow it.
     """
-    if only_trusted and client_id not in trusted_clients:
-        remedy = f"trusted_clients of the actor token's issuer would have to list {client_id!r}"
-        raise SubjectTokenRefused(reason="wrong_presenter", detail=f"the actor token names no audience; {remedy}")
+    if not only_trusted and sub == client_id and presenter in {None, client_id}:
+        return
+    _check_issued_to(
+        "the actor token",
+        "actor_azp",
+        presenter=presenter,
+        accepted=accepted,
+        client_id=client_id,
+        trusted_clients=trusted_clients,
+        only_trusted=only_trusted,
+    )
 
 
 def check_may_act(
@@ -168,6 +194,27 @@ def scopes_to_narrow_to(
         return target
     check_delivery(granted=granted, allowed=allowed, on_wider_grant=on_wider_grant)
     return None
+
+
+def _check_issued_to(
+    what: str,
+    setting: str,
+    *,
+    presenter: str | None,
+    accepted: Collection[str],
+    client_id: str,
+    trusted_clients: Collection[str],
+    only_trusted: bool,
+) -> None:
+    if client_id in trusted_clients:
+        return
+    if not only_trusted and presenter is not None and presenter in accepted:
+        return
+    remedy = f"trusted_clients of {what}'s issuer would have to list {client_id!r}"
+    if presenter is not None and not only_trusted:
+        remedy = f"{setting} of [clients.{client_id}] would have to list {presenter!r}, or {remedy}"
+    named = "names no client" if presenter is None else f"was issued to {presenter!r}"
+    raise SubjectTokenRefused(reason="wrong_presenter", detail=f"{what} {named}; {remedy}")
 
 
 def _may_act_refused(detail: str) -> SubjectTokenRefused:

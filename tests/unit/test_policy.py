@@ -64,14 +64,59 @@ def test_any_other_presenter_is_refused_with_the_setting_that_would_allow_it(
     assert caught.value.description == SubjectTokenRefused.description
 
 
-def test_an_actor_token_for_nobody_needs_a_trusted_client() -> None:
-    """A6: as for subject tokens; one that names an audience of ours may come from any client."""
-    check_actor(client_id="agent", trusted_clients=(), only_trusted=False)
-    check_actor(client_id="agent", trusted_clients=("agent",), only_trusted=True)
+def _acts_by(
+    presenter: str | None, *, sub: str = "bot", trusted: tuple[str, ...] = (), only_trusted: bool = False
+) -> None:
+    check_actor(
+        sub=sub,
+        presenter=presenter,
+        accepted=("web-app", "robot"),
+        client_id="agent",
+        trusted_clients=trusted,
+        only_trusted=only_trusted,
+    )
+
+
+def test_an_actor_token_issued_to_this_client_or_presented_by_a_trusted_one() -> None:
+    """A5 holds for actor tokens as for subject tokens."""
+    _acts_by("web-app")
+    _acts_by("robot")
+    _acts_by("other-app", trusted=("agent",))
+    _acts_by(None, trusted=("agent",), only_trusted=True)
+
+
+def test_a_clients_own_token_makes_it_the_actor() -> None:
+    """RFC 9068 §2.2: a client's token has its name as `sub`, and under `client_id` if it has that."""
+    _acts_by(None, sub="agent")
+    _acts_by("agent", sub="agent")
+
+
+@pytest.mark.parametrize(
+    ("presenter", "sub", "trusted", "only_trusted", "settings"),
+    [
+        ("other-app", "bot", (), False, {"actor_azp", "trusted_clients"}),
+        ("agent", "bot", (), False, {"actor_azp", "trusted_clients"}),
+        ("other-app", "agent", (), False, {"actor_azp", "trusted_clients"}),
+        ("other-app", "other-app", ("other-app",), False, {"actor_azp", "trusted_clients"}),
+        (None, "bot", (), False, {"trusted_clients"}),
+        (None, "web-app", (), False, {"trusted_clients"}),
+        ("robot", "bot", (), True, {"trusted_clients"}),
+        (None, "agent", ("other",), True, {"trusted_clients"}),
+    ],
+)
+def test_any_other_actor_token_is_refused_with_the_setting_that_would_allow_it(
+    presenter: str | None,
+    sub: str,
+    trusted: tuple[str, ...],
+    only_trusted: bool,  # noqa: FBT001 - a parameter of the table
+    settings: set[str],
+) -> None:
     with pytest.raises(SubjectTokenRefused) as caught:
-        check_actor(client_id="agent", trusted_clients=("other",), only_trusted=True)
+        _acts_by(presenter, sub=sub, trusted=trusted, only_trusted=only_trusted)
     assert caught.value.reason == "wrong_presenter"
-    assert "trusted_clients" in caught.value.detail
+    assert {name for name in ("actor_azp", "subject_azp", "trusted_clients") if name in caught.value.detail} == settings
+    assert "the actor token" in caught.value.detail
+    assert caught.value.description == SubjectTokenRefused.description
 
 
 def _acts(may_act: dict[str, Any] | None, actor: Subject | None) -> None:

@@ -58,7 +58,7 @@ async def test_a6_the_chain_of_actors_is_recorded_whole(issuers: Issuers, believ
     act = {"sub": "relay", "iss": "https://relay.example", "act": {"sub": "first", "act": {"sub": "before it"}}}
     subject = issuers.world.issuer.mint(fresh("user"), azp=SAMPLE_AGENT, claims={"act": act})
     assert await _recorded(believer, await _acted(believer, subject)) == act
-    actor = issuers.second.mint(AGENT, azp="whoever")
+    actor = issuers.second.mint(AGENT, azp=SAMPLE_AGENT)
     newest = {"iss": issuers.second.issuer, "sub": AGENT}
     assert await _recorded(believer, await _acted(believer, subject, actor)) == newest | {"act": act}
     plain = issuers.world.issuer.mint(fresh("user"), azp=SAMPLE_AGENT)
@@ -129,6 +129,8 @@ BAD_ACTORS: Mapping[str, tuple[str, Callable[[Issuers], str]]] = {
     "expired": ("expired", lambda i: i.second.mint(AGENT, ttl=-61)),
     "for another": ("wrong_audience", lambda i: i.second.mint(AGENT, aud="https://other.example")),
     "of nobody": ("wrong_issuer", lambda i: i.second.mint(AGENT, claims={"iss": "https://other.example"})),
+    "of another client": ("wrong_presenter", lambda i: i.second.mint(AGENT, azp="some-other-app")),
+    "of no client": ("wrong_presenter", lambda i: i.second.mint(AGENT)),
     "an ID token": ("wrong_audience", lambda i: i.second.mint_id_token(AGENT, client_id=SAMPLE_AGENT)),
     "by another secret": ("wrong_issuer", lambda _: shared(AGENT, claims={"iss": "https://other.example"})),
     "bound to a key, without proof": (

@@ -214,9 +214,13 @@ async def test_a_user_who_is_only_spoken_of_gets_no_row(world: World, vault: Vau
 async def test_a6_an_actor_is_verified_and_recorded(world: World, vault: Vault, night: Night, app: App) -> None:
     await app.connect()
     agent = fresh("agent")
-    actor = {"actor_token": world.issuer.mint(agent, azp=SAMPLE_AGENT), "actor_token_type": ACCESS_TOKEN}
+    actor = {"actor_token": world.issuer.mint(agent, azp="night-agent"), "actor_token_type": ACCESS_TOKEN}
     answer = await night.ask(app.user, **actor)
     assert answer.status_code == 200, answer.text
     (event,) = await vault.events_of(answer)
     assert event["actor"] == {"iss": world.places.issuer, "sub": agent}
     assert (await night.ask(app.user, **(actor | {"actor_token": "x"}))).status_code == 400
+    another = actor | {"actor_token": world.issuer.mint(agent, azp=SAMPLE_AGENT)}
+    refused = await night.ask(app.user, **another)
+    assert (refused.status_code, refused.json()["error"]) == (400, "invalid_request")
+    assert [event["reason"] for event in await vault.events_of(refused)] == ["wrong_presenter"]

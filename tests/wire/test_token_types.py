@@ -23,7 +23,7 @@ def _access(issuers: Issuers, user: str) -> str:
 
 
 def _id_token(issuers: Issuers, user: str) -> str:
-    return issuers.second.mint_id_token(user, client_id=SAMPLE_AGENT, scope=ACCOUNT_SCOPES)
+    return issuers.second.mint_id_token(user, client_id=SAMPLE_AGENT, nonce="n", scope=ACCOUNT_SCOPES)
 
 
 def _id_token_for_the_vault(issuers: Issuers, user: str) -> str:

@@ -6,12 +6,11 @@ from datetime import timedelta
 
 from vaultd.clients.signed import Kind, SignedByClients
 from vaultd.errors import InvalidClient
-from vaultd.jose import JwtRefused, UnverifiedJwt, VerifiedJwt
+from vaultd.jose import JwtRefused, UnverifiedJwt
+from vaultd.jose.purposes import CLIENT_ASSERTION
 from vaultd.terms import ClientId
 
 LONGEST = timedelta(minutes=10)
-# Most clients type nothing, or JWT; the third is what draft-ietf-oauth-rfc7523bis §3 has them write.
-TYPES = frozenset({"", "jwt", "client-authentication+jwt"})
 
 
 class ClientAssertions:
@@ -22,7 +21,7 @@ class ClientAssertions:
         self._signed = signed
         self._kind = Kind(
             name="client_assertion",
-            types=TYPES,
+            purpose=CLIENT_ASSERTION,
             audiences=frozenset({public_url, f"{public_url}/", endpoint, f"{endpoint}/"}),
             longest=LONGEST,
         )
@@ -36,15 +35,6 @@ class ClientAssertions:
         """
         try:
             jwt = await self._signed.verify(unverified, client_id=client_id, kind=self._kind)
-            _check_sub(jwt, client_id)
             await self._signed.use_up(jwt, client_id=ClientId(client_id), kind=self._kind)
         except JwtRefused as refused:
             raise InvalidClient(reason=refused.reason, detail=refused.detail) from None
-
-
-def _check_sub(jwt: VerifiedJwt, client_id: str) -> None:
-    # RFC 7523 §3 item 2B
-    if "sub" not in jwt.claims:
-        raise JwtRefused("missing_claim", "sub")
-    if jwt.claims["sub"] != client_id:
-        raise JwtRefused("wrong_claim", "sub")

@@ -86,15 +86,16 @@ class ClientConfig(CredentialsConfig):
 
     `display_name` is how people know it. Before its links lead to a provider, a page asks the person; with
     `confirm_connect` off, none does. `subject_azp` are the names by which subject tokens mean this client; None stands
-    for its own name. `limits` are for all its requests at the token endpoint, `subject_limits` for those about one
-    user, and, counted apart, for that user's requests to the accounts API by its tokens. With `may_assert_subjects` it
-    may name a user who is away, of one of `assert_issuer` (the names of `[issuers.X]` tables or their URLs), at the
-    providers in `assert_providers`.
+    for its own name. `actor_azp` are more names, by which actor tokens alone mean it. `limits` are for all its requests
+    at the token endpoint, `subject_limits` for those about one user, and, counted apart, for that user's requests to
+    the accounts API by its tokens. With `may_assert_subjects` it may name a user who is away, of one of `assert_issuer`
+    (the names of `[issuers.X]` tables or their URLs), at the providers in `assert_providers`.
     """
 
     display_name: ShownName | None = None
     confirm_connect: Flag = True
     subject_azp: tuple[Text, ...] | None = None
+    actor_azp: tuple[Text, ...] = ()
     redirect_uris: tuple[RedirectTarget, ...] = ()
     implicit: Flag = False
     ip_allowlist: tuple[Network, ...] = ()

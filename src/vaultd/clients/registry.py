@@ -39,6 +39,11 @@ class Client:
         return (self.id,) if names is None else names
 
     @property
+    def actor_azp(self) -> tuple[str, ...]:
+        """The names by which actor tokens mean this client: those in subject tokens, and those for actors alone."""
+        return (*self.subject_azp, *self.config.actor_azp)
+
+    @property
     def public(self) -> bool:
         """Whether it proves itself by nothing, so that anyone may say to be it (RFC 6749 §2.1)."""
         return self.config.auth == "none"

@@ -1,7 +1,7 @@
 """What a client signs with its registered key: to prove itself, or to name a user who is away.
 
-Both kinds of JWT are meant for this vault alone, live for minutes, and are used once. Their `typ` tells them apart,
-so that none of one kind passes for the other (RFC 8725 §3.11).
+Both kinds of JWT are meant for this vault alone, live for minutes, and are used once. Their purposes exclude each
+other, so that none of one kind passes for the other (RFC 8725 §3.12).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from vaultd.config_types import ASYMMETRIC
 from vaultd.errors import Replayed, TemporarilyUnavailable
 from vaultd.jose import FixedKeys, JwtRefused, KeyCache, UnverifiedJwt, VerifiedJwt, read_audience, verify_parsed
 from vaultd.jose.jwks import read_keys
+from vaultd.jose.purposes import Purpose, check_claims, check_type
 from vaultd.jose.verify import MAX_LEEWAY, check_signature
 from vaultd.outbound import Outbound
 from vaultd.replay import ReplayMemory
@@ -34,10 +35,10 @@ Keys: TypeAlias = KeyCache | FixedKeys
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What one kind of JWT must look like. `types` are in lower case, and empty for none; `name` is for the log."""
+    """What one kind of JWT must look like. `name` is for the replay memory."""
 
     name: str
-    types: frozenset[str]
+    purpose: Purpose
     audiences: frozenset[str]
     longest: timedelta
 
@@ -143,8 +144,7 @@ def _keys(config: ClientConfig, outbound: Outbound, clock: Clock) -> Keys:
 
 
 def _check_claims(jwt: VerifiedJwt, client_id: str, kind: Kind) -> None:
-    if jwt.typ not in kind.types:
-        raise JwtRefused("wrong_type")
+    check_type(jwt.typ, kind.purpose)
     if "iss" not in jwt.claims:
         raise JwtRefused("missing_claim", "iss")
     if jwt.claims["iss"] != client_id:
@@ -152,6 +152,7 @@ def _check_claims(jwt: VerifiedJwt, client_id: str, kind: Kind) -> None:
     # One audience that is not ours is one server too many that could present it here.
     if not read_audience(jwt.claims) <= kind.audiences:
         raise JwtRefused("wrong_audience")
+    check_claims(jwt.claims, kind.purpose)
 
 
 def _check_lifetime(jwt: VerifiedJwt, longest: timedelta, now: datetime) -> None:

@@ -16,6 +16,7 @@ from vaultd.clients.signed import Kind, SignedByClients
 from vaultd.errors import InvalidClient, SubjectTokenRefused, UnauthorizedClient
 from vaultd.exchange.request import ExchangeRequest
 from vaultd.jose import JwtRefused, UnverifiedJwt, VerifiedJwt, parse_jwt
+from vaultd.jose.purposes import SUBJECT_ASSERTION
 from vaultd.subjects import rules
 from vaultd.subjects.away import AwaySwitch
 from vaultd.subjects.config import IssuerConfig
@@ -23,7 +24,6 @@ from vaultd.subjects.store import KnownSubject
 from vaultd.terms import Subject
 
 JWT = "urn:ietf:params:oauth:token-type:jwt"
-TYPE = "token-vault-req+jwt"
 LONGEST = timedelta(minutes=5)
 
 
@@ -35,10 +35,7 @@ def find_assertion(request: ExchangeRequest) -> UnverifiedJwt | None:
         unverified = parse_jwt(request.subject_token)
     except JwtRefused:
         return None  # then it is a bad token of any other kind as well
-    unverified_typ = unverified.unverified_header.get("typ")
-    if not isinstance(unverified_typ, str) or unverified_typ.lower().removeprefix("application/") != TYPE:
-        return None
-    return unverified
+    return unverified if unverified.unverified_typ in SUBJECT_ASSERTION.types else None
 
 
 class Assertions:
@@ -62,7 +59,7 @@ class Assertions:
         }
         self._kind = Kind(
             name="subject_assertion",
-            types=frozenset({TYPE}),
+            purpose=SUBJECT_ASSERTION,
             audiences=frozenset({public_url, f"{public_url}/"}),
             longest=LONGEST,
         )

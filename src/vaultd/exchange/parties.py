@@ -136,7 +136,14 @@ class Parties:
             return None
         actor = await self._verifier.verify(token, token_type or "")
         await self._possession.check(actor, token, proofs)
-        check_actor(client_id=client.id, trusted_clients=actor.trusted_clients, only_trusted=actor.only_trusted)
+        check_actor(
+            sub=actor.subject.sub,
+            presenter=actor.presenter,
+            accepted=client.actor_azp,
+            client_id=client.id,
+            trusted_clients=actor.trusted_clients,
+            only_trusted=actor.only_trusted,
+        )
         return actor
 
 

@@ -19,6 +19,7 @@ from joserfc.util import urlsafe_b64encode
 
 from vaultd.config_types import split_url
 from vaultd.jose.jwks import fits, read_key
+from vaultd.jose.purposes import PROOF, check_claims, check_type
 from vaultd.jose.refused import JwtRefused, Reason
 from vaultd.jose.verify import UnverifiedJwt, check_header, check_signature, parse_jwt, read_time
 from vaultd.terms import Secret
@@ -45,6 +46,8 @@ _OWN_REASONS: Mapping[str, Reason] = MappingProxyType(
         "malformed": "dpop_malformed",
         "missing_claim": "dpop_malformed",
         "too_large": "dpop_malformed",
+        "wrong_claim": "dpop_malformed",
+        "wrong_type": "dpop_typ",
     }
 )
 
@@ -95,21 +98,19 @@ def is_thumbprint(value: object) -> bool:
 
 
 def _verify(unverified: UnverifiedJwt, *, method: str, url: str, now: datetime) -> VerifiedProof:
-    if unverified.unverified_typ != "dpop+jwt":
-        raise JwtRefused("dpop_typ")
+    check_type(unverified.unverified_typ, PROOF)
     _, alg = check_header(unverified.unverified_header, PROOF_ALGORITHMS)
     key = _own_key(unverified.unverified_header.get("jwk"), alg)
     check_signature(unverified, alg, key)
     claims = unverified.unverified_claims
+    check_claims(claims, PROOF)
     jti, ath = _text(claims, "jti"), _text(claims, "ath") if "ath" in claims else None
     if _text(claims, "htm") != method:
         raise JwtRefused("dpop_htm")
     if _target(_text(claims, "htu")) != _target(url):
         raise JwtRefused("dpop_htu")
     issued_at = read_time(claims, "iat")
-    if issued_at is None:
-        raise JwtRefused("missing_claim", "iat")
-    if not -MAX_AHEAD <= now.timestamp() - issued_at <= MAX_AGE:
+    if issued_at is None or not -MAX_AHEAD <= now.timestamp() - issued_at <= MAX_AGE:
         raise JwtRefused("dpop_iat")
     good_until = datetime.fromtimestamp(issued_at + MAX_AGE + REMEMBERED_BEYOND, UTC)
     return VerifiedProof(jkt=key.thumbprint(), jti=jti, ath=ath, good_until=good_until)
@@ -124,8 +125,6 @@ def _own_key(unverified_jwk: object, alg: str) -> Key:
 
 
 def _text(claims: Mapping[str, Any], name: str) -> str:
-    if name not in claims:
-        raise JwtRefused("missing_claim", name)
     value = claims[name]
     if not isinstance(value, str) or not value:
         raise JwtRefused("malformed", name)

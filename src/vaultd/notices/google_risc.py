@@ -11,6 +11,7 @@ from typing import Any
 
 from vaultd.errors import NoticeRefused
 from vaultd.jose import JwtRefused, KeyFor, parse_jwt
+from vaultd.jose.purposes import SECURITY_EVENT, check_claims, check_type
 from vaultd.jose.verify import check_header, check_signature, read_audience, read_time
 from vaultd.notices.notice import Notice
 from vaultd.terms import Secret
@@ -41,9 +42,8 @@ async def read_google_risc(
         jti, said = claims.get("jti"), read_time(claims, "iat")
     except JwtRefused as error:
         raise NoticeRefused(reason=error.reason, detail=error.detail) from None
-    # RFC 8417 §2.2: all three are required. An ID token, signed with the same keys, has no events.
     if not isinstance(events, dict) or not events or not isinstance(jti, str) or said is None:
-        raise NoticeRefused(reason="missing_claim")
+        raise NoticeRefused(reason="missing_claim")  # RFC 8417 §2.2
     if len(events) > _MOST_EVENTS:
         raise NoticeRefused(reason="malformed")
     subjects = [_subject(payload) for kind, payload in events.items() if kind in ENDING]
@@ -65,6 +65,7 @@ async def _verified(
         raise JwtRefused("malformed", "not ASCII") from None
     kid, alg = check_header(unverified.unverified_header, ALGORITHMS)
     check_signature(unverified, alg, await key_for(kid, alg))
+    check_type(unverified.unverified_typ, SECURITY_EVENT)
     claims = unverified.unverified_claims
     if not _same_issuer(claims.get("iss"), issuer):
         raise JwtRefused("wrong_issuer")
@@ -74,6 +75,8 @@ async def _verified(
     said = read_time(claims, "iat")
     if said is not None and said > now.timestamp() + _LEEWAY:
         raise JwtRefused("not_yet_valid", "iat")
+    # An ID token, signed with the same keys, has no events; a logout token has another one.
+    check_claims(claims, SECURITY_EVENT)
     return claims
 
 

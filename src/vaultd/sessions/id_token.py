@@ -11,10 +11,9 @@ import hmac
 from dataclasses import dataclass
 
 from vaultd.jose import JwtRefused, VerifiedJwt, read_audience
-from vaultd.jose.verify import read_time
+from vaultd.jose.purposes import SIGN_IN, check_claims, check_type
 from vaultd.terms import Secret, Subject
 
-_TYPES = frozenset({"", "jwt"})
 _SIZES = frozenset({"256", "384", "512"})
 
 
@@ -31,8 +30,7 @@ def check_id_token(
 ) -> SignedIn:
     """Raises `JwtRefused`."""
     # RFC 8725 §3.11: an access token or a logout token, signed by the same keys, is no ID token.
-    if jwt.typ not in _TYPES:
-        raise JwtRefused("wrong_type")
+    check_type(jwt.typ, SIGN_IN)
     claims = jwt.claims
     if claims.get("iss") != issuer:
         raise JwtRefused("wrong_issuer")  # item 2
@@ -41,10 +39,9 @@ def check_id_token(
         raise JwtRefused("wrong_audience")  # item 3
     if "azp" in claims or len(audience) > 1:
         _check_authorized_party(claims.get("azp"), client_id)
-    if read_time(claims, "iat") is None:
-        raise JwtRefused("missing_claim", "iat")  # §2
     if not hmac.compare_digest(str(claims.get("nonce", "")).encode(), nonce.encode()):
         raise JwtRefused("wrong_claim", "nonce")  # item 11
+    check_claims(claims, SIGN_IN)
     if "at_hash" in claims:
         _check_access_token(claims["at_hash"], str(jwt.header["alg"]), access_token)
     sub, sid = claims.get("sub"), claims.get("sid")

@@ -8,15 +8,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from vaultd.jose import JwtRefused, KeyFor, read_audience, verify_jwt
+from vaultd.jose.purposes import LOGOUT_EVENT, LOGOUT_TOKEN, check_claims, check_type
 from vaultd.jose.verify import read_time
 from vaultd.terms import Secret
 
-EVENT = "http://schemas.openid.net/event/backchannel-logout"
+EVENT = LOGOUT_EVENT
 RECENT = timedelta(minutes=10)
 """How old one may be, and how long its `jti` is remembered: §2.4 asks issuers for two minutes."""
 _LEEWAY = 60
-# §2.4 recommends the first. Older issuers say nothing, or what they say of every JWT.
-_TYPES = frozenset({"logout+jwt", "jwt", ""})
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,20 +39,15 @@ async def verify_logout_token(
 ) -> LoggedOut:
     """Believe a logout token, except that it may have come before. Raises `JwtRefused`, or what `key_for` raises."""
     jwt = await verify_jwt(unverified_token, key_for=key_for, algorithms=algorithms, now=now, leeway=_LEEWAY)
-    if jwt.typ not in _TYPES:
-        raise JwtRefused("wrong_type")
+    check_type(jwt.typ, LOGOUT_TOKEN)
     claims = jwt.claims
     if claims.get("iss") != issuer:
         raise JwtRefused("wrong_issuer")
     if client_id not in read_audience(claims):
         raise JwtRefused("wrong_audience")
     issued_at = _recent(claims, now)
-    events = claims.get("events")
-    if not isinstance(events, dict) or not isinstance(events.get(EVENT), dict):
-        raise JwtRefused("missing_claim", "events")
-    if "nonce" in claims:
-        # §2.4: with it, an ID token could pass for this, or this for an ID token.
-        raise JwtRefused("wrong_claim", "nonce")
+    # §2.4: with the event, and without a nonce, neither this nor an ID token could pass for the other.
+    check_claims(claims, LOGOUT_TOKEN)
     sub, sid, jti = (_text(claims, name) for name in ("sub", "sid", "jti"))
     if jti is None:
         raise JwtRefused("missing_claim", "jti")

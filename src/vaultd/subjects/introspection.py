@@ -8,13 +8,14 @@ from types import MappingProxyType
 from typing import Any
 
 from vaultd.jose import JwtRefused, check_given_times
+from vaultd.jose.purposes import ID_TOKEN, PRESENTED, Purpose, TokenKind, check_forbidden, check_type
 from vaultd.subjects import rules
 from vaultd.subjects.config import IssuerConfig
 from vaultd.subjects.endpoint import IntrospectionEndpoint
 from vaultd.subjects.tokens import PresentedToken, VerifiedSubject
 from vaultd.terms import Clock, Subject
 
-_HINTS: Mapping[rules.TokenKind, str | None] = MappingProxyType(
+_HINTS: Mapping[TokenKind, str | None] = MappingProxyType(
     {"access_token": "access_token", "refresh_token": "refresh_token", "jwt": None}
 )
 """What is asked about, and the `token_type_hint` for it (RFC 7662 §2.1). An ID token is none of these."""
@@ -48,9 +49,11 @@ class IntrospectionVerifier:
         kind = presented.kind
         if kind not in _HINTS:
             raise JwtRefused("wrong_type", "ID tokens are not introspected")
+        purpose = _purpose(kind)
         if presented.unverified is not None:
             # Not believed, but what it says against itself is reason enough to ask nobody.
-            rules.check_type(presented.unverified.unverified_typ, kind)
+            check_type(presented.unverified.unverified_typ, purpose)
+            check_forbidden(presented.unverified.unverified_claims, purpose)
         elif kind == "jwt":
             raise JwtRefused("malformed", "not a JWT")
         answer = await self._endpoint.ask(presented.token, _HINTS[kind])
@@ -62,7 +65,7 @@ class IntrospectionVerifier:
         """End the calls under way."""
         await self._endpoint.aclose()
 
-    def _read(self, answer: Mapping[str, Any], kind: rules.TokenKind) -> VerifiedSubject:
+    def _read(self, answer: Mapping[str, Any], kind: TokenKind) -> VerifiedSubject:
         config = self._config
         # The issuer was chosen by what the token says, or by configuration; its answer must not be about another's.
         if answer.get("iss", config.issuer) != config.issuer:
@@ -71,6 +74,8 @@ class IntrospectionVerifier:
         audience = rules.check_introspected_audience(answer, kind, config)
         rules.check_introspected_type(answer, kind, audience)
         rules.check_required_claims(answer, config.required_claims)
+        # What else the purpose requires an answer may leave out (RFC 7662 §2.2).
+        check_forbidden(answer, _purpose(kind))
         return VerifiedSubject(
             subject=Subject(config.issuer, rules.read_sub(answer)),
             issuer_name=self.name,
@@ -84,3 +89,8 @@ class IntrospectionVerifier:
             jkt=rules.read_key_binding(answer, config),
             expires_at=None if expires_at is None else datetime.fromtimestamp(expires_at, UTC),
         )
+
+
+def _purpose(kind: TokenKind) -> Purpose:
+    # A JWT that is no ID token is an access token.
+    return next(purpose for purpose in PRESENTED[kind] if purpose is not ID_TOKEN)

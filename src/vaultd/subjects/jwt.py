@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from vaultd.jose import JwtRefused, KeyCache, SharedSecret, VerifiedJwt, verify_parsed
+from vaultd.jose.purposes import TokenKind
 from vaultd.outbound import Outbound
 from vaultd.subjects import rules
 from vaultd.subjects.config import IssuerConfig
@@ -51,11 +52,9 @@ class JwtVerifier:
         """Stop fetching keys."""
         await self._keys.aclose()
 
-    def _read(self, jwt: VerifiedJwt, kind: rules.TokenKind) -> VerifiedSubject:
+    def _read(self, jwt: VerifiedJwt, kind: TokenKind) -> VerifiedSubject:
         config = self._config
-        rules.check_type(jwt.typ, kind)
-        audience = rules.check_audience(jwt, kind, config)
-        rules.check_required_claims(jwt.claims, config.required_claims)
+        audience = rules.read_purpose(jwt, kind, config)
         return VerifiedSubject(
             subject=Subject(config.issuer, rules.read_sub(jwt.claims)),
             issuer_name=self.name,

@@ -5,7 +5,7 @@ The claims are those of a JWT whose signature and times were checked, or an issu
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
@@ -13,12 +13,12 @@ from typing import Any, Literal, TypeAlias
 import rfc8785
 
 from vaultd.errors import InvalidRequest
-from vaultd.jose import JwtRefused, VerifiedJwt, read_audience
+from vaultd.jose import JwtRefused, VerifiedJwt, purposes, read_audience
 from vaultd.jose.dpop import is_thumbprint
+from vaultd.jose.purposes import PRESENTED, TokenKind, check_claims, check_type
 from vaultd.subjects.config import IssuerConfig
 from vaultd.terms import Scopes
 
-TokenKind: TypeAlias = Literal["access_token", "id_token", "jwt", "refresh_token"]
 Party: TypeAlias = Mapping[str, Any]
 
 _PREFIX = "urn:ietf:params:oauth:token-type:"
@@ -28,17 +28,6 @@ _KINDS: Mapping[str, TokenKind] = MappingProxyType(
         _PREFIX + "id_token": "id_token",
         _PREFIX + "jwt": "jwt",
         _PREFIX + "refresh_token": "refresh_token",
-    }
-)
-
-# RFC 8725 §3.11: a JWT typed for another purpose (logout+jwt, dpop+jwt, secevent+jwt, ...) is no session token.
-# Many issuers type nothing, or everything as JWT, so that those two say nothing about the purpose.
-_TYPES: Mapping[TokenKind, frozenset[str]] = MappingProxyType(
-    {
-        "access_token": frozenset({"", "jwt", "at+jwt"}),  # RFC 9068 §2.1
-        "id_token": frozenset({"", "jwt"}),  # RFC 9068 §2.1: at+jwt tells it from an ID token
-        "jwt": frozenset({"", "jwt", "at+jwt"}),  # RFC 8693 §3: any JWT, whatever it is used for
-        "refresh_token": frozenset({"", "jwt"}),  # RFC 6749 §1.5: its form is its issuer's own affair
     }
 )
 
@@ -64,25 +53,26 @@ def token_kind(token_type: str) -> TokenKind:
     return kind
 
 
-def check_type(typ: str, kind: TokenKind) -> None:
-    """The `typ` header must fit the token type that the request names. Raises `JwtRefused`."""
-    if typ not in _TYPES[kind]:
-        raise JwtRefused("wrong_type")
+def read_purpose(jwt: VerifiedJwt, kind: TokenKind, config: IssuerConfig) -> Audience:
+    """What the token is for must be what the request says, and it must be meant for us.
 
-
-def check_audience(jwt: VerifiedJwt, kind: TokenKind, config: IssuerConfig) -> Audience:
-    """The token must have been meant for us (RFC 7519 §4.1.3; OpenID Connect Core §3.1.3.7). Raises `JwtRefused`."""
-    if config.names_no_audience:
-        return _vouched_for(config, as_id_token=kind == "id_token")
-    named = read_audience(jwt.claims)
-    # An ID token is for the app that signed the user in. As an access token it passes only where the operator
-    # has listed that app under `audience` too.
-    if kind != "id_token" and not named.isdisjoint(config.audience):
-        return Audience(as_id_token=False, only_trusted=False)
-    may_be_id_token = kind == "id_token" or (kind == "jwt" and jwt.typ != "at+jwt")
-    if may_be_id_token and not named.isdisjoint(config.id_token_client_ids):
-        return Audience(as_id_token=True, only_trusted=False)
-    raise JwtRefused("wrong_audience")
+    RFC 8725 §3.12; RFC 7519 §4.1.3; OpenID Connect Core §3.1.3.7. Of several purposes that its audience allows, one
+    must fit its claims. Raises `JwtRefused`.
+    """
+    check_type(jwt.typ, *PRESENTED[kind])
+    meant = [way for way in _ways(jwt.claims, kind, config) if jwt.typ in way[0].types]
+    if not meant:
+        raise JwtRefused("wrong_audience")
+    check_required_claims(jwt.claims, config.required_claims)
+    refusals = []
+    for purpose, audience in meant:
+        try:
+            check_claims(jwt.claims, purpose)
+        except JwtRefused as refused:
+            refusals.append(refused)
+        else:
+            return audience
+    raise refusals[0]
 
 
 def check_introspected_audience(claims: Mapping[str, Any], kind: TokenKind, config: IssuerConfig) -> Audience:
@@ -135,11 +125,8 @@ def read_presenter(claims: Mapping[str, Any], audience: Audience, client_claim: 
     """The client that the token was issued to, or None where it names none. Raises `JwtRefused`."""
     if not audience.as_id_token:
         return _text(claims[client_claim], client_claim) if client_claim in claims else None
-    # OpenID Connect Core §2: an ID token names its client in `azp`, and where it has a single audience, by that.
-    if "azp" in claims:
-        return _text(claims["azp"], "azp")
-    named = read_audience(claims) if "aud" in claims else frozenset[str]()
-    return next(iter(named)) if len(named) == 1 else None
+    app = _app_of(claims)
+    return None if app is None and "azp" not in claims else _text(app, "azp")
 
 
 def read_introspected_presenter(claims: Mapping[str, Any], kind: TokenKind, client_claim: str) -> str | None:
@@ -201,6 +188,32 @@ def read_party(claims: Mapping[str, Any], name: Literal["may_act", "act"]) -> Pa
     if not isinstance(value, dict):
         raise JwtRefused("malformed", name)
     return MappingProxyType(value)
+
+
+def _ways(
+    claims: Mapping[str, Any], kind: TokenKind, config: IssuerConfig
+) -> Iterator[tuple[purposes.Purpose, Audience]]:
+    """The purposes for which the token, presented as this kind, names an audience of ours."""
+    for purpose in PRESENTED[kind]:
+        is_id_token = purpose is purposes.ID_TOKEN
+        if config.names_no_audience:
+            yield purpose, _vouched_for(config, as_id_token=is_id_token)
+            continue
+        ours = config.id_token_client_ids if is_id_token else config.audience
+        if not read_audience(claims).isdisjoint(ours):
+            yield purpose, Audience(as_id_token=is_id_token, only_trusted=False)
+    # An ID token is for the app that signed the user in. As an access token it passes only where the operator has
+    # listed that app under `audience` too.
+    if kind != "id_token" and _app_of(claims) in config.audience:
+        yield purposes.ID_TOKEN, Audience(as_id_token=False, only_trusted=False)
+
+
+def _app_of(claims: Mapping[str, Any]) -> object:
+    """The app that an ID token with these claims is for (OpenID Connect Core §2)."""
+    if "azp" in claims:
+        return claims["azp"]
+    named = read_audience(claims) if "aud" in claims else frozenset[str]()
+    return next(iter(named)) if len(named) == 1 else None
 
 
 def _vouched_for(config: IssuerConfig, *, as_id_token: bool) -> Audience:

@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 from typing import Literal, Protocol
 
 from vaultd.jose import UnverifiedJwt
-from vaultd.subjects.rules import Party, TokenKind
+from vaultd.jose.purposes import TokenKind
+from vaultd.subjects.rules import Party
 from vaultd.terms import Scopes, Secret, Subject
 
 

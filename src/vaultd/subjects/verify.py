@@ -13,6 +13,7 @@ from datetime import timedelta
 
 from vaultd.errors import ConfigurationError, InvalidRequest, SubjectTokenRefused
 from vaultd.jose import MAX_TOKEN_BYTES, JwtRefused, UnverifiedJwt, parse_jwt
+from vaultd.jose.purposes import TokenKind
 from vaultd.outbound import Outbound
 from vaultd.subjects import rules
 from vaultd.subjects.config import IssuerConfig, opaque_taker
@@ -73,7 +74,7 @@ class SubjectVerifier:
         for issuer in self._issuers.values():
             await issuer.aclose()
 
-    async def _verify(self, token: Secret, kind: rules.TokenKind) -> VerifiedSubject:
+    async def _verify(self, token: Secret, kind: TokenKind) -> VerifiedSubject:
         place = (hashlib.sha256(token.reveal().encode("utf-8", "surrogatepass")).digest(), kind)
         found = self._recent.get(place, now=self._clock())
         if found is not None:
@@ -90,7 +91,7 @@ class SubjectVerifier:
         self._recent.put(place, verified, version=issuer.version, now=now, expires_at=until)
         return verified
 
-    def _choose(self, token: Secret, kind: rules.TokenKind) -> tuple[IssuerVerifier, PresentedToken]:
+    def _choose(self, token: Secret, kind: TokenKind) -> tuple[IssuerVerifier, PresentedToken]:
         if self._opaque is not None and not _is_jose(token):
             _check_opaque(token)
             return self._opaque, PresentedToken(token, kind, None)

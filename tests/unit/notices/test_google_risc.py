@@ -112,6 +112,11 @@ async def test_the_audience_may_be_a_list(audience: list[str]) -> None:
         (set_of(claims(iat=int(NOW.timestamp()) + 61)), "not_yet_valid"),
         # An ID token for the same client, signed with the same keys.
         (set_of(claims(..., sub="7375626A656374", exp=int(NOW.timestamp()) + 60)), "missing_claim"),
+        # A logout token for it: ended sessions end no grant.
+        (set_of(claims({"http://schemas.openid.net/event/backchannel-logout": {}})), "wrong_claim"),
+        (set_of(claims(nonce="n")), "wrong_claim"),
+        (set_of(claims(), header={"typ": "logout+jwt"}), "wrong_type"),
+        (set_of(claims(), header={"typ": "at+jwt"}), "wrong_type"),
         (set_of(claims([])), "missing_claim"),
         (set_of(claims({})), "missing_claim"),
         (set_of(claims({f"{OAUTH}tokens-revoked": []})), "malformed"),

@@ -91,6 +91,10 @@ async def test_its_id_is_remembered_for_as_long_as_it_would_be_taken() -> None:
         ({"events": {EVENT + "/": {}}}, "missing_claim"),
         ({"nonce": "x"}, "wrong_claim"),
         ({"nonce": None}, "wrong_claim"),
+        ({"htm": "POST"}, "wrong_claim"),
+        ({"typ": "ID"}, "wrong_claim"),
+        ({"code": "c", "state": "s"}, "wrong_claim"),
+        ({"sub": ISSUER}, "wrong_claim"),
     ],
     ids=str,
 )

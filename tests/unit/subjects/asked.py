@@ -66,9 +66,9 @@ class Asked:
         return self.issuer.believe(token, **answer)
 
 
-def jwt(issuer: str, typ: str = "at+jwt") -> str:
+def jwt(issuer: str, typ: str = "at+jwt", **claims: object) -> str:
     """A JWT that says it is of this issuer; its signature is never looked at where its issuer is asked."""
-    return sign(KEY, {"alg": "ES256", "kid": "first", "typ": typ}, {"iss": issuer, "sub": "mallory"}).reveal()
+    return sign(KEY, {"alg": "ES256", "kid": "first", "typ": typ}, {"iss": issuer, "sub": "mallory", **claims}).reveal()
 
 
 async def refused(verifier: SubjectVerifier, token: str, token_type: str = ACCESS) -> str:

@@ -37,6 +37,10 @@ def _deep(world: World) -> Secret:
     return world.with_claim_text('"x":' + "[" * 4000 + "]" * 4000)
 
 
+def _id_token(world: World, **claims: object) -> Secret:
+    return world.token({"typ": "JWT"}, **{"aud": "web-app", "scope": ABSENT, **claims})
+
+
 CORPUS: list[tuple[str, Callable[[World], Secret], str, str]] = [
     # The signature and who made it.
     ("alg none", lambda w: w.unsigned("none"), ACCESS, "bad_algorithm"),
@@ -152,6 +156,18 @@ CORPUS: list[tuple[str, Callable[[World], Secret], str, str]] = [
     ("logout token", lambda w: w.token({"typ": "logout+jwt"}), ACCESS, "wrong_type"),
     ("DPoP proof", lambda w: w.token({"typ": "dpop+jwt"}), JWT, "wrong_type"),
     ("client's own assertion", lambda w: w.token({"typ": "token-vault-req+jwt"}), JWT, "wrong_type"),
+    ("logout token, untyped", lambda w: w.token({"typ": ABSENT}, events={}), ACCESS, "wrong_claim"),
+    ("logout token as ID token", lambda w: _id_token(w, events={}), ID, "wrong_claim"),
+    ("security event as ID token", lambda w: _id_token(w, toe=1), JWT, "wrong_claim"),
+    ("authorization response as ID token", lambda w: _id_token(w, code="c", state="s"), ID, "wrong_claim"),
+    ("DPoP proof as ID token", lambda w: _id_token(w, htm="POST", htu=US), ID, "wrong_claim"),
+    ("request object as ID token", lambda w: _id_token(w, response_type="code"), ID, "wrong_claim"),
+    ("access token as ID token, untyped", lambda w: _id_token(w, scope="openid"), ID, "wrong_claim"),
+    ("Keycloak's access token as ID token", lambda w: _id_token(w, typ="Bearer", nonce="n"), ID, "wrong_claim"),
+    ("ID token for us as access token", lambda w: _id_token(w, aud=[US, "web-app"], nonce="n"), ACCESS, "wrong_claim"),
+    ("refresh token as access token", lambda w: w.token({"typ": "JWT"}, type="refresh"), ACCESS, "wrong_claim"),
+    ("its issuer's own", lambda w: _id_token(w, sub=w.issuer.url), ID, "wrong_claim"),
+    ("ID token without iat", lambda w: _id_token(w, iat=ABSENT), ID, "missing_claim"),
     ("typ a number", lambda w: w.token({"typ": 7}), ACCESS, "malformed"),
     # Other claims.
     ("presenter a number", lambda w: w.token(azp=7), ACCESS, "malformed"),

@@ -180,6 +180,13 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"cnf": {"jkt": "short"}}, "malformed"),
     ({"cnf": {"jkt": 7}}, "malformed"),
     ({"token_type": "DPoP"}, "dpop_unbound"),
+    # What its claims show it to be (RFC 8725 §3.12).
+    ({"typ": "Refresh"}, "wrong_claim"),
+    ({"typ": "ID"}, "wrong_claim"),
+    ({"events": {}}, "wrong_claim"),
+    ({"at_hash": "x"}, "wrong_claim"),
+    ({"nonce": "x", "scope": ...}, "wrong_claim"),
+    ({"token_introspection": {}}, "wrong_claim"),
 ]
 
 
@@ -226,6 +233,10 @@ class TestNobodyIsAsked:
         """RFC 8725 §3.11."""
         for typ in ("logout+jwt", "dpop+jwt", "token-vault-req+jwt", "secevent+jwt"):
             assert await refused(asked.verifier(), jwt(asked.issuer.issuer, typ), token_type) == "wrong_type"
+        marks: list[dict[str, object]] = [{"events": {}}, {"htm": "POST"}, {"response_type": "code"}, {"vc": {}}]
+        for mark in marks:
+            marked = jwt(asked.issuer.issuer, "JWT", **mark)
+            assert await refused(asked.verifier(), marked, token_type) == "wrong_claim"
         assert await refused(asked.verifier(), jwt(asked.issuer.issuer), ID) == "wrong_type"
         assert await refused(asked.verifier(), jwt(asked.issuer.issuer), REFRESH) == "wrong_type"
         assert not asked.issuer.asked

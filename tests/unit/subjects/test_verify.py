@@ -41,15 +41,16 @@ async def test_types_of_an_access_token(world: World, typ: object) -> None:
 
 
 async def test_an_id_token(world: World) -> None:
-    token = world.token({"typ": "JWT"}, aud="web-app", azp=ABSENT)
+    token = world.token({"typ": "JWT"}, aud="web-app", azp=ABSENT, scope=ABSENT)
     for token_type in (ID, JWT):
         verified = await world.verifier().verify(token, token_type)
         assert verified.presenter == "web-app"
         assert verified.scopes == Scopes()
-    several = world.token({"typ": "JWT"}, aud=["web-app", "other"], azp=ABSENT)
+    several = world.token({"typ": "JWT"}, aud=["web-app", "other"], azp=ABSENT, scope=ABSENT)
     assert (await world.verifier().verify(several, ID)).presenter is None
-    named = world.token({"typ": "JWT"}, aud=["web-app", "other"], azp="phone-app")
-    assert (await world.verifier().verify(named, ID)).presenter == "phone-app"
+    named = world.token({"typ": "JWT"}, aud=["web-app", "other"], azp="phone-app", nonce="n")
+    verified = await world.verifier().verify(named, ID)
+    assert (verified.presenter, verified.scopes) == ("phone-app", Scopes()), "an ID token's scopes are no permission"
 
 
 async def test_an_id_token_passes_as_access_token_only_where_audience_lists_its_client(world: World) -> None:
@@ -61,6 +62,18 @@ async def test_an_id_token_passes_as_access_token_only_where_audience_lists_its_
     with pytest.raises(SubjectTokenRefused) as caught:
         await world.verifier(id_token_client_ids=()).verify(token, ID)
     assert caught.value.reason == "wrong_audience"
+
+
+async def test_an_id_token_for_us_too_passes_as_a_jwt(world: World) -> None:
+    """Of two purposes that its audience allows, its claims decide."""
+    token = world.token({"typ": "JWT"}, aud=[US, "web-app"], nonce="n", scope=ABSENT)
+    assert (await world.verifier().verify(token, JWT)).presenter == "web-app"
+    # And where `audience` lists its app, as an access token as well, whatever shows it to be an ID token.
+    listed = world.token({"typ": "JWT"}, aud="web-app", azp=ABSENT, nonce="n", at_hash="h", scope=ABSENT)
+    assert (await world.verifier(audience=("web-app",)).verify(listed, ACCESS)).presenter is None
+    with pytest.raises(SubjectTokenRefused) as caught:
+        await world.verifier(audience=("web-app",)).verify(world.token({"typ": "JWT"}, aud="web-app", toe=1), ACCESS)
+    assert caught.value.reason == "wrong_claim"
 
 
 async def test_each_claim_that_may_name_the_client(world: World) -> None:

@@ -68,7 +68,7 @@ def _asking(title: str, grant: str, issued: str, several: Json, required: dict[s
             "audience": several | {"description": "The provider's name here, such as `github`."},
             "resource": several | {"description": "Or the URL of the API to be called, resolved to its provider."},
             "scope": _SCOPE,
-            "actor_token": _TEXT | {"description": "The agent's own token; checked against `may_act`."},
+            "actor_token": _TEXT | {"description": "The agent's own token, issued to this client; see `may_act`."},
             "actor_token_type": _TEXT | {"description": "Comes with `actor_token`, and only then."},
             "login_hint": _TEXT | {"description": "Which account, of several: its id, login or e-mail address."},
             **_CLIENT,

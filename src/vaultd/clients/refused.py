@@ -8,7 +8,7 @@ from vaultd.audit.events import Draft
 from vaultd.audit.refusals import Refusals
 from vaultd.clients.credentials import PresentedCredentials
 from vaultd.clients.registry import Clients
-from vaultd.errors import InvalidClient, RequestRefused, SlowDown
+from vaultd.errors import CannotOpen, InvalidClient, RequestRefused, SlowDown
 from vaultd.limits import address_prefix
 
 
@@ -20,7 +20,12 @@ class RefusedClients:
         self._refusals = refusals
 
     async def count(
-        self, draft: Draft, refusal: RequestRefused, *, unverified: PresentedCredentials | None, ip: str | None
+        self,
+        draft: Draft,
+        refusal: RequestRefused | CannotOpen,
+        *,
+        unverified: PresentedCredentials | None,
+        ip: str | None,
     ) -> None:
         """Record one. `unverified` is what somebody presented who is not proven; None where nobody did, or they are.
 

@@ -12,9 +12,11 @@ from vaultd.app.signing import add_sign_in, make_sessions
 from vaultd.clients.limits import ClientLimits
 from vaultd.connect import Connect
 from vaultd.connections.grants import GrantStore
+from vaultd.connections.holders import Holders
 from vaultd.exchange.assertion import Assertions
 from vaultd.revoke import GiveBack, Revoke
 from vaultd.revoke.secrets import Secrets
+from vaultd.revoke.sharing import Sharing
 from vaultd.subjects.away import AwaySwitch
 from vaultd.web import accounts, bearer
 from vaultd.web.show.pages import Pages
@@ -41,6 +43,12 @@ def make_give_back(ground: Ground) -> GiveBack:
         subjects=ground.subjects,
         providers=ground.providers,
         oauth=ground.oauth,
+        sharing=Sharing(
+            database=ground.database,
+            holders=Holders(data_keys=ground.data_keys, lookups=ground.lookups, clock=ground.clock),
+            providers=ground.providers,
+            oauth=ground.oauth,
+        ),
         clock=ground.clock,
     )
 

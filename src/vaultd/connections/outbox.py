@@ -37,6 +37,7 @@ class Revocation:
     access_token: Secret | None
     refresh_token: Secret | None
     metadata: Mapping[str, Any]
+    account_id: str | None = None
 
 
 async def put(
@@ -48,17 +49,21 @@ async def put(
     access_token: Secret,
     refresh_token: Secret | None,
     metadata: Mapping[str, Any],
+    account_id: str | None,
     now: datetime,
 ) -> UUID:
     """Keep tokens, sealed, until they are revoked at the provider. The row owns `key` from now on.
 
-    `metadata` is their connection's: it may be needed to know where the provider is.
+    `metadata` is their connection's: it may be needed to know where the provider is. `account_id` is whose tokens they
+    are there, None where nobody knows: by it others are found who live on the grant.
     """
     revocation_id = uuid4()
     if subject_id is not None:
         # Tokens that come in after their subject was erased are revoked all the same, and are nobody's then (E6).
         subject_id = (await connection.execute(_HELD, {"subject_id": subject_id})).scalar_one_or_none()
     tokens: dict[str, Any] = {"access_token": access_token.reveal(), "metadata": dict(metadata)}
+    if account_id is not None:
+        tokens["account_id"] = account_id
     if refresh_token is not None:
         tokens["refresh_token"] = refresh_token.reveal()
     await connection.execute(
@@ -106,7 +111,7 @@ async def claim(
 
 
 async def _opened(connection: AsyncConnection, data_keys: DataKeys, row: Any) -> Revocation:
-    access, refresh, metadata = None, None, {}
+    access, refresh, account_id, metadata = None, None, None, {}
     try:
         key = await data_keys.load(connection, row.data_key_id, PURPOSE)
         tokens = json.loads(open_sealed(key, Sealed(row.sealed), bound=_place(row.id, row.provider)))
@@ -114,10 +119,13 @@ async def _opened(connection: AsyncConnection, data_keys: DataKeys, row: Any) ->
         refresh = Secret(tokens["refresh_token"]) if "refresh_token" in tokens else None
         # Rows that were put here before metadata was kept have none.
         metadata = tokens.get("metadata", {})
+        account_id = tokens.get("account_id")
     except CannotOpen:
         # One altered row must not keep the others from being revoked.
         pass
-    return Revocation(row.id, row.provider, row.subject_id, row.data_key_id, row.attempts, access, refresh, metadata)
+    return Revocation(
+        row.id, row.provider, row.subject_id, row.data_key_id, row.attempts, access, refresh, metadata, account_id
+    )
 
 
 async def postpone(connection: AsyncConnection, revocation_id: UUID, *, until: datetime) -> None:

@@ -31,6 +31,11 @@ _HEADS = {name: bind("connection", _FORMAT, name) for name in ("account", "acces
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+def known_account(account_id: str) -> str | None:
+    """An account's id at its provider, or None where it stands for one that is not known."""
+    return account_id if account_id not in {"", UNNAMED_ACCOUNT} else None
+
+
 def microseconds(moment: datetime) -> int:
     """Since 1970, as PostgreSQL keeps them: how a moment is bound."""
     return round((moment - _EPOCH).total_seconds() * 1_000_000)

@@ -20,6 +20,7 @@ from vaultd.audit.log import AuditLog, AuditTransaction
 from vaultd.connect.flow import (
     ERASED,
     Begun,
+    Looked,
     Returned,
     Wish,
     begun_with,
@@ -85,6 +86,17 @@ class Connect:
         columns = {"auth_session_hash": digest(auth_session), "ticket_hash": digest(ticket), "stage": "begun"}
         await self._begin(subject, wish, kind="api", columns=columns)
         return Begun(auth_session, ticket, int(LASTS.total_seconds()))
+
+    async def look(self, ticket: str) -> Looked:
+        """What the ticket is for; it stays as good as it was. Raises `ConsentRefused`."""
+        async with self._database.transaction() as connection:
+            begun = await pending.find(connection, self._data_keys, ticket_hash=digest(ticket), stage="begun")
+        if begun is None or begun.expires_at <= self._clock():
+            raise ConsentRefused(reason="ticket")
+        subject = await self._subjects.get(begun.subject_id)
+        if subject is None:
+            raise ConsentRefused(reason="ticket")
+        return Looked.at(begun, subject)
 
     async def visit(self, ticket: str, browser: str) -> str:
         """The browser brings the ticket; gives the provider's URL. Raises `ConsentRefused`."""

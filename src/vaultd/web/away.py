@@ -17,10 +17,10 @@ from vaultd.sessions.store import Sessions
 from vaultd.subjects.away import AwaySwitch
 from vaultd.subjects.store import KnownSubject, SubjectStore
 from vaultd.web.apps import Apps
-from vaultd.web.consent import see_other
 from vaultd.web.cookies import Cookies
 from vaultd.web.peer import client_ip
 from vaultd.web.signin import check_csrf
+from vaultd.web.tickets import see_other
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,12 +15,13 @@ from vaultd.errors import ConsentRefused
 from vaultd.sessions.signin import Answer, SignIn
 from vaultd.sessions.store import Sessions, csrf_token
 from vaultd.subjects.store import KnownSubject, SubjectStore
-from vaultd.web.consent import AnswerQuery, see_other
+from vaultd.web.consent import AnswerQuery
 from vaultd.web.cookies import Cookies
 from vaultd.web.inputs import query
 from vaultd.web.peer import client_ip
 from vaultd.web.refused import Refused
 from vaultd.web.show.pages import Pages
+from vaultd.web.tickets import see_other
 
 # One segment that begins with no dot: a browser resolves `..` before it asks.
 _OWN_PATH = re.compile(r"/connections|/auth/connect/[A-Za-z0-9_~-][A-Za-z0-9_.~-]*")

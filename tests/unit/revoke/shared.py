@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -34,7 +35,7 @@ class Vault:
     """Everything that makes and ends connections."""
 
     house: House
-    at: dict[str, OneGrant]
+    at: Mapping[str, OneGrant]
     connect: Connect
     revoke: Revoke
     offboard: Offboard

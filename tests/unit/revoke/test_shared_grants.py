@@ -52,10 +52,10 @@ def configured(url_of: dict[str, str]) -> Providers:
 
 @pytest_asyncio.fixture
 async def vault(house: House) -> AsyncIterator[Vault]:
-    at = {way: OneGrant(way) for way in WAYS}
+    at: dict[str, OneGrant] = {way: OneGrant(way) for way in WAYS}
     outbound = Outbound(total_timeout=3.0)
     with LoopbackServers() as servers:
-        providers = configured({way: servers.serve(provider.app) for way, provider in at.items()})
+        providers = configured({name: servers.serve(provider.app) for name, provider in at.items()})
         oauth = OAuthClient(outbound=outbound, clock=house.clock)
         keys: dict[str, Any] = {"data_keys": house.data_keys, "clock": house.clock}
         rooms: dict[str, Any] = {"log": house.log, "subjects": house.subjects}

@@ -73,3 +73,6 @@ CREATE INDEX revocations_by_data_key ON revocations (data_key_id);
 CREATE INDEX revocations_by_subject ON revocations (subject_id);
 --;;
 CREATE INDEX sign_ins_by_data_key ON sign_ins (data_key_id);
+--;;
+-- Whether anybody whose account is not known lives on a grant is asked before a grant is ended.
+CREATE INDEX connections_of_unknown_accounts ON connections (provider) WHERE account_lookup IS NULL;

@@ -123,6 +123,15 @@ class Hosted:
         async with httpx.AsyncClient(trust_env=False, timeout=30.0) as http:
             return await http.post(f"{self.running.url}/oauth/token", data=form)
 
+    async def ticket(self, name: str, provider: str = "github") -> str:
+        """Where this person's app sends their browser, to connect an account."""
+        wish = {"connection": provider, "redirect_uri": self.back, "state": "app-state"}
+        headers = {"Authorization": f"Bearer {(await self.session_token(name)).reveal()}"}
+        async with httpx.AsyncClient(trust_env=False, timeout=30.0, headers=headers) as http:
+            answer = await http.post(f"{self.running.url}/me/v1/connected-accounts/connect", json=wish)
+        begun = answer.raise_for_status().json()
+        return f"{begun['connect_uri']}?ticket={begun['connect_params']['ticket']}"
+
     async def _new_token(self, name: str) -> Secret:
         query = {
             "client_id": SAMPLE_AGENT,

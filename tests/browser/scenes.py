@@ -27,6 +27,13 @@ async def _asked_by_an_app(lived: Lived, page: Page) -> None:
     await page.goto(f"{lived.hosted.url}/auth/connect/github?{urlencode(query)}")
 
 
+def _with_a_ticket(language: str) -> Scene:
+    async def go(lived: Lived, page: Page) -> None:
+        await page.goto(f"{await lived.hosted.ticket(lived.newcomer)}&lang={language}")
+
+    return go
+
+
 async def _older(lived: Lived, page: Page) -> None:
     await page.goto(f"{lived.hosted.url}/connections/activity")
     await page.get_by_role("link", name="Older").click()
@@ -45,6 +52,7 @@ REGULARS: Mapping[str, Scene] = MappingProxyType(
         "confirm": _asked_by_an_app,
         "confirm-undescribed": _at("/auth/connect/shop?shop=my-shop"),
         "confirm-german": _at("/auth/connect/google?lang=de"),
+        "confirm-ticket-of-another": _with_a_ticket("de"),
         "ask": _at("/auth/connect/shop?lang=en"),
         "ask-wrong": _at("/auth/connect/shop?shop=Not+a+shop"),
         "error-bad-link": _at("/auth/connect/github?return_to=https://elsewhere.example/"),
@@ -61,6 +69,7 @@ NEWCOMERS: Mapping[str, Scene] = MappingProxyType(
 
 STRANGERS: Mapping[str, Scene] = MappingProxyType(
     {
+        "confirm-ticket": _with_a_ticket("en"),
         "signed-out": _at("/auth/signed-out"),
         "error-used-ticket": _at("/auth/connect?ticket=used"),
         "error-not-signed-in": _at("/auth/login/callback?error=no"),

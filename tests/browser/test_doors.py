@@ -91,6 +91,26 @@ async def test_b3_another_page_can_lead_here_but_not_on(hosted: Hosted, open_pag
     assert hosted.providers["github"].calls["authorize"] == before
 
 
+async def test_b3_another_page_can_lead_to_a_ticket_but_not_use_it_up(
+    hosted: Hosted, open_page: OpenPage, somebody: str
+) -> None:
+    """A link of an app's, sent to somebody else: they see whose it is, and nothing has happened yet."""
+    page = await open_page(scripts=False)
+    ticket = await hosted.ticket(somebody)
+    hosted.app.pages["/quiet"] = (
+        f"<img src='{ticket}'><link rel=prefetch href='{ticket}'><iframe src='{ticket}'></iframe>"
+    )
+    before = hosted.providers["github"].calls["authorize"]
+    await page.goto(f"{hosted.places.agent}/quiet")
+    hosted.app.pages["/lure"] = f"<meta http-equiv=refresh content='0;url={ticket}'>"
+    await page.goto(f"{hosted.places.agent}/lure")
+    await expect(page.get_by_text("Only continue if you started this in sample-agent.")).to_be_visible()
+    await expect(page.get_by_text(somebody)).to_be_visible()
+    assert hosted.providers["github"].calls["authorize"] == before
+    await go_on(page)
+    await expect(page.get_by_role("button", name="Alice")).to_be_visible()
+
+
 async def test_b2_an_answer_taken_to_another_providers_door(hosted: Hosted, open_page: OpenPage, somebody: str) -> None:
     """Mix-up (RFC 9700 §4.4)."""
     page = await open_page()

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest_asyncio
-from playwright.async_api import Page
+from playwright.async_api import Page, expect
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from tests.browser.conftest import OpenPage
-from tests.browser.hosted import Hosted, allow_at_provider, hosted_vault
+from tests.browser.hosted import Hosted, allow_at_provider, go_on, hosted_vault
 from tests.conftest import DatabaseUrls
 from tests.support.chromium import HOSTS
 from tests.support.node import FOLDER
@@ -118,6 +118,7 @@ async def test_api_2_the_whole_sdk_in_a_real_page(place: Place, open_page: OpenP
     page = await open_page()
     await place.open(page, somebody)
     await connect(page)
+    await go_on(page)
     await allow_at_provider(page)
     await page.wait_for_url(f"{place.url}/?*")
     outcome = await place.outcome(page)
@@ -134,10 +135,23 @@ async def test_api_2_the_sdk_is_told_of_a_no(place: Place, open_page: OpenPage, 
     page = await open_page()
     await place.open(page, somebody)
     await connect(page)
+    await go_on(page)
     await allow_at_provider(page, decision="Deny")
     await page.wait_for_url(f"{place.url}/?*")
     outcome = await place.outcome(page)
     assert (outcome["error"], outcome["error_description"]) == ("access_denied", "You did not allow the connection.")
+
+
+async def test_api_2_the_sdk_is_told_of_a_no_on_the_vaults_own_page(
+    place: Place, open_page: OpenPage, somebody: str
+) -> None:
+    page = await open_page()
+    await place.open(page, somebody)
+    await connect(page)
+    await expect(page.get_by_text(somebody)).to_be_visible()
+    await page.get_by_role("link", name="Cancel").click()
+    await page.wait_for_url(f"{place.url}/?*")
+    assert (await place.outcome(page))["error"] == "access_denied"
 
 
 async def fetched(page: Page, url: str, headers: Mapping[str, str], **init: object) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import httpx
 
 from tests.doubles.documented import Answer, load_documented
 from tests.doubles.stage import Stage, asked_scopes
-from tests.wire.vault import App, query_of, ticket_url
+from tests.wire.vault import App, go_on, query_of, ticket_url
 from vaultd.providers.catalogue import load_catalogue
 
 ENTRIES = load_catalogue()
@@ -45,7 +45,7 @@ async def begin(app: App, name: str) -> httpx.Response:
 async def consented(app: App, begun: httpx.Response) -> dict[str, str]:
     """The browser's way; the person says yes at once, unless the double denies."""
     async with app.browser() as browser:
-        page = await browser.open(ticket_url(begun))
+        page = await go_on(browser, ticket_url(begun))
     assert page.url.startswith(app.redirect_uri), page.text
     return query_of(page.url)
 

@@ -14,6 +14,7 @@ ENDPOINTS = {
     "token_endpoint": "token",
     "refresh_endpoint": "token",
     "revocation_endpoint": "revocation",
+    "token_revocation_endpoint": "revocation",
     "narrowing_endpoint": "narrowing",
     "userinfo_endpoint": "userinfo",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +18,8 @@ from tests.doubles.places import at_double, steps_of
 from tests.doubles.provider import ProviderDouble
 from tests.wire.vault import App, Vault, bearer
 from vaultd.app import create_app
+from vaultd.connections import outbox
+from vaultd.db import Database
 from vaultd.keys.local import generate_keyring_file
 from vaultd.providers.catalogue import load_catalogue
 from vaultd.sandbox.dev_config import write_config
@@ -61,6 +64,22 @@ class Stage:
         vault = Vault(self.world)
         vault.agent = (agent, AGENT[1])
         return vault
+
+    async def empty(self, name: str) -> None:
+        """End every connection at a provider, since all of them have the documented account and so share its grant."""
+        async with self.vault() as vault:
+            vault.http.headers.update(bearer(await vault.operator_token("connections:read connections:revoke")))
+            wanted: dict[str, str | int] = {"connection": name, "status": "connected", "limit": 500}
+            for each in (await vault.http.get("/v1/connections", params=wanted)).json()["connections"]:
+                assert (await vault.http.delete(f"/v1/connections/{each['id']}")).status_code == 204
+        database = Database(self.world.settings.database_url)
+        async with asyncio.timeout(15):
+            while True:
+                async with database.transaction() as connection:
+                    if await outbox.waiting(connection) == 0:
+                        break
+                await asyncio.sleep(0.05)
+        await database.aclose()
 
 
 def asked_scopes(entry: Mapping[str, Any], answers: Mapping[str, Answer]) -> list[str]:

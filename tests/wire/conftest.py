@@ -70,8 +70,10 @@ def stage(
         yield running
 
 
-@pytest.fixture
-def double(stage: Stage, name: str) -> ProviderDouble:
-    """The double of the provider `name`, as if nothing had been asked of it."""
+@pytest_asyncio.fixture
+async def double(stage: Stage, name: str) -> ProviderDouble:
+    """The double of the provider `name`, as if nothing had been asked of it; nobody is connected there."""
+    stage.doubles[name].reset()
+    await stage.empty(name)
     stage.doubles[name].reset()
     return stage.doubles[name]

@@ -132,7 +132,7 @@ async def test_b3_a_forwarded_way_to_the_provider_connects_nobody(timed: World) 
     """The victim allows it at the provider, in good faith; their answer is worth nothing in their own browser."""
     async with App(timed) as attacker, Browser() as theirs:
         begun = await attacker.begin()
-        sent = await theirs.http.get(ticket_url(begun))
+        sent = await theirs.http.get(ticket_url(begun), headers={"Accept": "*/*"})
         async with Browser() as victim:
             await victim.open(f"{timed.places.vault}/connections")
             await victim.click("Bob")

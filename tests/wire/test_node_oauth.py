@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import DatabaseUrls
 from tests.support.node import NodeOAuth, node_oauth
 from tests.wire.beside import vault_beside
-from tests.wire.vault import App, Vault, bearer, query_of, ticket_url
+from tests.wire.vault import App, Vault, bearer, go_on, query_of, ticket_url
 from vaultd.sandbox.person import ACCOUNT_SCOPES
 from vaultd.sandbox.servers import listen
 from vaultd.sandbox.world import World
@@ -83,7 +83,7 @@ async def test_connect_exchange_and_refresh(
         app.http.headers.update(bearer(app.session_token))
         begun = await app.begin("acme")
         async with app.browser() as browser:
-            page = await browser.open(ticket_url(begun))
+            page = await go_on(browser, ticket_url(begun))
         made = await app.complete(begun, query_of(page.url)["connect_code"])
         assert made.status_code == 201, made.text
         tokens = []

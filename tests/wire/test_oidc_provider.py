@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.exchanging import agent_http, exchange_form
 from tests.support.node import OidcProvider, oidc_provider
+from tests.wire.vault import go_on
 from vaultd.app import create_app
 from vaultd.sandbox.browser import Browser
 from vaultd.sandbox.dev_config import SAMPLE_AGENT
@@ -121,7 +122,7 @@ async def connect(there: Joined) -> str:
 
 async def consent(url: str, redirect_uri: str) -> dict[str, list[str]]:
     async with Browser(stop_at=(redirect_uri,)) as browser:
-        await browser.open(url)
+        await go_on(browser, url)
         await browser.click("Sign-in", fields={"login": "alice-at-acme", "password": "anything"})
         page = await browser.click("Continue")
         assert page.url.startswith(redirect_uri), page.text

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from tests.support.also import also_serving
-from tests.wire.vault import fresh, query_of
+from tests.wire.vault import query_of
 from vaultd.sandbox.browser import Browser
 from vaultd.sandbox.dev_config import SAMPLE_AGENT
 from vaultd.sandbox.world import World
@@ -90,17 +90,6 @@ class TestLeaving:
 
     async def test_a_client_may_turn_it_off(self, world: World, url: str, signed_in: httpx.AsyncClient) -> None:
         answer = await signed_in.get(door(url, "trusted-app"), headers=NAVIGATING)
-        assert answer.status_code == 303
-        assert answer.headers["location"].startswith(world.places.providers["github"])
-
-    async def test_a_ticket_needs_no_question(self, world: World, url: str, signed_in: httpx.AsyncClient) -> None:
-        """api.md §2: the app has begun, and the person's app asks."""
-        token = world.issuer.mint(fresh("user"), azp=SAMPLE_AGENT, scope="create:me:connected_accounts")
-        wish = {"connection": "github", "redirect_uri": f"{world.places.agent}/connected"}
-        async with httpx.AsyncClient(trust_env=False, headers={"Authorization": f"Bearer {token}"}) as app:
-            begun = (await app.post(f"{world.places.vault}/me/v1/connected-accounts/connect", json=wish)).json()
-        ticket = begun["connect_params"]["ticket"]
-        answer = await signed_in.get(f"{begun['connect_uri']}?ticket={ticket}", headers=NAVIGATING)
         assert answer.status_code == 303
         assert answer.headers["location"].startswith(world.places.providers["github"])
 

@@ -150,11 +150,18 @@ class App:
 
 
 async def consent(browser: Browser, url: str, *, person: str = "Alice", decision: str = "Allow") -> Page:
-    """Sign in at the provider and decide."""
-    page = await browser.open(url)
+    """Go on from the vault's page, sign in at the provider and decide."""
+    page = await go_on(browser, url)
     assert page.status == 200, page.text
     await browser.click(person)
     return await browser.click(decision)
+
+
+async def go_on(browser: Browser, url: str) -> Page:
+    """Open a link, and where the vault asks before leaving for the provider, go on."""
+    page = await browser.open(url)
+    onward = next((name for name in page.links if name.startswith("Continue to ")), None)
+    return await browser.click(onward) if onward else page
 
 
 def ticket_url(begun: httpx.Response) -> str:

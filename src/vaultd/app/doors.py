@@ -13,9 +13,11 @@ from vaultd.clients.limits import ClientLimits
 from vaultd.connect import Connect
 from vaultd.connect.returning import ReturnPlaces
 from vaultd.connections.grants import GrantStore
+from vaultd.connections.holders import Holders
 from vaultd.exchange.assertion import Assertions
 from vaultd.revoke import GiveBack, Revoke
 from vaultd.revoke.secrets import Secrets
+from vaultd.revoke.sharing import Sharing
 from vaultd.subjects.away import AwaySwitch
 from vaultd.web import accounts, bearer
 from vaultd.web.show.pages import Pages
@@ -42,6 +44,14 @@ def make_give_back(ground: Ground) -> GiveBack:
         subjects=ground.subjects,
         providers=ground.providers,
         oauth=ground.oauth,
+        sharing=Sharing(
+            database=ground.database,
+            holders=Holders(
+                data_keys=ground.data_keys, pending=ground.pending, lookups=ground.lookups, clock=ground.clock
+            ),
+            providers=ground.providers,
+            oauth=ground.oauth,
+        ),
         clock=ground.clock,
     )
 

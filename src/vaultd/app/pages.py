@@ -13,7 +13,7 @@ from vaultd.sessions.store import Sessions
 from vaultd.settings import Settings
 from vaultd.subjects.away import AwaySwitch
 from vaultd.terms import Clock
-from vaultd.web import asking, assets, confirm, consent, page
+from vaultd.web import asking, assets, confirm, consent, page, tickets
 from vaultd.web import away as away_switch
 from vaultd.web.apps import Apps
 from vaultd.web.cookies import Cookies
@@ -60,6 +60,7 @@ def add_pages(
         clock=ground.clock,
     )
     agents = away_switch.AgentsWhileAway(assertions=assertions, away=away, clients=ground.clients, apps=apps)
+    confirming = confirm.Confirming(pages=pages, overviews=overviews, apps=apps, home=f"{public_url}/connections")
     doors = consent.Doors(
         public_url=public_url,
         connect=connect,
@@ -69,12 +70,20 @@ def add_pages(
         cookies=cookies,
         providers=ground.providers,
         asking=asking.Asking(pages=pages),
-        confirming=confirm.Confirming(pages=pages, overviews=overviews, apps=apps, home=f"{public_url}/connections"),
+        confirming=confirming,
         default_client=settings.default_client,
         allowed_return_urls=settings.allowed_return_urls,
     )
+    ticketed = tickets.Tickets(
+        connect=connect,
+        clients=ground.clients,
+        providers=ground.providers,
+        visitors=visitors,
+        cookies=cookies,
+        confirming=confirming,
+    )
     app.include_router(assets.router(style=pages.style, brand=pages.brand))
-    app.include_router(consent.router(doors, refused=ground.refused))
+    app.include_router(consent.router(doors, ticketed, refused=ground.refused))
     app.include_router(
         page.router(
             public_url=public_url,

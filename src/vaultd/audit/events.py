@@ -53,6 +53,7 @@ class EventType(StrEnum):
     CONNECTION_BROKEN = "connection.broken"
     CONNECTION_REVOKED = "connection.revoked"
     PROVIDER_REVOKED = "provider.revoked"
+    PROVIDER_KEPT = "provider.kept"
     SUBJECT_ERASED = "subject.erased"
     SESSION_OPENED = "session.opened"
     SESSION_ENDED = "session.ended"

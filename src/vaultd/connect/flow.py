@@ -6,6 +6,7 @@ import hmac
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Self
 from urllib.parse import urlencode, urlsplit, urlunsplit
 from uuid import UUID
 
@@ -51,6 +52,34 @@ class Begun:
     auth_session: str
     ticket: str
     expires_in: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looked:
+    """What a ticket is for, before its browser has agreed to anything. `declined` is the way back for who does not."""
+
+    subject: KnownSubject
+    client_id: str | None
+    provider: str
+    scopes: Scopes
+    settings: Mapping[str, str]
+    login_hint: str | None
+    back: str
+    declined: str
+
+    @classmethod
+    def at(cls, begun: Pending, subject: KnownSubject) -> Self:
+        """A consent that has begun."""
+        return cls(
+            subject=subject,
+            client_id=begun.client_id,
+            provider=begun.provider,
+            scopes=Scopes(begun.private["scopes"]),
+            settings=begun.private.get("settings", {}),
+            login_hint=begun.private["params"].get("login_hint"),
+            back=begun.redirect_uri,
+            declined=error_url(begun, DECLINED),
+        )
 
 
 @dataclass(frozen=True, slots=True)

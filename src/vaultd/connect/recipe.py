@@ -23,6 +23,7 @@ from vaultd.audit.log import AuditLog, AuditTransaction
 from vaultd.connect.flow import (
     ERASED,
     Begun,
+    Looked,
     Returned,
     Wish,
     begun_with,
@@ -89,6 +90,19 @@ class Connect:
         hashed = self._pending.hashed(auth_session=auth_session, ticket=ticket)
         await self._begin(subject, wish, kind="api", columns={**hashed, "stage": "begun"})
         return Begun(auth_session, ticket, int(LASTS.total_seconds()))
+
+    async def look(self, ticket: str) -> Looked:
+        """What the ticket is for; it stays as good as it was. Raises `ConsentRefused`."""
+        with _as_stored():
+            async with self._database.transaction() as connection:
+                found_by = self._pending.hashed(ticket=ticket)
+                begun = await self._pending.find(connection, **found_by, stage="begun")
+        if begun is None or begun.expires_at <= self._clock():
+            raise ConsentRefused(reason="ticket")
+        subject = await self._subjects.get(begun.subject_id)
+        if subject is None:
+            raise ConsentRefused(reason="ticket")
+        return Looked.at(begun, subject)
 
     async def visit(self, ticket: str, browser: str) -> str:
         """The browser brings the ticket; gives the provider's URL. Raises `ConsentRefused`."""

@@ -15,7 +15,14 @@ from vaultd.audit.log import AuditTransaction
 from vaultd.audit.subject_key import SubjectKey
 from vaultd.connections import outbox, store
 from vaultd.connections.lookups import NoticeLookups
-from vaultd.connections.sealing import PURPOSE, UNNAMED_ACCOUNT, Opened, data_key_of, open_connection
+from vaultd.connections.sealing import (
+    PURPOSE,
+    UNNAMED_ACCOUNT,
+    Opened,
+    data_key_of,
+    known_account,
+    open_connection,
+)
 from vaultd.connections.table import ConnectionRow
 from vaultd.errors import CannotOpen
 from vaultd.keys.data_keys import DataKeys
@@ -142,7 +149,7 @@ class GrantStore:
     async def give_back(
         self, transaction: AuditTransaction, provider: str, subject_id: UUID | None, brought: Brought
     ) -> None:
-        """Put a grant that is not to be kept into the outbox, to be revoked at the provider."""
+        """Put a grant that is not to be kept into the outbox: it is revoked, unless others live on it."""
         key = await self._data_keys.create(transaction.connection, PURPOSE)
         await outbox.put(
             transaction.connection,
@@ -152,6 +159,7 @@ class GrantStore:
             access_token=brought.access_token,
             refresh_token=brought.refresh_token,
             metadata=brought.metadata,
+            account_id=known_account(brought.account_id),
             now=self._clock(),
         )
         # The row is committed a moment later; the revoker waits for that moment.

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from vaultd.connections.sealing import UNNAMED_ACCOUNT, Opened
+from vaultd.connections.sealing import Opened, known_account
 from vaultd.keys.keyring import Keyring
 
 TokenNames: TypeAlias = Callable[[str], Iterable[str]]
@@ -31,8 +31,8 @@ class NoticeLookups:
     def of(self, provider: str, opened: Opened) -> Lookups:
         """What a connection with these secrets is found by; worked out anew whenever they change."""
         # Where the provider names no account, or its name is not known yet, there is none that a notice could mean.
-        named = opened.account_id and opened.account_id != UNNAMED_ACCOUNT
-        account = self.account(provider, opened.account_id) if named else None
+        account_id = known_account(opened.account_id)
+        account = self.account(provider, account_id) if account_id is not None else None
         names = self._token_names.get(provider)
         tokens = names(opened.refresh_token.reveal()) if names and opened.refresh_token else ()
         return Lookups(account, tuple(self.token(provider, name) for name in tokens))

@@ -42,6 +42,7 @@ class Revocation:
     access_token: Secret | None
     refresh_token: Secret | None
     metadata: Mapping[str, Any]
+    account_id: str | None = None
 
 
 async def put(
@@ -53,11 +54,13 @@ async def put(
     access_token: Secret,
     refresh_token: Secret | None,
     metadata: Mapping[str, Any],
+    account_id: str | None,
     now: datetime,
 ) -> UUID:
     """Keep tokens, sealed, until they are revoked at the provider. The row owns `key` from now on.
 
-    `metadata` is their connection's: it may be needed to know where the provider is.
+    `metadata` is their connection's: it may be needed to know where the provider is. `account_id` is whose tokens they
+    are there, None where nobody knows: by it others are found who live on the grant.
     """
     revocation_id = uuid4()
     if subject_id is not None:
@@ -70,6 +73,8 @@ async def put(
         "subject_id": None if subject_id is None else str(subject_id),
         "created_at": now.isoformat(),
     }
+    if account_id is not None:
+        tokens["account_id"] = account_id
     if refresh_token is not None:
         tokens["refresh_token"] = refresh_token.reveal()
     await connection.execute(
@@ -123,7 +128,7 @@ async def everything(connection: AsyncConnection, data_keys: DataKeys) -> AsyncI
 
 
 async def _opened(connection: AsyncConnection, data_keys: DataKeys, row: Any) -> Revocation:
-    access, refresh, metadata = None, None, {}
+    access, refresh, account_id, metadata = None, None, None, {}
     subject_id, created_at = row.subject_id, row.created_at
     try:
         key = await data_keys.load(connection, row.data_key_id, PURPOSE)
@@ -136,11 +141,21 @@ async def _opened(connection: AsyncConnection, data_keys: DataKeys, row: Any) ->
         if "created_at" in tokens:
             subject_id = UUID(tokens["subject_id"]) if tokens["subject_id"] else None
             created_at = datetime.fromisoformat(tokens["created_at"])
+        account_id = tokens.get("account_id")
     except CannotOpen:
         # One altered row must not keep the others from being revoked.
         pass
     return Revocation(
-        row.id, row.provider, subject_id, row.data_key_id, row.attempts, created_at, access, refresh, metadata
+        row.id,
+        row.provider,
+        subject_id,
+        row.data_key_id,
+        row.attempts,
+        created_at,
+        access,
+        refresh,
+        metadata,
+        account_id,
     )
 
 

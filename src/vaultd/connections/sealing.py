@@ -33,6 +33,11 @@ _HEADS = {name: bind("connection", 1, name) for name in ("account", "access_toke
 _ACCESS_TOKEN = bind("connection", FORMAT, "access_token")
 
 
+def known_account(account_id: str) -> str | None:
+    """An account's id at its provider, or None where it stands for one that is not known."""
+    return account_id if account_id not in {"", UNNAMED_ACCOUNT} else None
+
+
 @dataclass(frozen=True, slots=True)
 class Beside:
     """The columns beside a connection's tokens that are neither its identity nor the state of its grant."""

@@ -49,6 +49,12 @@ class ProviderConfig(
         """Whether the provider tells whose account a grant is."""
         return self.account_source != "userinfo" or self.userinfo_endpoint is not None
 
+    @property
+    def accounts_named_by(self) -> tuple[str, ...]:
+        """What tells whose account a grant is: where it is one for two tables, an account has one id in both."""
+        endpoint = self.userinfo_endpoint if self.account_source == "userinfo" else None
+        return self.account_source, self.account_id_field, endpoint or ""
+
     def filled(self, values: Mapping[str, str]) -> Self:
         """This table with the gaps in its addresses filled.
 

@@ -16,11 +16,14 @@ ADDRESSES = (
     "token_endpoint",
     "refresh_endpoint",
     "revocation_endpoint",
+    "token_revocation_endpoint",
     "narrowing_endpoint",
     "userinfo_endpoint",
     "issuer",
 )
 """Those that may have gaps; beside them the lookup's."""
+_OF_THE_APP = frozenset({"revocation_endpoint", "token_revocation_endpoint", "narrowing_endpoint"})
+"""Those that may name the app by `{client_id}`."""
 _SETTING_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _TAKEN = frozenset(
     {CLIENT_ID, "chosen", "client_secret", "login_hint", "prompt", "redirect_uri", "return_to", "scope", "state"}
@@ -93,9 +96,10 @@ class EndpointsConfig(ConfigTable):
     """The provider's addresses; each may have gaps like `{shop}` that `connection_settings` fill (security C0).
 
     `fixed_settings` are values that the operator has decided for everyone, so that nobody is asked for them.
-    `refresh_endpoint` is where it is not the `token_endpoint`. `issuer`, where set, must be the `iss` of the
-    authorization's answers (RFC 9207). `resources` are the origins of the APIs that the tokens are for; they have no
-    gaps, since a token is never given out for one place when it is another's.
+    `refresh_endpoint` is where it is not the `token_endpoint`. `token_revocation_endpoint` is where one token alone is
+    ended, at a provider whose `revocation_endpoint` ends all that the user gave the app. `issuer`, where set, must be
+    the `iss` of the authorization's answers (RFC 9207). `resources` are the origins of the APIs that the tokens are
+    for; they have no gaps, since a token is never given out for one place when it is another's.
     """
 
     allow_private_hosts: tuple[Host, ...] = ()
@@ -105,6 +109,7 @@ class EndpointsConfig(ConfigTable):
     token_endpoint: str
     refresh_endpoint: str | None = None
     revocation_endpoint: str | None = None
+    token_revocation_endpoint: str | None = None
     narrowing_endpoint: str | None = None
     userinfo_endpoint: str | None = None
     lookup: LookupConfig | None = None
@@ -131,7 +136,7 @@ class EndpointsConfig(ConfigTable):
         url = given.endpoint if isinstance(given, LookupConfig) else given
         if url is not None:
             settings = info.data.get("connection_settings")
-            known = {CLIENT_ID} if info.field_name in {"revocation_endpoint", "narrowing_endpoint"} else set()
+            known = {CLIENT_ID} if info.field_name in _OF_THE_APP else set()
             check_gaps(gaps(url) - known, settings)
             check_endpoint(check_template(url), info.data.get("allow_private_hosts"))
         return given

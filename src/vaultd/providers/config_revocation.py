@@ -10,6 +10,7 @@ from vaultd.config_types import ConfigTable, Flag, Text
 from vaultd.providers.config_requests import RequestFormat, TokenEndpointAuth
 
 Revocation: TypeAlias = Literal["rfc7009", "github_grant", "slack", "stripe", "bearer_post", "delete_bearer", "none"]
+RevocationEnds: TypeAlias = Literal["token", "grant", "installation"]
 
 _BY_THE_APP = frozenset({"github_grant", "stripe"})
 
@@ -22,6 +23,10 @@ class RevocationConfig(ConfigTable):
     `revocation_token` are the kinds that the provider takes, `revocation_params` are sent along. Where the standard's
     way is wanted otherwise than at the token endpoint, `revocation_auth_method` and `revocation_request_format` say so;
     without `revocation_hint`, the token's kind is not named.
+
+    `revocation_ends` is what a revocation ends: "token" the tokens of this one consent; "grant" all that the user ever
+    gave the app there, whichever of its tokens is given back; "installation" what several users share. Where the
+    provider does not say, it is left out, and counts as the grant: nobody else's access is then ended by accident.
     """
 
     revocation: Revocation = "rfc7009"
@@ -30,6 +35,7 @@ class RevocationConfig(ConfigTable):
     revocation_auth_method: TokenEndpointAuth | None = None
     revocation_request_format: RequestFormat | None = None
     revocation_hint: Flag = True
+    revocation_ends: RevocationEnds | None = None
 
     @field_validator("revocation")
     @classmethod
@@ -42,6 +48,13 @@ class RevocationConfig(ConfigTable):
         if style in _BY_THE_APP and info.data.get("client_secret", style) is None:
             raise ValueError("needs a client_secret, by which the app proves itself; write one")
         return style
+
+    @field_validator("revocation_ends")
+    @classmethod
+    def _of_a_revocation(cls, ends: str | None, info: ValidationInfo) -> str | None:
+        if ends == "token" and info.data.get("token_revocation_endpoint") is not None:
+            raise ValueError('is "token" beside a token_revocation_endpoint; leave one of the two out')
+        return ends
 
     @field_validator("revocation_auth_method")
     @classmethod

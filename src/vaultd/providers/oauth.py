@@ -111,18 +111,27 @@ class OAuthClient:
                 raise
             raise ProviderRefused("invalid_grant", detail=f"{error.error} {error.detail}".strip()) from None
 
-    async def revoke(self, provider: Provider, *, token: Secret, hint: TokenKind, metadata: Mapping[str, Any]) -> None:
+    async def revoke(
+        self,
+        provider: Provider,
+        *,
+        token: Secret,
+        hint: TokenKind,
+        metadata: Mapping[str, Any],
+        alone: bool = False,
+    ) -> None:
         """Revoke a token (RFC 7009, or in the provider's own way); well too if it is gone already.
 
         Where a provider takes access tokens only, a refresh token is first turned into one: the access token beside
         it may have ended long ago, and the grant would live on. Where it takes refresh tokens only, an access token
         ends with its refresh token. `metadata` is that of the token's connection: it may name what is to be ended.
+        With `alone` only the token ends, at a provider where otherwise the whole grant would.
 
         Raises:
             ProviderRefused: `unsupported` where the provider has no way to.
         """
         config = provider.config
-        endpoint_of(config)
+        endpoint_of(config, alone=alone)
         if not takes(config, hint):
             if hint == "access_token" or config.revocation == "stripe":
                 # Stripe's way ends all tokens of the account, when it is the access token's turn.
@@ -134,7 +143,7 @@ class OAuthClient:
                     return
                 raise
             hint = "access_token"
-        await self._revocations.revoke(config, token=token, kind=hint, metadata=metadata)
+        await self._revocations.revoke(config, token=token, kind=hint, metadata=metadata, alone=alone)
 
     async def scope_down(self, provider: Provider, *, access_token: Secret, narrowing: Narrowing) -> Grant:
         """A token that is good for no more than this, beside the one that it is asked for with.

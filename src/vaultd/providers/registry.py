@@ -104,6 +104,19 @@ class Providers:
             name = str(parent)
         return name
 
+    def of_one_app(self, provider: Provider) -> tuple[Provider, ...]:
+        """All tables of this one's app, itself among them: at the provider they have their grants in common.
+
+        Tables that take different tokens out of one answer, as Slack's for the bot and for the person, have not.
+        """
+        app, kind = provider.config, self.strategy(provider)
+        return tuple(
+            other
+            for other in self.all()
+            if (other.config.client_id, other.config.token_path) == (app.client_id, app.token_path)
+            and (other.config.token_endpoint == app.token_endpoint or self.strategy(other) == kind)
+        )
+
     def _extended(self, name: str) -> str | None:
         found = self._by_name.get(name)
         return found.config.extends if found else None

@@ -1,8 +1,8 @@
 """Giving tokens back at the provider: by RFC 7009, or in one of the ways of those that have another.
 
-A named way is one that data cannot say: GitHub deletes a grant as an API of its own, with the app's proof and the
-token in a JSON body; Slack and others take the token in the header, as any call of theirs does, and nothing else;
-Stripe is told the account and no token.
+A named way is one that data cannot say: GitHub deletes a grant, or one token of it, as an API of its own, with the
+app's proof and the token in a JSON body; Slack and others take the token in the header, as any call of theirs does, and
+nothing else; Stripe is told the account and no token.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ class Revocations:
         self._clock = clock
 
     async def revoke(
-        self, config: ProviderConfig, *, token: Secret, kind: TokenKind, metadata: Mapping[str, Any]
+        self, config: ProviderConfig, *, token: Secret, kind: TokenKind, metadata: Mapping[str, Any], alone: bool
     ) -> None:
         """Revoke a token of a kind that the provider takes; well too if it is gone already.
 
-        `metadata` is that of the token's connection.
+        `metadata` is that of the token's connection. With `alone` nothing but this token ends.
 
         Raises:
             ProviderUnavailable: it is not known to be gone.
             ProviderRefused: `unsupported` where the provider has no way to, or the provider's own error.
         """
-        endpoint = endpoint_of(config)
+        endpoint = endpoint_of(config, alone=alone)
         if config.revocation == "github_grant":
             await self._delete_grant(endpoint, config, token)
         elif config.revocation in _BEARER_METHODS:
@@ -111,9 +111,9 @@ def takes(config: ProviderConfig, kind: TokenKind) -> bool:
     return kind == "access_token"
 
 
-def endpoint_of(config: ProviderConfig) -> str:
-    """Where tokens are given back. Raises `ProviderRefused`: `unsupported`."""
-    endpoint = config.revocation_endpoint
+def endpoint_of(config: ProviderConfig, *, alone: bool = False) -> str:
+    """Where tokens are given back, or where one `alone` is. Raises `ProviderRefused`: `unsupported`."""
+    endpoint = config.token_revocation_endpoint if alone else config.revocation_endpoint
     if endpoint is None or config.revocation == "none":
-        raise ProviderRefused("unsupported", detail="no revocation_endpoint")
+        raise ProviderRefused("unsupported", detail=f"no {'token_' if alone else ''}revocation_endpoint")
     return endpoint.replace(f"{{{CLIENT_ID}}}", quote(config.client_id, safe=""))

@@ -15,7 +15,7 @@ from vaultd.audit.events import Draft, EventType
 from vaultd.audit.log import AuditLog
 from vaultd.connections import lease, outbox, store
 from vaultd.connections.lookups import NoticeLookups
-from vaultd.connections.sealing import PURPOSE, Opened, data_key_of, open_connection
+from vaultd.connections.sealing import PURPOSE, Opened, data_key_of, known_account, open_connection
 from vaultd.connections.table import ConnectionRow
 from vaultd.db import Database
 from vaultd.errors import (
@@ -188,6 +188,7 @@ class Leased:
             access_token=fresh.grant.access_token,
             refresh_token=fresh.grant.refresh_token,
             metadata=fresh.opened.metadata,
+            account_id=known_account(fresh.opened.account_id),
             now=self._clock(),
         )
 

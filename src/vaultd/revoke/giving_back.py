@@ -10,6 +10,7 @@ import random
 from collections import Counter
 from contextlib import suppress
 from datetime import timedelta
+from typing import Any
 
 import structlog
 
@@ -21,6 +22,8 @@ from vaultd.errors import InvalidTarget, ProviderRefused, ProviderUnavailable, T
 from vaultd.keys.data_keys import DataKeys
 from vaultd.providers.oauth import OAuthClient
 from vaultd.providers.registry import Providers
+from vaultd.providers.revocation import endpoint_of
+from vaultd.revoke.sharing import Extent, Sharing
 from vaultd.subjects.store import SubjectStore
 from vaultd.terms import Clock
 
@@ -55,6 +58,7 @@ class GiveBack:
         subjects: SubjectStore,
         providers: Providers,
         oauth: OAuthClient,
+        sharing: Sharing,
         clock: Clock,
     ) -> None:
         self._database = database
@@ -63,6 +67,7 @@ class GiveBack:
         self._subjects = subjects
         self._providers = providers
         self._oauth = oauth
+        self._sharing = sharing
         self._clock = clock
         self._under_way: Counter[str] = Counter()
         self._woken = asyncio.Event()
@@ -146,18 +151,22 @@ class GiveBack:
         try:
             metadata = revocation.metadata
             provider = self._providers.get(revocation.provider).at(metadata)
+            endpoint_of(provider.config)
+            verdict = await self._sharing.judge(provider, revocation, revocation.access_token)
+            if verdict.extent is Extent.NOTHING:
+                await self._finish(revocation, verdict.reason, kind=EventType.PROVIDER_KEPT)
+                return
+            how: Any = {"metadata": metadata, "alone": verdict.extent is Extent.TOKEN}
             # RFC 7009 §2.1: revoking the refresh token ends the grant; the access token is the next best.
             if revocation.refresh_token is not None:
-                await self._oauth.revoke(
-                    provider, token=revocation.refresh_token, hint="refresh_token", metadata=metadata
-                )
-            await self._oauth.revoke(provider, token=revocation.access_token, hint="access_token", metadata=metadata)
+                await self._oauth.revoke(provider, token=revocation.refresh_token, hint="refresh_token", **how)
+            await self._oauth.revoke(provider, token=revocation.access_token, hint="access_token", **how)
         except ProviderUnavailable as error:
             await self._again(revocation, error.retry_after)
         except (ProviderRefused, InvalidTarget) as error:
             await self._finish(revocation, error.reason)
         else:
-            await self._finish(revocation, None)
+            await self._finish(revocation, verdict.reason)
 
     async def _again(self, revocation: outbox.Revocation, retry_after: int | None) -> None:
         now = self._clock()
@@ -172,7 +181,9 @@ class GiveBack:
         async with self._database.transaction() as connection:
             await outbox.postpone(connection, revocation.id, now=now, wait=wait)
 
-    async def _finish(self, revocation: outbox.Revocation, reason: str | None) -> None:
+    async def _finish(
+        self, revocation: outbox.Revocation, reason: str | None, *, kind: EventType = EventType.PROVIDER_REVOKED
+    ) -> None:
         async with self._log.transaction() as transaction:
             # E6: a subject that was erased meanwhile has no key to write this under.
             known = (
@@ -183,7 +194,7 @@ class GiveBack:
             await outbox.finish(transaction.connection, self._data_keys, revocation)
             await transaction.append(
                 Draft(
-                    type=EventType.PROVIDER_REVOKED,
+                    type=kind,
                     reason=reason,
                     connection=revocation.provider,
                     subject=known.key if known else None,

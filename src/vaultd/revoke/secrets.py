@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from vaultd.connections import narrowed, outbox, store
-from vaultd.connections.sealing import PURPOSE, data_key_of, open_connection
+from vaultd.connections.sealing import PURPOSE, data_key_of, known_account, open_connection
 from vaultd.connections.table import ConnectionRow
 from vaultd.errors import CannotOpen
 from vaultd.keys.data_keys import DataKeys
@@ -48,6 +48,7 @@ class Secrets:
                 access_token=access_token,
                 refresh_token=refresh_token,
                 metadata=opened.metadata,
+                account_id=known_account(opened.account_id),
                 now=now,
             )
         return opened.account_label

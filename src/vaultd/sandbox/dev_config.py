@@ -164,6 +164,8 @@ client_secret = {_quoted(secret.reveal())}
 authorization_endpoint = {_quoted(url + "/authorize")}
 token_endpoint = {_quoted(url + "/token")}
 revocation_endpoint = {_quoted(url + "/revoke")}
+# Each consent here has tokens of its own.
+revocation_ends = "token"
 userinfo_endpoint = {_quoted(url + "/userinfo")}
 issuer = {_quoted(url)}
 resources = [{_quoted(url)}]

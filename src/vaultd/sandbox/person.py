@@ -78,10 +78,11 @@ class AppUser:
         expect(answer.status_code == httpx.codes.NO_CONTENT, f"Disconnecting was answered with {answer.status_code}.")
 
     async def _consent(self, url: str) -> dict[str, list[str]]:
-        """Sign in at the provider, allow, and give what the app's page was called with."""
+        """Go on, sign in at the provider, allow, and give what the app's page was called with."""
         async with Browser(stop_at=(self._redirect_uri,)) as browser:
             page = await browser.open(url)
-            for button in (self._person.name, "Allow"):
+            onward = next((name for name in page.links if name.startswith("Continue to ")), "Continue")
+            for button in (onward, self._person.name, "Allow"):
                 expect(page.status < httpx.codes.BAD_REQUEST, f"The browser sees {page.status}: {page.text[:300]}")
                 page = await browser.click(button)
             expect(page.url.startswith(self._redirect_uri), f"The browser ended elsewhere: {page.text[:300]}")

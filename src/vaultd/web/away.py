@@ -16,9 +16,9 @@ from vaultd.exchange.assertion import Assertions
 from vaultd.subjects.away import AwaySwitch
 from vaultd.subjects.store import KnownSubject
 from vaultd.web.apps import Apps
-from vaultd.web.consent import see_other
 from vaultd.web.peer import client_ip
 from vaultd.web.refused import Refused
+from vaultd.web.tickets import see_other
 from vaultd.web.visitors import Visitors
 
 

@@ -1,4 +1,4 @@
-"""The browser's redirects of a consent: by ticket, by plain link, and back from the provider (api.md §2, §3)."""
+"""The browser's redirects of a consent: by plain link, and back from the provider (api.md §3)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Path, Request
-from fastapi.responses import RedirectResponse, Response
+from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from vaultd.audit.events import EventType
@@ -23,18 +23,13 @@ from vaultd.web.cookies import Cookies
 from vaultd.web.inputs import query
 from vaultd.web.refused import Refused
 from vaultd.web.standing import standing
+from vaultd.web.tickets import Tickets, see_other
 from vaultd.web.visitors import Visitors
+from vaultd.web.wire import READ
 
 # PostgreSQL has no NUL in text: such a name would look like a failing database.
 Name = Annotated[str, Path(max_length=255, pattern=r"^[^\x00]+$")]
 Url = Annotated[str, Field(max_length=2048, pattern=r"^[\x21-\x7e]+$")]
-
-
-class TicketQuery(BaseModel):
-    """What `connect_uri` carries; apps may add to it."""
-
-    model_config = ConfigDict(extra="ignore")
-    ticket: Annotated[str, Field(max_length=128)]
 
 
 class DoorQuery(BaseModel):
@@ -86,13 +81,6 @@ class Doors:
         self._confirming = confirming
         self._default_client = default_client
         self._allowed_return_urls = allowed_return_urls
-
-    async def ticketed(self, request: Request) -> Response:
-        """By an app's ticket: on to the provider."""
-        browser = self._cookies.browser_or_new(request)
-        response = see_other(await self._connect.visit(query(request, TicketQuery).ticket, browser))
-        self._cookies.set_browser(response, browser)
-        return response
 
     async def door(self, request: Request, provider: Name) -> Response:
         """By a plain link: sign in, say where the provider is, confirm, and on."""
@@ -174,22 +162,17 @@ class Doors:
         return see_other(await self._connect.callback(returned))
 
 
-def router(doors: Doors, *, refused: Refused) -> APIRouter:
+def router(doors: Doors, tickets: Tickets, *, refused: Refused) -> APIRouter:
     """The routes.
 
     Nobody counts as proven here, signed in or not: anyone can write a link, and lead any browser to it.
     """
     recorded = refused.routes(EventType.CONNECTION_REFUSED)
     routes = APIRouter(tags=["browser"], include_in_schema=False, route_class=recorded)
-    routes.add_api_route("/auth/connect", doors.ticketed)
+    routes.add_api_route("/auth/connect", tickets.arrive, methods=READ)
     routes.add_api_route("/auth/connect/{provider}", doors.door)
     routes.add_api_route("/auth/callback/{provider}", doors.callback)
     return routes
-
-
-def see_other(url: str) -> RedirectResponse:
-    """303, so that no method or body is ever repeated elsewhere (B4)."""
-    return RedirectResponse(url, status_code=303, headers={"cache-control": "no-store"})
 
 
 def _client(clients: Clients, client_id: str | None) -> Client:

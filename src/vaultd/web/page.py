@@ -14,7 +14,6 @@ from vaultd.audit.events import Draft, EventType
 from vaultd.errors import NotFound
 from vaultd.revoke import Revoke
 from vaultd.web.away import AgentsWhileAway
-from vaultd.web.consent import see_other
 from vaultd.web.happenings import Happenings
 from vaultd.web.inputs import Cursor, path_id, query
 from vaultd.web.notice import notice_of
@@ -22,6 +21,7 @@ from vaultd.web.overview import Account, Overviews
 from vaultd.web.peer import client_ip
 from vaultd.web.refused import Refused
 from vaultd.web.show.pages import Pages
+from vaultd.web.tickets import see_other
 from vaultd.web.visitors import Visitor, Visitors
 
 RECENT = 5

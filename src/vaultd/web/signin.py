@@ -14,12 +14,13 @@ from vaultd.errors import ConsentRefused
 from vaultd.sessions.signin import Answer, SignIn
 from vaultd.sessions.store import Sessions
 from vaultd.subjects.store import KnownSubject, SubjectStore
-from vaultd.web.consent import AnswerQuery, see_other
+from vaultd.web.consent import AnswerQuery
 from vaultd.web.cookies import Cookies
 from vaultd.web.inputs import query
 from vaultd.web.peer import client_ip
 from vaultd.web.refused import Refused
 from vaultd.web.show.pages import Pages
+from vaultd.web.tickets import see_other
 from vaultd.web.visitors import check_csrf
 
 # One segment that begins with no dot: a browser resolves `..` before it asks.

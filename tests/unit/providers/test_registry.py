@@ -177,3 +177,22 @@ def test_what_resolves_has_that_origin_for_another_parser_too(url: str) -> None:
         assert ONLY_GITHUB.by_resource(url).name == "github"
         called = httpx.URL(url)
         assert (called.scheme, called.host, called.port or 443) == ("https", "api.github.com", 443)
+
+
+@pytest.mark.parametrize(
+    ("changes", "shared"),
+    [
+        ({"extends": "acme"}, True),
+        ({"token_endpoint": "https://acme.example/token"}, True),
+        ({"extends": "acme", "token_endpoint": "https://eu.acme.example/token"}, True),
+        ({"extends": "acme", "client_id": "another"}, False),
+        ({"extends": "acme", "token_path": "authed_user"}, False),
+        ({"token_endpoint": "https://other.example/token"}, False),
+    ],
+    ids=str,
+)
+def test_tables_of_one_app_have_their_grants_in_common(changes: dict[str, Any], *, shared: bool) -> None:
+    both = Providers(configs={"acme": table(), "second": table(**changes)})
+    for name in ("acme", "second"):
+        names = {str(each.name) for each in both.of_one_app(both.get(name))}
+        assert names == ({"acme", "second"} if shared else {name})

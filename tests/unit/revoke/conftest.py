@@ -8,6 +8,7 @@ import pytest
 import pytest_asyncio
 
 from tests.support.house import House
+from vaultd.connections.holders import Holders
 from vaultd.outbound import Outbound
 from vaultd.providers.config import ProviderConfig
 from vaultd.providers.oauth import OAuthClient
@@ -15,6 +16,7 @@ from vaultd.providers.registry import Providers
 from vaultd.replay import ReplayMemory
 from vaultd.revoke import ActOnNotice, Doubted, GiveBack, Offboard, Revoke
 from vaultd.revoke.secrets import Secrets
+from vaultd.revoke.sharing import Sharing
 from vaultd.sandbox.provider import SandboxProvider
 from vaultd.sandbox.servers import LoopbackServers
 from vaultd.terms import Clock, Secret
@@ -42,11 +44,13 @@ class Ends:
     replay: ReplayMemory
     providers: Providers
     oauth: OAuthClient
+    sharing: Sharing
 
     def give_back_by(self, clock: Clock) -> GiveBack:
         """Another process's, so to say, with a clock of its own."""
         own: dict[str, Any] = {"database": self.house.database, "log": self.house.log, "subjects": self.house.subjects}
-        return GiveBack(**own, data_keys=self.house.data_keys, providers=self.providers, oauth=self.oauth, clock=clock)
+        own |= {"providers": self.providers, "oauth": self.oauth, "sharing": self.sharing}
+        return GiveBack(**own, data_keys=self.house.data_keys, clock=clock)
 
 
 @pytest.fixture
@@ -77,12 +81,19 @@ async def ends(house: House, served: dict[str, tuple[SandboxProvider, str]]) -> 
     oauth = OAuthClient(outbound=outbound, clock=house.clock)
     known: dict[str, Any] = {"data_keys": house.data_keys, "clock": house.clock}
     secrets = Secrets(**known)
+    sharing = Sharing(
+        database=house.database,
+        holders=Holders(lookups=house.lookups, pending=house.pending, **known),
+        providers=providers,
+        oauth=oauth,
+    )
     give_back = GiveBack(
         database=house.database,
         log=house.log,
         subjects=house.subjects,
         providers=providers,
         oauth=oauth,
+        sharing=sharing,
         **known,
     )
     revoke = Revoke(
@@ -119,5 +130,6 @@ async def ends(house: House, served: dict[str, tuple[SandboxProvider, str]]) -> 
         replay=replay,
         providers=providers,
         oauth=oauth,
+        sharing=sharing,
     )
     await outbound.aclose()

@@ -100,6 +100,7 @@ async def test_a_revocation_done_after_the_erasure_is_evented_without_a_subject(
             access_token=Secret("a token"),
             refresh_token=None,
             metadata={},
+            account_id="octocat",
             now=house.clock(),
         )
     await ends.offboard(known.key.subject, draft=BY_OPERATOR)

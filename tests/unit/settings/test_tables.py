@@ -186,6 +186,10 @@ class TestProviders:
             ("refresh_margin = 3600", "refresh_margin: is not below assumed_ttl"),
             ('narrowing = "github"', "narrowing: has a value that is not known; write 'none', 'refresh' or"),
             ('narrowing = "github_scoped"', "narrowing: has no narrowing_endpoint beside it; write one"),
+            (
+                'revocation_ends = "token"\ntoken_revocation_endpoint = "https://acme.example/{client_id}/one"',
+                'revocation_ends: is "token" beside a token_revocation_endpoint; leave one of the two out',
+            ),
             ("refresh_margin = -1", "refresh_margin: is too small; write at least 0"),
             ('authorization_params = {state = "x"}', "authorization_params: names state, which vaultd sets itself"),
             ('allowed_authorization_params = ["redirect_uri"]', "allowed_authorization_params: names redirect_uri"),

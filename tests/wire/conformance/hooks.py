@@ -96,6 +96,7 @@ class Deployment:
     async def _returned(self, begun: Begun) -> str:
         async with Browser(stop_at=(self.redirect_uri,)) as browser:
             await browser.open(f"{self.vault}/auth/connect?ticket={begun.ticket}")
+            await browser.click("Continue to GitHub")
             await browser.click("Alice")
             page = await browser.click("Allow")
         return httpx.URL(page.url).params["connect_code"]

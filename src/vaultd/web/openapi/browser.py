@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from vaultd.web.consent import DoorQuery, TicketQuery
+from vaultd.web.consent import DoorQuery
 from vaultd.web.openapi.answers import NO_STORE, carrying, failing
 from vaultd.web.openapi.parts import HTML, Json, query_parameters
 from vaultd.web.page import ActivityQuery
+from vaultd.web.tickets import TicketQuery
 
 _TAG = "Browser"
 _REFUSED = {400: "PageRefused", 500: "PageBug", 503: "PageUnavailable"}
@@ -26,10 +27,23 @@ _TICKET: Json = {
     "operationId": "openTicket",
     "tags": [_TAG],
     "summary": "Go to the provider, with a ticket",
-    "description": "Where an app sends the browser after `beginConnection`. A ticket is good once.",
+    "description": "Where an app sends the browser after `beginConnection`. A ticket is good once. A person is shown "
+    "whose vault it leads into before they leave, and their click uses it up: for a request that reads HTML (`Accept`) "
+    "and a client that has not set `confirm_connect = false`, the answer is a page. A program that only looks where a "
+    "link leads gets that page too. Any other request uses the ticket up and is redirected at once.",
     "security": [],
-    "parameters": query_parameters(TicketQuery, {"ticket": "From `connect_params`."}),
-    "responses": {"303": _elsewhere("To the provider's consent."), **failing(_REFUSED)},
+    "parameters": query_parameters(
+        TicketQuery,
+        {
+            "ticket": "From `connect_params`.",
+            "confirmed": "Put there by the page, for the browser that it was shown to.",
+        },
+    ),
+    "responses": {
+        "200": carrying("A page that asks the person.", {"type": "string"}, *NO_STORE, "Cookie", media_type=HTML),
+        "303": _elsewhere("To the provider's consent."),
+        **failing(_REFUSED),
+    },
 }
 
 _DOOR: Json = {

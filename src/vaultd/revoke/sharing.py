@@ -1,0 +1,100 @@
+"""How much of a grant may be ended: all of it, one token, or nothing, where others live on it.
+
+Looked at right before the provider is called, since others may have come or gone since the tokens were put aside: the
+last one to go ends the grant.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from vaultd.connections.holders import Holders, Names
+from vaultd.connections.outbox import Revocation
+from vaultd.db import Database
+from vaultd.errors import ProviderRefused, ProviderUnavailable
+from vaultd.providers.oauth import OAuthClient
+from vaultd.providers.registry import Provider, Providers
+from vaultd.terms import Secret
+
+SHARED = "kept_shared_grant"
+"""Others live on the grant, so it stays."""
+UNKNOWN = "kept_unknown_account"
+"""Nobody can say whose grant it is, and others at this provider may live on it, so it stays."""
+
+
+class Extent(StrEnum):
+    """What is ended at the provider."""
+
+    ALL = "all"
+    TOKEN = "token"  # noqa: S105 - a word
+    NOTHING = "nothing"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is ended, and why not more."""
+
+    extent: Extent
+    reason: str | None = None
+
+
+class Sharing:
+    """Judges."""
+
+    def __init__(self, *, database: Database, holders: Holders, providers: Providers, oauth: OAuthClient) -> None:
+        self._database = database
+        self._holders = holders
+        self._providers = providers
+        self._oauth = oauth
+
+    async def judge(self, provider: Provider, revocation: Revocation, access_token: Secret) -> Verdict:
+        """What of this grant may be ended now. `provider` is at its connection's place.
+
+        Raises:
+            ProviderUnavailable: whose grant it is can be asked, but not now.
+        """
+        config, names = provider.config, self._names(provider)
+        tokens = [token for token in (access_token, revocation.refresh_token) if token is not None]
+        account_id = revocation.account_id
+        if not await self._others(names, account_id):
+            return Verdict(Extent.ALL)
+        if account_id is None and config.revocation_ends != "token":
+            account_id = await self._ask(provider, access_token)
+            if account_id is not None and not await self._others(names, account_id):
+                return Verdict(Extent.ALL)
+        reason = UNKNOWN if account_id is None else SHARED
+        ends_one = config.revocation_ends == "token"
+        if not ends_one and config.token_revocation_endpoint is None:
+            return Verdict(Extent.NOTHING, reason)
+        if account_id is not None and await self._same_token(names, account_id, tokens):
+            return Verdict(Extent.NOTHING, reason)
+        return Verdict(Extent.ALL) if ends_one else Verdict(Extent.TOKEN, reason)
+
+    def _names(self, provider: Provider) -> Names:
+        own = self._providers.get(provider.name)
+        naming = own.config.accounts_named_by
+        tables = self._providers.of_one_app(own)
+        alike = frozenset(str(table.name) for table in tables if table.config.accounts_named_by == naming)
+        return Names(alike, frozenset(str(table.name) for table in tables) - alike)
+
+    async def _others(self, names: Names, account_id: str | None) -> bool:
+        async with self._database.transaction() as connection:
+            return await self._holders.exist(connection, names, account_id)
+
+    async def _same_token(self, names: Names, account_id: str, tokens: list[Secret]) -> bool:
+        async with self._database.transaction() as connection:
+            return await self._holders.share(connection, names, account_id, tokens)
+
+    async def _ask(self, provider: Provider, access_token: Secret) -> str | None:
+        """Whose grant it is; None where the provider does not tell."""
+        try:
+            account = await self._oauth.account(provider, access_token=access_token)
+        except ProviderRefused:
+            return None
+        except ProviderUnavailable:
+            if provider.config.token_revocation_endpoint is None:
+                raise
+            # One token can be ended whosever it is, so that it does not live on while nobody answers.
+            return None
+        return account.id if account is not None else None

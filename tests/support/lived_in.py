@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from uuid import UUID, uuid4
 
 from sqlalchemy import text
@@ -89,20 +90,20 @@ class LivedIn:
         looks: dict[str, Look] = {"keys": self._keys, "outbox": self._outbox, "replay": self._replay}
         for name in PEOPLE:
             looks |= {
-                f"{name}: exchange": lambda name=name: self._exchange(name),
-                f"{name}: narrowed": lambda name=name: self._narrowed(name),
-                f"{name}: lease": lambda name=name: self._lease(name),
-                f"{name}: notice": lambda name=name: self._notice(name),
-                f"{name}: accounts": lambda name=name: self._accounts(name),
-                f"{name}: session": lambda name=name: self._session(name, timedelta()),
-                f"{name}: idle session": lambda name=name: self._session(name, timedelta(hours=2)),
-                f"{name}: old session": lambda name=name: self._session(name, timedelta(days=2)),
-                f"{name}: consent": lambda name=name: self._consent(name, timedelta()),
-                f"{name}: old consent": lambda name=name: self._consent(name, timedelta(hours=1)),
-                f"{name}: callback": lambda name=name: self._callback(name),
-                f"{name}: sign-in": lambda name=name: self._sign_in(name, timedelta()),
-                f"{name}: old sign-in": lambda name=name: self._sign_in(name, timedelta(hours=1)),
-                f"{name}: away": lambda name=name: self._away(name),
+                f"{name}: exchange": partial(self._exchange, name),
+                f"{name}: narrowed": partial(self._narrowed, name),
+                f"{name}: lease": partial(self._lease, name),
+                f"{name}: notice": partial(self._notice, name),
+                f"{name}: accounts": partial(self._accounts, name),
+                f"{name}: session": partial(self._session, name, timedelta()),
+                f"{name}: idle session": partial(self._session, name, timedelta(hours=2)),
+                f"{name}: old session": partial(self._session, name, timedelta(days=2)),
+                f"{name}: consent": partial(self._consent, name, timedelta()),
+                f"{name}: old consent": partial(self._consent, name, timedelta(hours=1)),
+                f"{name}: callback": partial(self._callback, name),
+                f"{name}: sign-in": partial(self._sign_in, name, timedelta()),
+                f"{name}: old sign-in": partial(self._sign_in, name, timedelta(hours=1)),
+                f"{name}: away": partial(self._away, name),
             }
         return looks
 
@@ -363,19 +364,20 @@ async def _consents(house: House, known: KnownSubject, name: str, brought: Broug
     }
     sent = house.pending.hashed(state=f"state of {name}", browser=f"browser of {name}")
     session = house.pending.hashed(auth_session=f"auth session of {name}", ticket=f"ticket of {name}")
+    at_the_door = {"kind": "door", "stage": "sent", **sent}
+    by_an_app = {"kind": "api", "stage": "returned", "code_challenge": f"challenge of {name}", **session}
     async with house.database.transaction() as connection:
-        for columns in (
-            {"kind": "door", "stage": "sent", **sent},
-            {"kind": "api", "stage": "returned", "code_challenge": f"challenge of {name}", **session},
-        ):
-            pending_id = await house.pending.begin(
+        begun = [
+            await house.pending.begin(
                 connection,
                 columns={**common, **columns},
                 private={"state": "app state"},
                 now=now,
                 expires_at=now + timedelta(minutes=10),
             )
-        waiting = await house.pending.find(connection, id=pending_id)
+            for columns in (at_the_door, by_an_app)
+        ]
+        waiting = await house.pending.find(connection, id=begun[1])
         assert waiting is not None
         kept = await house.pending.keep_grant(
             connection, waiting, grant=brought.to_json(), connect_code=f"connect code of {name}"

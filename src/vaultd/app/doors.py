@@ -76,7 +76,7 @@ def make_connect(ground: Ground, grants: GrantStore) -> Connect:
         pending=ground.pending,
         places=ReturnPlaces(
             public_url=ground.settings.public_url,
-            clients=ground.clients,
+            configs=ground.settings.clients,
             allowed_return_urls=ground.settings.allowed_return_urls,
         ),
         subjects=ground.subjects,

@@ -44,7 +44,7 @@ class Vault:
     async def consented(self, name: str, provider: str) -> tuple[KnownSubject, Begun, str]:
         """A consent up to the moment at which the browser is back at the app; gives what it came back with."""
         known = await self.house.subject(name)
-        client = Client(ClientId("agent"), _client())
+        client = Client(ClientId("agent"), agent())
         begun = await self.connect.begin(known, Wish(client=client, provider=provider, redirect_uri=APP))
         to = await self.connect.visit(begun.ticket, BROWSER)
         async with httpx.AsyncClient(trust_env=False) as http:
@@ -114,7 +114,8 @@ class Vault:
         return [(each["type"], each.get("reason")) for each in reversed(events) if each["type"].startswith("provider.")]
 
 
-def _client() -> ClientConfig:
+def agent() -> ClientConfig:
+    """The app whose users connect."""
     providers = {name: ["read"] for name in NAMES}
     return ClientConfig.model_validate({"auth": "none", "redirect_uris": [APP], "providers": providers})
 

@@ -11,9 +11,10 @@ from sqlalchemy import update
 
 from tests.doubles.one_grant import OneGrant, Way, table_of
 from tests.support.house import House
-from tests.unit.revoke.shared import Vault
+from tests.unit.revoke.shared import Vault, agent
 from vaultd.audit.events import Draft, EventType
 from vaultd.connect import Connect
+from vaultd.connect.returning import ReturnPlaces
 from vaultd.connections.holders import Holders
 from vaultd.connections.table import connections_table
 from vaultd.outbound import Outbound
@@ -69,12 +70,16 @@ async def vault(house: House) -> AsyncIterator[Vault]:
                 providers=providers,
                 oauth=oauth,
                 grants=house.grants,
+                pending=house.pending,
+                places=ReturnPlaces(
+                    public_url="http://127.0.0.1:8080", configs={"agent": agent()}, allowed_return_urls=()
+                ),
+                clock=house.clock,
                 **rooms,
-                **keys,
             ),
             revoke=Revoke(database=house.database, secrets=secrets, wake=lambda: None, **rooms),
             offboard=Offboard(
-                data_keys=house.data_keys,
+                pending=house.pending,
                 secrets=secrets,
                 grants=house.grants,
                 wake_revoker=lambda: None,

@@ -41,8 +41,8 @@ from vaultd.terms import ProviderName, Scopes, Secret, Subject, SubjectId
 PEOPLE = ("alice", "mallory")
 REFUSED = "refused"
 LIFETIME = Lifetime(idle=timedelta(hours=1), absolute=timedelta(days=1))
-KEPT = ("locks", "keyring", "data_keys", "subjects", "connections", "narrowed_tokens", "pending_grants", "revocations")
-KEPT += ("sessions", "sign_ins", "replay", "away_refusals", "lanes")
+KEPT = ["locks", "keyring", "data_keys", "subjects", "connections", "narrowed_tokens", "pending_grants", "revocations"]
+KEPT += ["sessions", "sign_ins", "replay", "away_refusals", "lanes"]
 Look = Callable[[], Awaitable[object]]
 
 

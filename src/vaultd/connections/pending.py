@@ -207,7 +207,7 @@ class PendingGrants:
 
     async def _open(self, connection: AsyncConnection, row: Mapping[Any, Any]) -> tuple[Key, dict[str, Any]]:
         key = await self._data_keys.load(connection, row["data_key_id"], PURPOSE)
-        private: dict[str, Any] = json.loads(open_sealed(key, Sealed(row["sealed"]), bound=_place(row)))
+        private: dict[str, Any] = json.loads(open_sealed(key, Sealed(row["sealed"]), bound=bound_private(row)))
         return key, private
 
     @staticmethod
@@ -222,7 +222,7 @@ def _pending(row: Mapping[Any, Any], private: dict[str, Any]) -> Pending:
 
 
 def _seal_private(key: Key, row: Mapping[str, Any], private: Mapping[str, Any]) -> bytes:
-    return seal(key, json.dumps(dict(private)).encode(), bound=_place(row)).blob
+    return seal(key, json.dumps(dict(private)).encode(), bound=bound_private(row)).blob
 
 
 def _seal_granted(key: Key, row: Mapping[str, Any], grant: Mapping[str, Any]) -> bytes:
@@ -230,7 +230,8 @@ def _seal_granted(key: Key, row: Mapping[str, Any], grant: Mapping[str, Any]) ->
     return seal(key, json.dumps(dict(grant)).encode(), bound=bound).blob
 
 
-def _place(row: Mapping[Any, Any]) -> bytes:
+def bound_private(row: Mapping[Any, Any]) -> bytes:
+    """What binds a consent's private part: every column that is not sealed."""
     values = (row[name] for name in BOUND)
     fields = (microseconds(value) if isinstance(value, datetime) else value for value in values)
     return bind("pending", FORMAT, "private", row["granted"] is not None, *fields)

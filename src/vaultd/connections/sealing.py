@@ -155,7 +155,7 @@ def seal_connection(key: Key, place: Place, beside: Beside, opened: Opened) -> d
 def seal_access_token(key: Key, place: Place, beside: Beside, opened: Opened) -> bytes:
     """The access token in the newest format."""
     has = {"has_refresh_token": opened.refresh_token is not None, "has_metadata": bool(opened.metadata)}
-    bound = _ACCESS_TOKEN + place.bound_to(opened.account_id) + beside.bound(**has)
+    bound = bound_access_token(place, beside, opened.account_id, **has)
     return seal(key, opened.access_token.reveal().encode(), bound=bound).blob
 
 
@@ -203,19 +203,27 @@ def _account(key: Key, row: ConnectionRow, place: Place) -> tuple[str, str, tupl
 
 
 def _delivery(key: Key, row: ConnectionRow, place: Place, account_id: str, label: str) -> Delivery:
-    access = _open(key, row.access_token, _bound_access_token(row, place, account_id))
+    access = _open(key, row.access_token, _bound_as_stored(row, place, account_id))
     metadata = {}
     if row.provider_metadata is not None:
         metadata = json.loads(_open(key, row.provider_metadata, place.bound("metadata", account_id)))
     return Delivery(Secret(access.decode()), account_id, label, metadata)
 
 
-def _bound_access_token(row: ConnectionRow, place: Place, account_id: str) -> bytes:
+def bound_access_token(
+    place: Place, beside: Beside, account_id: str, *, has_refresh_token: bool, has_metadata: bool
+) -> bytes:
+    """The associated data of an access token in the newest format."""
+    others = beside.bound(has_refresh_token=has_refresh_token, has_metadata=has_metadata)
+    return _ACCESS_TOKEN + place.bound_to(account_id) + others
+
+
+def _bound_as_stored(row: ConnectionRow, place: Place, account_id: str) -> bytes:
     if row.format == 1:
         # Until `vaultd migrate` has sealed it anew; from then on the database takes no such row.
         return place.bound("access_token", account_id)
     has = {"has_refresh_token": row.refresh_token is not None, "has_metadata": row.provider_metadata is not None}
-    return _ACCESS_TOKEN + place.bound_to(account_id) + beside_of(row).bound(**has)
+    return bound_access_token(place, beside_of(row), account_id, **has)
 
 
 def beside_of(row: ConnectionRow) -> Beside:

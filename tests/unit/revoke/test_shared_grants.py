@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from sqlalchemy import update
 
 from tests.doubles.one_grant import OneGrant, Way, table_of
+from tests.support.aged import age
 from tests.support.house import House
 from tests.unit.revoke.shared import Vault, agent
 from vaultd.audit.events import Draft, EventType
 from vaultd.connect import Connect
 from vaultd.connect.returning import ReturnPlaces
 from vaultd.connections.holders import Holders
-from vaultd.connections.table import connections_table
+from vaultd.db import Database
 from vaultd.outbound import Outbound
 from vaultd.providers.config import ProviderConfig
 from vaultd.providers.oauth import OAuthClient
@@ -211,10 +211,9 @@ async def test_another_person_at_the_provider_shares_nothing(vault: Vault) -> No
     assert await vault.told() == [ENDED]
 
 
-async def test_a_connection_whose_account_is_not_known_may_be_the_one(vault: Vault) -> None:
+async def test_a_connection_whose_account_is_not_known_may_be_the_one(vault: Vault, superuser: Database) -> None:
     theirs = await vault.connected("alice", "google")
-    async with vault.house.database.transaction() as connection:
-        await connection.execute(update(connections_table).values(account_lookup=None))
+    await age(vault.house, superuser, theirs, account_lookup=None)
     await vault.abandoned("mallory", "google")
     assert await vault.works(theirs)
 

@@ -15,6 +15,7 @@ from vaultd.audit.events import Decision, Draft, EventType
 from vaultd.audit.refusals import Refusals
 from vaultd.db import Database
 from vaultd.errors import TemporarilyUnavailable
+from vaultd.terms import Scopes
 
 
 @pytest.fixture
@@ -76,6 +77,27 @@ async def test_a_flood_is_one_event_a_minute(house: House, refusals: Refusals) -
     await asyncio.gather(*(_record(refusals, times=50) for _ in range(20)))
     await refusals.flush_everything()
     assert [event.get("count") for event in await _events(house)] == [None, 999]
+
+
+async def test_made_up_names_cannot_fill_the_log(house: House) -> None:
+    refusals = Refusals(log=house.log, clock=house.clock, kinds=5)
+    for number in range(50):
+        await _record(refusals, client_id=f"client-{number}", ip=f"192.0.2.{number}")
+    await _record(refusals, client_id="client-0", ip="192.0.2.0")
+    assert len(await _events(house)) == 6
+    house.clock.forward(minutes=1)
+    await _record(refusals, client_id="client-50")
+    await refusals.flush_everything()
+    events = await _events(house)
+    assert sum(event.get("count", 1) for event in events) == 52
+    assert [event.get("client_id") for event in events].count(None) == 2
+
+
+async def test_what_a_stranger_asks_for_is_not_kept_at_any_length(house: House, refusals: Refusals) -> None:
+    for scopes in (Scopes({"repo"}), Scopes({"x" * 2_000}), Scopes(f"s{number}" for number in range(2_000))):
+        draft = Draft(type=EventType.TOKEN_REFUSED, decision=Decision.REFUSED, reason=None, requested_scopes=scopes)
+        await refusals.record(draft, address_prefix=str(len(scopes)) + str(scopes)[:5])
+    assert [event.get("requested_scopes") for event in await _events(house)] == [["repo"], None, None]
 
 
 async def test_what_could_not_be_written_is_counted(house: House, refusals: Refusals, superuser: Database) -> None:

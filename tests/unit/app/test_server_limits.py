@@ -156,6 +156,16 @@ async def test_who_does_not_read_the_answer_is_cut_off(servers: LoopbackServers,
         assert len(await connection.rest()) < 50_000_000
 
 
+async def test_who_reads_slowly_gets_the_whole_answer(servers: LoopbackServers, echo: Echo) -> None:
+    limits = Limits(head_seconds=0.1, linger_seconds=0.1, write_seconds=30)
+    async with raw(servers.serve(echo, limits=limits)) as connection:
+        await connection.send(GET.replace(b"/health/live", b"/large") + b"Connection: close\r\n" + END)
+        connection.pause()
+        await asyncio.sleep(1)
+        connection.resume()
+        assert len(await connection.rest()) > 50_000_000
+
+
 @pytest.mark.parametrize("half", [b"", b"GET / HT", GET, POST + b"Content-Length: 5\r\n\r\nabcd"])
 async def test_half_sent_requests_make_room_for_whole_ones(servers: LoopbackServers, echo: Echo, half: bytes) -> None:
     url = servers.serve(echo, limits=Limits(connections=20, idle_seconds=60))
@@ -264,6 +274,28 @@ async def test_what_comes_with_an_upgrade_is_no_request(servers: LoopbackServers
         said = await connection.rest()
         assert said.count(b"HTTP/1.1 ") == 1
         assert b"connection: close" in said
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET http://[ HTTP/1.1\r\nHost: vault\r\n\r\n",
+        b"GET /\xff HTTP/1.1\r\nHost: vault\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost : vault\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: va\0ult\r\n\r\n",
+        b"no such thing\r\n\r\n",
+        CHUNKED + b"x\r\n",
+    ],
+)
+async def test_what_is_not_http_is_answered_and_cut_off(servers: LoopbackServers, echo: Echo, sent: bytes) -> None:
+    url = servers.serve(echo)
+    async with raw(url, sent) as connection:
+        assert await connection.status_at_the_end() == 400
+    async with raw(url, GET + END) as connection:
+        assert (await connection.answer())[0] == 200
+        await connection.send(sent)
+        assert await connection.status_at_the_end() == 400
+    await echo.until_busy_with(0)
 
 
 async def test_a_continue_is_given_and_the_body_taken(servers: LoopbackServers, echo: Echo) -> None:

@@ -9,7 +9,7 @@ import httpx
 
 from tests.wire.issuers import Issuers
 from tests.wire.test_introspection import ACCOUNTS
-from tests.wire.vault import Vault, bearer, fresh, request_id
+from tests.wire.vault import Vault, bearer, fresh
 from vaultd.sandbox.dev_config import SAMPLE_AGENT
 
 MANY = 800
@@ -70,12 +70,13 @@ async def test_a_429_says_what_it_is(issuers: Issuers, believer: Vault) -> None:
         while (answer := await believer.http.get(ACCOUNTS, headers=bearer(fresh("made-up")))).status_code != 429:
             assert answer.status_code == 401
     assert answer.json()["type"] == "urn:vaultd:error:slow_down"
-    for each in [fresh("made-up") for _ in range(20)]:
-        form = believer.exchange_form(each, client_id=SAMPLE_AGENT)
-        refused = await believer.http.post("/oauth/token", data=form, headers=request_id())
-        if refused.status_code == 429:
-            break
-    assert (refused.status_code, refused.json()["error"]) == (429, "slow_down")
+    async with asyncio.timeout(60):
+        while True:
+            form = believer.exchange_form(fresh("made-up"), client_id=SAMPLE_AGENT)
+            refused = await believer.http.post("/oauth/token", data=form)
+            if refused.status_code == 429:
+                break
+    assert refused.json()["error"] == "slow_down"
 
 
 async def test_what_just_was_not_active_is_not_asked_about_again(issuers: Issuers, believer: Vault) -> None:

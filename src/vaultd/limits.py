@@ -28,6 +28,8 @@ from vaultd.errors import SlowDown
 from vaultd.terms import Clock, system_clock
 
 CAPACITY = 10_000
+LONGEST_ADDRESS = 64
+"""An IPv6 address with a zone has less; longer texts are no addresses."""
 _LONGEST_KEY = 64
 _MAX_RETRY_AFTER = 3600
 _ROUNDING = 1e-9
@@ -79,6 +81,12 @@ class Buckets:
         bucket = self._filled(key, rate)
         bucket.left = max(0.0, bucket.left - 1)
 
+    def give_back(self, key: str, rate: Rate) -> None:
+        """Make up for a call that was used and should not count."""
+        if _short(key) in self._buckets:
+            bucket = self._filled(key, rate)
+            bucket.left = min(float(rate.burst), bucket.left + 1)
+
     def _filled(self, key: str, rate: Rate) -> _Bucket:
         slot = _short(key)
         now = self._clock()
@@ -128,11 +136,14 @@ class FailureThrottle:
         self._buckets.spend(_pair(client_id, ip), self._rate)
 
 
-@lru_cache(maxsize=10_000)
 def address_prefix(ip: str | None) -> str:
     """What counts as one address: an IPv4 address, or the /64 that an IPv6 host has to itself."""
-    if ip is None:
-        return "-"
+    # A proxy may hand on whatever stood in a header.
+    return "-" if ip is None or len(ip) > LONGEST_ADDRESS else _prefix(ip)
+
+
+@lru_cache(maxsize=10_000)
+def _prefix(ip: str) -> str:
     try:
         address = ipaddress.ip_address(ip)
     except ValueError:

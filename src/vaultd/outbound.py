@@ -38,6 +38,8 @@ IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _CALLS_PER_HOST = 64
 """At the same time: a host that hangs holds up its own callers and nobody else's (security C8)."""
+_CALLS_PER_LANE = 16
+"""Of those that somebody causes who is not to be in the way of anybody else."""
 _IDLE_SECONDS = 4.0
 """Servers close idle connections after 5 s or more; letting go first, no request meets a closing connection."""
 _ADDRESSES_TRIED = 4
@@ -118,19 +120,20 @@ class Outbound:
         form: Mapping[str, str] | None = None,
         json: object | None = None,
         basic: tuple[str, Secret] | None = None,
+        lane: str = "",
     ) -> Reply:
         """Send one request and read its whole answer.
 
         `allow_private` names the hosts, as the URL writes them, that may have any address and may be called over
-        plain http. `basic` is a user and password for RFC 7617, sent as they are.
+        plain http. `basic` is a user and password for RFC 7617, sent as they are. Calls of
+        one `lane` to a host wait for each other, and never for those of another.
 
         Raises:
             AddressRefused: the URL is not https, or an address of its host is not one that we call.
             OutboundFailed: there was no whole answer in time, or it is too large.
         """
         target, named = _checked_url(url, allow_private)
-        # With the port: two servers of one machine are two.
-        place = self._places.setdefault(str(target.netloc, "ascii"), asyncio.Semaphore(_CALLS_PER_HOST))
+        place = self._place(target, lane)
         try:
             request = httpx.Request(
                 method,
@@ -155,6 +158,13 @@ class Outbound:
         await self._public.aclose()
         await self._named.aclose()
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _place(self, target: httpx.URL, lane: str) -> asyncio.Semaphore:
+        # With the port: two servers of one machine are two.
+        host = str(target.netloc, "ascii")
+        if lane:
+            return self._places.setdefault(f"{host} {lane}", asyncio.Semaphore(_CALLS_PER_LANE))
+        return self._places.setdefault(host, asyncio.Semaphore(_CALLS_PER_HOST))
 
     async def _send(self, transport: httpx.AsyncBaseTransport, request: httpx.Request) -> Reply:
         response = await transport.handle_async_request(request)

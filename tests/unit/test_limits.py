@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.loopback_issuer import SetClock
 from vaultd.errors import SlowDown
-from vaultd.limits import Buckets, FailureThrottle, Rate, address_prefix
+from vaultd.limits import Buckets, FailureThrottle, Rate, _prefix, address_prefix
 
 RATE = Rate(per_second=2, burst=3)
 
@@ -74,6 +74,25 @@ def test_check_uses_nothing_and_spend_never_refuses(buckets: Buckets) -> None:
         buckets.spend("k", RATE)
     with pytest.raises(SlowDown):
         buckets.check("k", RATE)
+
+
+def test_what_is_given_back_is_there_again_and_never_more(buckets: Buckets) -> None:
+    buckets.give_back("k", RATE)
+    assert len(buckets) == 0
+    assert _taken(buckets) == 3
+    buckets.give_back("k", RATE)
+    assert _taken(buckets) == 1
+    for _ in range(10):
+        buckets.give_back("k", RATE)
+    assert _taken(buckets) == 3
+
+
+def test_what_is_no_address_is_not_kept() -> None:
+    """A proxy may hand on what a stranger wrote into a header."""
+    kept = _prefix.cache_info().currsize
+    for number in range(100):
+        assert address_prefix(f"{number:x<5000}") == "-"
+    assert _prefix.cache_info().currsize == kept
 
 
 def test_memory_is_bounded_in_number_and_in_length(buckets: Buckets) -> None:

@@ -243,6 +243,28 @@ class TestTimeAndConnection:
         await asyncio.gather(*stuck, return_exceptions=True)
         await client.aclose()
 
+    async def test_lanes_do_not_hold_up_each_other(self, server: ScriptedServer) -> None:
+        """What strangers cause takes few places at a host, and none of the others'."""
+        server.hangs()
+        client = Outbound(total_timeout=5, resolve=Names([HOST]))
+        url = f"http://{NAME}:{server.port}/"
+
+        def call(lane: str) -> asyncio.Task[Reply]:
+            return asyncio.create_task(client.request("GET", url, allow_private=NAMED, lane=lane))
+
+        stuck = [call("strangers") for _ in range(200)]
+        for reached, lane in ((16, "sign-in"), (17, "")):
+            while len(server.seen) < reached:
+                await asyncio.sleep(0.01)
+            assert len(server.seen) == reached
+            stuck.append(call(lane))
+        while len(server.seen) < 18:
+            await asyncio.sleep(0.01)
+        for task in stuck:
+            task.cancel()
+        await asyncio.gather(*stuck, return_exceptions=True)
+        await client.aclose()
+
 
 class TestReply:
     def test_shows_no_content(self) -> None:

@@ -9,8 +9,8 @@ from contextlib import AsyncExitStack, contextmanager
 
 import structlog
 import uvicorn
-from starlette.types import ASGIApp
 
+from vaultd.app.server import Limits, connections, server_config
 from vaultd.audit.events import Decision, Draft, EventType
 from vaultd.connections import outbox
 from vaultd.db import Database
@@ -23,8 +23,7 @@ from vaultd.web.metrics import PATH, MetricsPage
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
-AT_ONCE = 16
-"""Requests for metrics at a time."""
+LIMITS = Limits(connections=64, requests=16)
 
 
 class Metrics:
@@ -135,7 +134,8 @@ async def serve_metrics(
         metrics.exhibit.show(reading)
     bound = _bind(config, workers)
     stack.callback(bound.close)
-    server = _Server(_options(MetricsPage(exhibit=metrics.exhibit, look=watched.look)))
+    page = MetricsPage(exhibit=metrics.exhibit, look=watched.look)
+    server = _Server(server_config(page, http=connections(LIMITS), grace=1, lifespan="off"))
     serving = asyncio.create_task(server.serve(sockets=[bound]))
 
     async def stop() -> None:
@@ -154,19 +154,6 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Leave signals to the process's own server."""
         yield
-
-
-def _options(page: ASGIApp) -> uvicorn.Config:
-    return uvicorn.Config(
-        page,
-        lifespan="off",
-        ws="none",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        limit_concurrency=AT_ONCE,
-        timeout_graceful_shutdown=1,
-    )
 
 
 def _bind(config: MetricsConfig, workers: int) -> socket.socket:

@@ -75,7 +75,7 @@ def _issuer(login: LoginConfig, ground: Ground, stack: AsyncExitStack) -> LoginI
         allow_private=config.allow_private_hosts,
     )
     stack.push_async_callback(keys.aclose)
-    return LoginIssuer(
+    issuer = LoginIssuer(
         config=login,
         issuer=config.issuer,
         algorithms=config.algorithms,
@@ -84,6 +84,8 @@ def _issuer(login: LoginConfig, ground: Ground, stack: AsyncExitStack) -> LoginI
         outbound=ground.outbound,
         clock=ground.clock,
     )
+    stack.push_async_callback(issuer.aclose)
+    return issuer
 
 
 def _sign_in(issuer: LoginIssuer, ground: Ground) -> SignIn:

@@ -12,6 +12,7 @@ import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from vaultd.app import from_environment
+from vaultd.app.server import connections, server_config
 from vaultd.cli.database import preflight
 from vaultd.cli.files import load_settings
 from vaultd.errors import ConfigurationError
@@ -20,6 +21,10 @@ from vaultd.telemetry import configure_logging
 BACKLOG = 2048
 GRACE = 10
 """Seconds that requests under way have when the server stops."""
+
+
+http = connections()
+"""Those of this process; each process that serves has its own."""
 
 
 def run(config: Path, *, host: str, port: int, workers: int) -> None:
@@ -75,18 +80,15 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def _serve(bound: socket.socket, workers: int) -> None:
-    config = uvicorn.Config(
+    config = server_config(
         "vaultd.cli.serving:application",
+        http="vaultd.cli.serving:http",
+        grace=GRACE,
         factory=True,
         fd=bound.fileno(),
         workers=workers,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        ws="none",
         # A forwarded address is believed only where the operator named the proxies.
         proxy_headers="FORWARDED_ALLOW_IPS" in os.environ,
-        timeout_graceful_shutdown=GRACE,
     )
     server = uvicorn.Server(config)
     if workers == 1:

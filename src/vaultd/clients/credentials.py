@@ -6,7 +6,6 @@ import base64
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal, TypeAlias
 from urllib.parse import unquote_plus
 
@@ -17,6 +16,9 @@ from vaultd.terms import Secret
 Method: TypeAlias = Literal["client_secret_basic", "client_secret_post", "private_key_jwt", "none"]
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+
+MAX_AUTHORIZATION = 4096
+"""Characters of the header: a client id of 255 with every character escaped, and a secret of 2,000."""
 
 _CLIENT_ID = re.compile(r"[\x20-\x7e]{1,255}")  # RFC 6749 appendix A.1: visible ASCII
 
@@ -64,8 +66,10 @@ def _from_header(authorization: str, client_id: str | None) -> PresentedCredenti
     return presented
 
 
-@lru_cache(maxsize=1_000)  # a client's backend sends the same header with each request
 def _read_header(authorization: str) -> PresentedCredentials:
+    # Read anew each time: what is kept before it is believed is a stranger's to fill, and holds secrets.
+    if len(authorization) > MAX_AUTHORIZATION:
+        raise InvalidClient(reason="malformed_credentials", detail="too long")
     scheme, _, encoded = authorization.partition(" ")
     if scheme.lower() != "basic":
         raise InvalidClient(reason="unsupported_method", detail="not Basic")

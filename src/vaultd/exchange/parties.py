@@ -12,6 +12,7 @@ from vaultd.jose import UnverifiedJwt
 from vaultd.policy import check_actor, check_may_act, check_presenter
 from vaultd.subjects.possession import Possession, PresentedProofs
 from vaultd.subjects.store import SubjectStore
+from vaultd.subjects.strangers import Stranger
 from vaultd.subjects.tokens import VerifiedSubject
 from vaultd.subjects.verify import SubjectVerifier
 
@@ -79,7 +80,12 @@ class Parties:
     async def _present(self, attempt: Attempt, claimed: Client | None) -> Client:
         request = attempt.request
         proofs = PresentedProofs(request.dpop, "POST", self._token_endpoint)
-        verified = await self._verifier.verify(request.subject_token, request.subject_token_type)
+        verified = await self._verifier.verify(
+            request.subject_token,
+            request.subject_token_type,
+            # Only a client that has proven itself is in the attempt by now.
+            stranger=Stranger(request.ip) if attempt.client is None else None,
+        )
         await self._possession.check(verified, request.subject_token, proofs)
         client = claimed or self._clients.implicit_for(verified.presenter, ip=request.ip)
         check_presenter(
@@ -134,7 +140,8 @@ class Parties:
         token, token_type = attempt.request.actor_token, attempt.request.actor_token_type
         if token is None:
             return None
-        actor = await self._verifier.verify(token, token_type or "")
+        stranger = Stranger(attempt.request.ip) if client.public else None
+        actor = await self._verifier.verify(token, token_type or "", stranger=stranger)
         await self._possession.check(actor, token, proofs)
         check_actor(
             sub=actor.subject.sub,

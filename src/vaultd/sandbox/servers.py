@@ -13,8 +13,8 @@ from typing import Any, Self
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from vaultd.app.server import BoundedProtocol, Limits, connections, server_config
 from vaultd.errors import ConfigurationError
 from vaultd.sandbox.faults import DROP_EXTENSION
 
@@ -23,8 +23,8 @@ GRACE = 1
 """Seconds that requests under way have at the end, before they are cut off."""
 
 
-class DroppingProtocol(HttpToolsProtocol):
-    """HTTP as uvicorn speaks it, plus a way for an app to close the connection without an answer."""
+class DroppingProtocol(BoundedProtocol):
+    """HTTP as it is spoken in service, plus a way for an app to close the connection without an answer."""
 
     def on_message_begin(self) -> None:
         """Hand the app the extension."""
@@ -85,21 +85,14 @@ class LoopbackServers:
             self._thread.join()
             self._loop.close()
 
-    def serve(self, app: ASGIApp, listener: Listener | None = None) -> str:
+    def serve(self, app: ASGIApp, listener: Listener | None = None, *, limits: Limits | None = None) -> str:
         """Serve an app, on a free port by default, and return its URL once it answers.
 
         Raises:
             ConfigurationError: the app did not start; why is in the log.
         """
         listener = listener or listen()
-        config = uvicorn.Config(
-            app,
-            http=DroppingProtocol,
-            ws="none",
-            log_config=None,
-            access_log=False,
-            timeout_graceful_shutdown=GRACE,
-        )
+        config = server_config(app, http=connections(limits, protocol=DroppingProtocol), grace=GRACE)
         server = uvicorn.Server(config)
         ended = self._submit(_serve(server, listener))
         self._submit(_until_started(server, ended)).result()

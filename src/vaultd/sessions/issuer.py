@@ -11,6 +11,7 @@ from urllib.parse import quote_plus
 from authlib.common.urls import add_params_to_uri
 
 from vaultd.errors import ConsentRefused, OutboundError, SignInUnavailable
+from vaultd.flights import Flights
 from vaultd.jose import JwtRefused, KeyCache, VerifiedJwt, read_json_object, verify_jwt
 from vaultd.jose.source import KeySourceFailed, check_scheme, discover, named_address
 from vaultd.outbound import Outbound
@@ -19,6 +20,8 @@ from vaultd.sessions.logout_token import LoggedOut, verify_logout_token
 from vaultd.terms import Clock, Secret
 
 DISCOVERED_FOR = timedelta(minutes=5)
+LANE = "sign-in"
+"""Anyone may come back with a made-up code: that is not to hold up what clients ask of the issuer."""
 _OK = 200
 _OUR_FAULT = 500
 _BASIC, _POST = "client_secret_basic", "client_secret_post"
@@ -55,6 +58,7 @@ class LoginIssuer:
         self._outbound = outbound
         self._clock = clock
         self._discovered: tuple[Mapping[str, Any], datetime] | None = None
+        self._discoveries: Flights[str, Mapping[str, Any]] = Flights()
 
     async def authorization_url(self, members: Mapping[str, str]) -> str:
         """Where the browser goes. Raises `SignInUnavailable`."""
@@ -96,6 +100,7 @@ class LoginIssuer:
                 headers={"accept": "application/json"},
                 form=form,
                 basic=basic,
+                lane=LANE,
             )
         except OutboundError as error:
             raise SignInUnavailable(detail=error.detail) from None
@@ -127,14 +132,23 @@ class LoginIssuer:
             now=self._clock(),
         )
 
+    async def aclose(self) -> None:
+        """End what is under way."""
+        await self._discoveries.aclose()
+
     async def _metadata(self) -> Mapping[str, Any]:
-        if self._discovered is None or self._clock() - self._discovered[1] >= DISCOVERED_FOR:
-            try:
-                found = await discover(self._outbound, self.name, allow_private=self._allow_private)
-            except (KeySourceFailed, OutboundError) as error:
-                raise SignInUnavailable(detail=f"discovery: {error}") from None
-            self._discovered = (found, self._clock())
-        return self._discovered[0]
+        if self._discovered is not None and self._clock() - self._discovered[1] < DISCOVERED_FOR:
+            return self._discovered[0]
+        # One call, however many strangers want to sign in while there is no answer.
+        return await self._discoveries.join("", self._discover)
+
+    async def _discover(self) -> Mapping[str, Any]:
+        try:
+            found = await discover(self._outbound, self.name, allow_private=self._allow_private)
+        except (KeySourceFailed, OutboundError) as error:
+            raise SignInUnavailable(detail=f"discovery: {error}") from None
+        self._discovered = (found, self._clock())
+        return found
 
     def _address(self, metadata: Mapping[str, Any], name: str) -> str:
         try:

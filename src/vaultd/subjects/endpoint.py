@@ -46,24 +46,26 @@ class IntrospectionEndpoint:
         self._clock = clock
         self._discovered: tuple[str, datetime] | None = None
         self._discoveries: Flights[str, str] = Flights()
-        self._calls: Flights[tuple[bytes, str | None], Mapping[str, Any]] = Flights()
+        self._calls: Flights[tuple[bytes, str | None, str], Mapping[str, Any]] = Flights()
 
-    async def ask(self, token: Secret, hint: str | None) -> Mapping[str, Any]:
+    async def ask(self, token: Secret, hint: str | None, *, lane: str = "") -> Mapping[str, Any]:
         """What the issuer says of a token: `active`, a true or false, and the rest as it came.
+
+        Calls of one `lane` neither share nor wait for those of another (`Outbound.request`).
 
         Raises:
             JwtRefused: `wrong_type`: the issuer does not look at tokens of this form.
             TemporarilyUnavailable: there is no answer, or none that could be one.
         """
         digest = hashlib.sha256(token.reveal().encode()).digest()
-        return await self._calls.join((digest, hint), lambda: self._call(token, hint))
+        return await self._calls.join((digest, hint, lane), lambda: self._call(token, hint, lane))
 
     async def aclose(self) -> None:
         """End what is under way."""
         await self._calls.aclose()
         await self._discoveries.aclose()
 
-    async def _call(self, token: Secret, hint: str | None) -> Mapping[str, Any]:
+    async def _call(self, token: Secret, hint: str | None, lane: str) -> Mapping[str, Any]:
         form = {"token": token.reveal()} | ({"token_type_hint": hint} if hint else {})
         basic = None
         client_id, secret = self._config.client_id, self._config.client_secret
@@ -80,6 +82,7 @@ class IntrospectionEndpoint:
                 headers={"accept": "application/json"},
                 form=form,
                 basic=basic,
+                lane=lane,
             )
         except (KeySourceFailed, OutboundError) as error:
             raise self._unavailable(str(error)) from None

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
+from vaultd.flights import Flights
 from vaultd.jose import JwtRefused, check_given_times
 from vaultd.jose.purposes import ID_TOKEN, PRESENTED, Purpose, TokenKind, check_forbidden, check_type
 from vaultd.subjects import rules
 from vaultd.subjects.config import IssuerConfig
 from vaultd.subjects.endpoint import IntrospectionEndpoint
+from vaultd.subjects.strangers import LANE, Stranger, Strangers
 from vaultd.subjects.tokens import PresentedToken, VerifiedSubject
-from vaultd.terms import Clock, Subject
+from vaultd.terms import Clock, Secret, Subject
 
 _HINTS: Mapping[TokenKind, str | None] = MappingProxyType(
     {"access_token": "access_token", "refresh_token": "refresh_token", "jwt": None}
@@ -33,6 +36,7 @@ class IntrospectionVerifier:
         name: str,
         config: IssuerConfig,
         endpoint: IntrospectionEndpoint,
+        strangers: Strangers,
         remembered_for: timedelta,
         clock: Clock,
         leeway: int,
@@ -41,11 +45,19 @@ class IntrospectionVerifier:
         self.remembered_for = remembered_for
         self._config = config
         self._endpoint = endpoint
+        self._strangers = strangers
+        self._for_strangers: Flights[tuple[bytes, str], Mapping[str, Any]] = Flights()
         self._clock = clock
         self._leeway = leeway
 
     async def verify(self, presented: PresentedToken) -> VerifiedSubject:
-        """Verify a token of this issuer. Raises `JwtRefused`, or `TemporarilyUnavailable` without an answer."""
+        """Verify a token of this issuer.
+
+        Raises:
+            JwtRefused: it is not to be believed.
+            SlowDown: strangers have had the issuer asked too often.
+            TemporarilyUnavailable: there is no answer.
+        """
         kind = presented.kind
         if kind not in _HINTS:
             raise JwtRefused("wrong_type", "ID tokens are not introspected")
@@ -56,14 +68,35 @@ class IntrospectionVerifier:
             check_forbidden(presented.unverified.unverified_claims, purpose)
         elif kind == "jwt":
             raise JwtRefused("malformed", "not a JWT")
-        answer = await self._endpoint.ask(presented.token, _HINTS[kind])
+        if presented.stranger is None:
+            answer = await self._endpoint.ask(presented.token, _HINTS[kind])
+        else:
+            answer = await self._ask_for(presented.stranger, presented.token, kind)
         if answer["active"] is not True:
             raise JwtRefused("inactive")
         return self._read(answer, kind)
 
     async def aclose(self) -> None:
         """End the calls under way."""
+        await self._for_strangers.aclose()
         await self._endpoint.aclose()
+
+    async def _ask_for(self, stranger: Stranger, token: Secret, kind: TokenKind) -> Mapping[str, Any]:
+        digest = hashlib.sha256(token.reveal().encode()).digest()
+        if self._strangers.was_inactive(digest, kind):
+            raise JwtRefused("inactive", "as it was a moment ago")
+
+        async def ask() -> Mapping[str, Any]:
+            self._strangers.take(stranger)
+            answer = await self._endpoint.ask(token, _HINTS[kind], lane=LANE)
+            if answer["active"] is True:
+                self._strangers.give_back(stranger)
+            else:
+                self._strangers.remember_inactive(digest, kind)
+            return answer
+
+        # One call, and counted once, for all who present the token while it is under way.
+        return await self._for_strangers.join((digest, kind), ask)
 
     def _read(self, answer: Mapping[str, Any], kind: TokenKind) -> VerifiedSubject:
         config = self._config

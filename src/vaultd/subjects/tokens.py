@@ -9,16 +9,18 @@ from typing import Literal, Protocol
 from vaultd.jose import UnverifiedJwt
 from vaultd.jose.purposes import TokenKind
 from vaultd.subjects.rules import Party
+from vaultd.subjects.strangers import NOBODY, Stranger
 from vaultd.terms import Scopes, Secret, Subject
 
 
 @dataclass(frozen=True, slots=True)
 class PresentedToken:
-    """A token as it came, and as what. `unverified` is None for an opaque one."""
+    """A token as it came, and as what. `unverified` is None for an opaque one, `stranger` if a client is proven."""
 
     token: Secret
     kind: TokenKind
     unverified: UnverifiedJwt | None
+    stranger: Stranger | None = NOBODY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

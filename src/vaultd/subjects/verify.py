@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 
 from vaultd.errors import ConfigurationError, InvalidRequest, SubjectTokenRefused
@@ -21,6 +22,7 @@ from vaultd.subjects.endpoint import IntrospectionEndpoint
 from vaultd.subjects.introspection import IntrospectionVerifier
 from vaultd.subjects.jwt import JwtVerifier
 from vaultd.subjects.recent import CAPACITY, Recent
+from vaultd.subjects.strangers import NOBODY, Stranger, Strangers
 from vaultd.subjects.tokens import IssuerVerifier, PresentedToken, VerifiedSubject
 from vaultd.terms import Clock, Secret
 
@@ -40,23 +42,27 @@ class SubjectVerifier:
         clock: Clock,
         leeway: int = 30,
         capacity: int = CAPACITY,
+        strangers: Strangers | None = None,
     ) -> None:
         self._clock = clock
         self._recent: Recent[VerifiedSubject] = Recent(capacity=capacity)
+        # One budget: the more issuers, the more calls it would be otherwise.
+        strangers = strangers or Strangers(clock=clock)
         self._issuers: dict[str, IssuerVerifier] = {}
         for name, config in issuers.items():
             if config.issuer in self._issuers:
                 other = self._issuers[config.issuer].name
                 raise ConfigurationError(f"[issuers.{other}] and [issuers.{name}] name the same issuer.")
-            self._issuers[config.issuer] = _verifier(name, config, outbound, clock, leeway)
+            self._issuers[config.issuer] = _verifier(name, config, outbound, clock, leeway, strangers=strangers)
         taker = opaque_taker(issuers)
         self._opaque = None if taker is None else self._issuers[issuers[taker].issuer]
         self._introspects = any(config.introspection is not None for config in issuers.values())
 
-    async def verify(self, token: Secret, token_type: str) -> VerifiedSubject:
-        """Verify a token presented as `token_type` (RFC 8693 §3).
+    async def verify(self, token: Secret, token_type: str, *, stranger: Stranger | None = NOBODY) -> VerifiedSubject:
+        """Verify a token presented as `token_type` (RFC 8693 §3), by a `stranger` unless a client is proven.
 
         Raises:
+            SlowDown: strangers have had their issuer asked too often.
             SubjectTokenRefused: `reason` is one of `jose.REASONS`.
             InvalidRequest: the token type is not one that is verified here.
             TemporarilyUnavailable: the issuer's keys, or its answer, cannot be had.
@@ -65,7 +71,7 @@ class SubjectVerifier:
         if kind == "refresh_token" and not self._introspects:
             raise InvalidRequest("This token type is not supported.", reason="unsupported_token_type")
         try:
-            return await self._verify(token, kind)
+            return await self._verify(token, kind, stranger)
         except JwtRefused as refused:
             raise SubjectTokenRefused(reason=refused.reason, detail=refused.detail) from None
 
@@ -74,7 +80,7 @@ class SubjectVerifier:
         for issuer in self._issuers.values():
             await issuer.aclose()
 
-    async def _verify(self, token: Secret, kind: TokenKind) -> VerifiedSubject:
+    async def _verify(self, token: Secret, kind: TokenKind, stranger: Stranger | None) -> VerifiedSubject:
         place = (hashlib.sha256(token.reveal().encode("utf-8", "surrogatepass")).digest(), kind)
         found = self._recent.get(place, now=self._clock())
         if found is not None:
@@ -83,7 +89,7 @@ class SubjectVerifier:
                 return known
             self._recent.drop(place)
         issuer, presented = self._choose(token, kind)
-        verified = await issuer.verify(presented)
+        verified = await issuer.verify(replace(presented, stranger=stranger))
         now = self._clock()
         until = now + issuer.remembered_for
         if verified.expires_at is not None:
@@ -112,7 +118,9 @@ class SubjectVerifier:
         return issuer
 
 
-def _verifier(name: str, config: IssuerConfig, outbound: Outbound, clock: Clock, leeway: int) -> IssuerVerifier:
+def _verifier(
+    name: str, config: IssuerConfig, outbound: Outbound, clock: Clock, leeway: int, *, strangers: Strangers
+) -> IssuerVerifier:
     if config.introspection is None:
         return JwtVerifier(name=name, config=config, outbound=outbound, clock=clock, leeway=leeway)
     endpoint = IntrospectionEndpoint(
@@ -127,6 +135,7 @@ def _verifier(name: str, config: IssuerConfig, outbound: Outbound, clock: Clock,
         name=name,
         config=config,
         endpoint=endpoint,
+        strangers=strangers,
         remembered_for=timedelta(seconds=config.introspection.cache_seconds),
         clock=clock,
         leeway=leeway,

@@ -15,9 +15,11 @@ from vaultd.errors import InsufficientScope, InvalidDpopProof, InvalidToken, Sub
 from vaultd.operator_tokens import OperatorTokens
 from vaultd.subjects.possession import Possession, PresentedProofs
 from vaultd.subjects.store import KnownSubject, SubjectStore
+from vaultd.subjects.strangers import Stranger
 from vaultd.subjects.tokens import VerifiedSubject
 from vaultd.subjects.verify import SubjectVerifier
 from vaultd.terms import ClientId, Secret
+from vaultd.web.peer import client_ip
 from vaultd.web.standing import standing
 
 _ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - the name of a type
@@ -110,7 +112,7 @@ class Users:
     async def _verified(self, request: Request) -> VerifiedSubject:
         scheme, token = credentials(request, "bearer", "dpop")
         try:
-            verified = await self._verifier.verify(token, _ACCESS_TOKEN)
+            verified = await self._verifier.verify(token, _ACCESS_TOKEN, stranger=Stranger(client_ip(request)))
         except SubjectTokenRefused as error:
             raise InvalidToken(reason=error.reason, detail=error.detail) from None
         if (scheme == "dpop") is not (verified.jkt is not None):

@@ -67,6 +67,22 @@ def test_headers_that_authenticate_nobody(header: str) -> None:
     assert "secret" not in str(caught.value)
 
 
+def test_a_header_longer_than_any_credentials_is_not_even_read() -> None:
+    longest = _basic("%41" * 255 + ":" + "s" * 2_000)
+    assert from_request(longest, {}) == PresentedCredentials("client_secret_basic", "A" * 255, Secret("s" * 2_000))
+    with pytest.raises(InvalidClient) as caught:
+        from_request(_basic("agent:" + "s" * 4_000), {})
+    assert (caught.value.reason, caught.value.detail) == ("malformed_credentials", "too long")
+
+
+def test_what_was_presented_is_not_kept() -> None:
+    """Before anybody is believed, a memory of it is a stranger's to fill; and it would hold secrets."""
+    presented = from_request(_basic("agent:s3cret"), {})
+    again = from_request(_basic("agent:s3cret"), {})
+    assert presented == again
+    assert presented is not again
+
+
 def test_post_none_and_nobody() -> None:
     posted = from_request(None, {"client_id": "agent", "client_secret": "s"})
     assert posted == PresentedCredentials("client_secret_post", "agent", Secret("s"))

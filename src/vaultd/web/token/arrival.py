@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope
 
+from vaultd.web.peer import peer_ip
+
 MAX_BODY = 64 * 1024
 _READ = frozenset({b"authorization", b"content-type", b"dpop"})
 
@@ -30,8 +32,7 @@ class Arrival:
         for name, value in scope["headers"]:
             if name in _READ:
                 headers.setdefault(name, []).append(value.decode("latin-1"))
-        peer = scope.get("client")
-        return cls(headers, scope["query_string"], peer[0] if peer else None, request_id)
+        return cls(headers, scope["query_string"], peer_ip(scope), request_id)
 
     def header(self, name: bytes) -> str | None:
         """The first value of a header."""

@@ -37,6 +37,7 @@ SHOWN = frozenset(
         "requested_scopes",
         "subject_presence",
         "request_id",
+        "cut",
         "private",
     }
 )

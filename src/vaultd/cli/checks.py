@@ -61,6 +61,9 @@ async def check_all(settings: Settings) -> list[Finding]:
 
 
 def _warnings(settings: Settings) -> Iterator[Finding]:
+    if settings.database.tls == "unverified":
+        text = "the server need not prove itself: whoever stands in between reads the password, and then everything"
+        yield Finding("database tls", "warning", text)
     # Any issuer's token may name such a client. Bound to a key, a stolen one is of no use (api.md §1.1).
     all_bound = settings.issuers and all(issuer.dpop == "required" for issuer in settings.issuers.values())
     for name, client in settings.clients.items():
@@ -84,20 +87,20 @@ async def _keyring_file(settings: Settings) -> str:
 
 
 async def _schema(settings: Settings) -> str:
-    async with transaction(settings.database_url) as connection:
+    async with transaction(settings) as connection:
         await schema.check(connection)
     return f"revision {schema.head()}"
 
 
 async def _role(settings: Settings) -> str:
-    async with transaction(settings.database_url) as connection:
+    async with transaction(settings) as connection:
         await schema.check_role(connection)
     return "serves, and owns nothing"
 
 
 async def _keys(settings: Settings) -> str:
     backend = open_keyring_file(settings.keys.path)
-    async with transaction(settings.database_url) as connection:
+    async with transaction(settings) as connection:
         await schema.check(connection)
         try:
             keyring = await open_keyring(connection, backend)

@@ -19,13 +19,15 @@ from vaultd.terms import Secret
 
 
 @asynccontextmanager
-async def transaction(url: Secret) -> AsyncIterator[AsyncConnection]:
-    """One transaction on a pool of its own.
+async def transaction(settings: Settings, url: Secret | None = None) -> AsyncIterator[AsyncConnection]:
+    """One transaction on a pool of its own, as the serving role unless `url` says otherwise.
 
     Raises:
         ConfigurationError: the database is away or refuses the work; it says why, without the URL.
     """
-    database = Database(url, pool_size=1, application_name="vaultd-cli")
+    database = Database(
+        url or settings.database_url, tls=settings.database.tls, pool_size=1, application_name="vaultd-cli"
+    )
     try:
         async with database.transaction() as connection:
             yield connection
@@ -44,14 +46,14 @@ def _told(error: TemporarilyUnavailable) -> str:
 
 async def migrate(settings: Settings) -> tuple[str, str]:
     """Bring the schema to head; gives the revisions before and after. Raises `VaultdError`."""
-    async with transaction(settings.migration_database_url or settings.database_url) as connection:
+    async with transaction(settings, settings.migration_database_url) as connection:
         return await schema.upgrade(connection), schema.head()
 
 
 async def open_keys(settings: Settings) -> list[RingKey]:
     """Every key of the database, opened. Raises `VaultdError`."""
     backend = open_keyring_file(settings.keys.path)
-    async with transaction(settings.database_url) as connection:
+    async with transaction(settings) as connection:
         await schema.check(connection)
         return (await open_keyring(connection, backend)).entries()
 
@@ -59,7 +61,7 @@ async def open_keys(settings: Settings) -> list[RingKey]:
 async def verify_audit(settings: Settings) -> audit_verify.Report:
     """Check the whole audit log. Raises `VaultdError`."""
     backend = open_keyring_file(settings.keys.path)
-    async with transaction(settings.database_url) as connection:
+    async with transaction(settings) as connection:
         await schema.check(connection)
         return await audit_verify.verify(connection, await open_keyring(connection, backend))
 
@@ -71,7 +73,7 @@ async def preflight(settings: Settings) -> None:
         VaultdError: the keyring, the database, its schema, the role or a key is not as it must be.
     """
     backend = open_keyring_file(settings.keys.path)
-    async with transaction(settings.database_url) as connection:
+    async with transaction(settings) as connection:
         await schema.check(connection)
         await schema.check_role(connection)
         if (await connection.execute(select(keyring_table.c.id).limit(1))).first() is not None:

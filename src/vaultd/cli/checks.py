@@ -10,6 +10,7 @@ from typing import Literal
 
 from vaultd import schema
 from vaultd.cli.database import transaction
+from vaultd.cli.warnings import warnings
 from vaultd.clients.config import ClientConfig
 from vaultd.errors import InvalidTarget, NoKeysYet, OutboundError, TemporarilyUnavailable, VaultdError
 from vaultd.jose.jwks import read_keys
@@ -37,7 +38,8 @@ class Finding:
 
 async def check_all(settings: Settings) -> list[Finding]:
     """Check everything that the settings name. Raises nothing for what it finds."""
-    findings = [Finding("configuration", "ok"), *_warnings(settings)]
+    findings = [Finding("configuration", "ok")]
+    findings += [Finding(what, "warning", text) for what, text in warnings(settings)]
     findings += [
         await tried("keyring file", _keyring_file(settings)),
         await tried("database schema", _schema(settings)),
@@ -58,18 +60,6 @@ async def check_all(settings: Settings) -> list[Finding]:
     finally:
         await outbound.aclose()
     return findings
-
-
-def _warnings(settings: Settings) -> Iterator[Finding]:
-    if settings.database.tls == "unverified":
-        text = "the server need not prove itself: whoever stands in between reads the password, and then everything"
-        yield Finding("database tls", "warning", text)
-    # Any issuer's token may name such a client. Bound to a key, a stolen one is of no use (api.md §1.1).
-    all_bound = settings.issuers and all(issuer.dpop == "required" for issuer in settings.issuers.values())
-    for name, client in settings.clients.items():
-        if client.implicit and not client.ip_allowlist and not all_bound:
-            text = "implicit without ip_allowlist: whoever has a user's session token gets provider tokens"
-            yield Finding(f"client {name}", "warning", text)
 
 
 async def tried(what: str, doing: Awaitable[str]) -> Finding:

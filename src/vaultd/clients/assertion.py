@@ -10,6 +10,8 @@ from vaultd.jose import JwtRefused, UnverifiedJwt, VerifiedJwt
 from vaultd.terms import ClientId
 
 LONGEST = timedelta(minutes=10)
+KEYS_AWAY = "client_keys_unreachable"
+"""The reason in the log and the event; the answer is that of any other refusal (A8)."""
 # Most clients type nothing, or JWT; the third is what draft-ietf-oauth-rfc7523bis §3 has them write.
 TYPES = frozenset({"", "jwt", "client-authentication+jwt"})
 
@@ -31,15 +33,16 @@ class ClientAssertions:
         """Verify the assertion of the client that it is presented for, and use it up.
 
         Raises:
-            InvalidClient: `reason` is one of `jose.REASONS`.
-            TemporarilyUnavailable: the client's keys or the replay memory cannot be had.
+            InvalidClient: `reason` is one of `jose.REASONS`, or `client_keys_unreachable`.
+            TemporarilyUnavailable: the replay memory cannot be asked.
         """
         try:
             jwt = await self._signed.verify(unverified, client_id=client_id, kind=self._kind)
             _check_sub(jwt, client_id)
             await self._signed.use_up(jwt, client_id=ClientId(client_id), kind=self._kind)
         except JwtRefused as refused:
-            raise InvalidClient(reason=refused.reason, detail=refused.detail) from None
+            reason = KEYS_AWAY if refused.reason == "issuer_unreachable" else refused.reason
+            raise InvalidClient(reason=reason, detail=refused.detail) from None
 
 
 def _check_sub(jwt: VerifiedJwt, client_id: str) -> None:

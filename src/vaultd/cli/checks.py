@@ -10,6 +10,7 @@ from typing import Literal
 
 from vaultd import schema
 from vaultd.cli.database import transaction
+from vaultd.cli.output import outside
 from vaultd.cli.warnings import warnings
 from vaultd.clients.config import ClientConfig
 from vaultd.errors import InvalidTarget, NoKeysYet, OutboundError, TemporarilyUnavailable, VaultdError
@@ -65,11 +66,11 @@ async def check_all(settings: Settings) -> list[Finding]:
 async def tried(what: str, doing: Awaitable[str]) -> Finding:
     """What came of it."""
     try:
-        return Finding(what, "ok", await doing)
+        return Finding(what, "ok", outside(await doing))
     except (OutboundError, TemporarilyUnavailable) as error:
-        return Finding(what, "failed", f"{error.description} {error.detail}".strip())
+        return Finding(what, "failed", outside(f"{error.description} {error.detail}".strip()))
     except VaultdError as error:
-        return Finding(what, "failed", error.description)
+        return Finding(what, "failed", outside(error.description))
 
 
 async def _keyring_file(settings: Settings) -> str:

@@ -10,7 +10,8 @@ import typer
 
 from vaultd.cli.clients import clients
 from vaultd.cli.operations import audit, keys
-from vaultd.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, group, write_json
+from vaultd.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, group
+from vaultd.cli.output import outside, say, write_json
 from vaultd.cli.providers import providers
 
 app = group("A self-hosted vault for the OAuth tokens that agents use on behalf of people.")
@@ -24,7 +25,7 @@ def _version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it
     if wanted:
         from vaultd import __version__
 
-        typer.echo(f"vaultd {__version__}")
+        say(f"vaultd {__version__}")
         raise typer.Exit
 
 
@@ -119,13 +120,13 @@ def migrate(*, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = Fals
     from vaultd.cli.database import migrate as run
     from vaultd.cli.files import load_settings
 
-    before, after = asyncio.run(run(load_settings(config)))
+    before, after = (outside(revision) for revision in asyncio.run(run(load_settings(config))))
     if as_json:
         write_json({"before": before, "after": after})
     elif before == after:
-        typer.echo(f"The database is at revision {after} already.")
+        say(f"The database is at revision {after} already.")
     else:
-        typer.echo(f"The database is at revision {after} now (before: {before}).")
+        say(f"The database is at revision {after} now (before: {before}).")
 
 
 @app.command()
@@ -150,7 +151,7 @@ def check(*, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False)
     else:
         width = max(len(finding.what) for finding in findings)
         for finding in findings:
-            typer.echo(f"{finding.state:<8} {finding.what:<{width}}  {finding.text}".rstrip())
+            say(f"{finding.state:<8} {finding.what:<{width}}  {finding.text}".rstrip())
     raise typer.Exit(1 if failed else 0)
 
 

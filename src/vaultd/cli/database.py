@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from vaultd import schema
 from vaultd.audit import verify as audit_verify
+from vaultd.cli.output import outside
 from vaultd.db import Database
 from vaultd.errors import ConfigurationError, TemporarilyUnavailable
 from vaultd.keys.keyring import RingKey, keyring_table, open_keyring
@@ -39,8 +40,8 @@ async def transaction(settings: Settings, url: Secret | None = None) -> AsyncIte
 
 def _told(error: TemporarilyUnavailable) -> str:
     cause = error.__cause__
-    # The driver's own words: it never puts a password into them.
-    why = f"{type(cause).__name__}: {cause}" if cause is not None else error.detail
+    # The driver's own words, which quote the server's: whoever that was.
+    why = outside(f"{type(cause).__name__}: {cause}" if cause is not None else error.detail)
     return f"The database does not answer or refused the work. {why}".strip()
 
 

@@ -37,6 +37,9 @@ def _root(
     ] = False,
 ) -> None:
     del version
+    from vaultd.cli.memory import keep_memory_private
+
+    keep_memory_private()
 
 
 @app.command()

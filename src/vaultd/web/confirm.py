@@ -18,6 +18,7 @@ from vaultd.connect import declined_url
 from vaultd.providers.registry import Provider
 from vaultd.terms import Scopes
 from vaultd.web.apps import Apps
+from vaultd.web.hint import account_hint
 from vaultd.web.overview import Overviews
 from vaultd.web.show.pages import Pages, Person
 
@@ -57,7 +58,7 @@ class Confirming:
             app=client.display_name,
             provider=provider,
             permissions=self._overviews.permissions(provider, list(leaving.scopes)),
-            account=leaving.login_hint,
+            account=account_hint(leaving.login_hint),
             places=[
                 (config.connection_settings[name].description, value)
                 for name, value in leaving.settings.items()

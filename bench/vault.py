@@ -123,6 +123,8 @@ def start_vault(
     config.write_text(written + more_config, "utf-8")
     # No VAULTD_DATABASE_URL of the shell may lead this vault to another database.
     environ = {name: value for name, value in os.environ.items() if not name.startswith("VAULTD_")}
+    # A profiler of the same user is to look into it.
+    environ["VAULTD_CORE_DUMPS"] = "1"
     environ |= {
         "BENCH_DATABASE_URL": database_url.reveal(),
         "BENCH_CLIENT_SECRET": secret.reveal(),

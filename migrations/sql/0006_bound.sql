@@ -56,7 +56,7 @@ ALTER TABLE connections ADD CONSTRAINT connections_renew_at_is_a_moment CHECK (
 -- or take a clock. Events that are there already may stay as they are.
 ALTER TABLE events ADD CONSTRAINT events_plausible CHECK (
     octet_length(mac) = 32
-    AND octet_length(bytes) BETWEEN 2 AND 65536
+    AND octet_length(bytes) BETWEEN 2 AND 98304
     AND (at AT TIME ZONE 'UTC') >= period - 1
     AND (at AT TIME ZONE 'UTC') < period + 33
 ) NOT VALID;

@@ -17,6 +17,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
 
+from vaultd.sizes import LONGEST_SCOPE, MOST_SCOPES
 from vaultd.terms import Secret
 
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # RFC 6749 §3.3
@@ -105,7 +106,16 @@ def _origin(text: str) -> str:
 def _scope(text: str) -> str:
     if not _SCOPE.fullmatch(text):
         raise ValueError(f'{text!r} is not one scope; write one scope a string, like ["read", "write"]')
+    if len(text) > LONGEST_SCOPE:
+        raise ValueError(f"is longer than {LONGEST_SCOPE} characters; write one scope a string")
     return text
+
+
+def _few_scopes(scopes: tuple[str, ...]) -> tuple[str, ...]:
+    # No token that carried as many would be taken from a provider.
+    if len(scopes) > MOST_SCOPES:
+        raise ValueError(f"has more than {MOST_SCOPES} scopes; write those that are needed")
+    return scopes
 
 
 def _host(text: str) -> str:
@@ -150,6 +160,7 @@ WebUrl: TypeAlias = Annotated[str, AfterValidator(check_web_url)]
 RedirectTarget: TypeAlias = Annotated[str, AfterValidator(_redirect_target)]
 Origin: TypeAlias = Annotated[str, AfterValidator(_origin)]
 ScopeName: TypeAlias = Annotated[str, AfterValidator(_scope)]
+ScopeNames: TypeAlias = Annotated[tuple[ScopeName, ...], AfterValidator(_few_scopes)]
 Host: TypeAlias = Annotated[str, AfterValidator(_host)]
 Network: TypeAlias = Annotated[str, AfterValidator(_network)]
 PlainSecret: TypeAlias = Annotated[Secret, AfterValidator(_the_secret_itself)]

@@ -11,7 +11,8 @@ from sqlalchemy import MetaData, Table, insert, text
 from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from vaultd.errors import TemporarilyUnavailable, VaultdError
+from vaultd.database_url import DatabaseTls, check_transport, last_value
+from vaultd.errors import ConfigurationError, TemporarilyUnavailable, VaultdError
 from vaultd.terms import Secret
 
 metadata = MetaData()
@@ -25,12 +26,24 @@ MANY = 20
 
 
 class Database:
-    """A pool over one `postgresql://` URL. The URL is handed to the driver as it is, so all libpq forms work."""
+    """A pool over one `postgresql://` URL. The URL is handed to the driver as it is, so all libpq forms work.
 
-    def __init__(self, url: Secret, *, pool_size: int = 8, application_name: str = "vaultd") -> None:
+    Raises:
+        ConfigurationError: the server is elsewhere and need not prove itself, and `tls` is not `unverified`.
+    """
+
+    def __init__(
+        self, url: Secret, *, tls: DatabaseTls = "verified", pool_size: int = 8, application_name: str = "vaultd"
+    ) -> None:
+        if tls == "verified":
+            _check_transport(url)
+        # libpq's word for the machine's own authorities, which this driver takes for a file.
+        own_authorities = last_value(url.reveal(), "sslrootcert") == "system"
+
         async def connect() -> Any:
             return await asyncpg.connect(
                 url.reveal(),
+                ssl=True if own_authorities else None,
                 timeout=CONNECT_TIMEOUT,
                 command_timeout=STATEMENT_TIMEOUT,
                 server_settings={"application_name": application_name, "timezone": "UTC"},
@@ -123,6 +136,13 @@ class Database:
         while self._idle:
             self._idle.pop().terminate()
         await self.engine.dispose()
+
+
+def _check_transport(url: Secret) -> None:
+    try:
+        check_transport(url.reveal())
+    except ValueError as error:
+        raise ConfigurationError(f"The database's URL {error}.") from None
 
 
 async def add_rows(connection: AsyncConnection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:

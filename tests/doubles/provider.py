@@ -37,8 +37,8 @@ class ProviderDouble:
 
     `asked` are the requests so far. `instead` names another documented answer for a step, such as `refresh_error` for
     `refresh`. `life` replaces the `expires_in` of the answer to a code, `next_life` that of the answer to a refresh;
-    `without` leaves members out of the first. `narrow_life` is that of a narrowed token. `denies` makes the person
-    decline (RFC 6749 §4.1.2.1).
+    `without` leaves members out of the first, and `added` puts members into a step's answer, at its top.
+    `narrow_life` is that of a narrowed token. `denies` makes the person decline (RFC 6749 §4.1.2.1).
     """
 
     def __init__(
@@ -66,6 +66,7 @@ class ProviderDouble:
         self.life: int | None = None
         self.next_life: int | None = None
         self.without: frozenset[str] = frozenset()
+        self.added: dict[str, Mapping[str, Any]] = {}
         self.narrow_life = 28_800
         self.denies = False
 
@@ -163,6 +164,8 @@ class ProviderDouble:
         body = answer.body
         if changes or without:
             body = _rewritten(answer, changes or {}, without)
+        if step in self.added:
+            body = json.dumps({**json.loads(body), **self.added[step]})
         headers = {"content-type": answer.content_type} if answer.content_type else None
         return Response(body.strip(), status_code=answer.status, headers=headers)
 

@@ -18,7 +18,7 @@ INDEX = DOCS / "README.md"
 PAGES = sorted([ROOT / "README.md", *DOCS.rglob("*.md")])
 WHOLE_FILES = ("from-your-own-table.md", "from-auth0-token-vault.md")
 """Guides whose one block is a whole file. Those of the other are laid over its first."""
-ENVIRONMENT = {"DATABASE_URL": "postgresql://vaultd_serve:made-up@db.example.com/vaultd"}
+ENVIRONMENT = {"DATABASE_URL": "postgresql://vaultd_serve:made-up@db.example.com/vaultd?sslmode=verify-full"}
 
 
 def _links(page: Path) -> Iterator[tuple[str, str]]:

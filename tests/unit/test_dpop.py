@@ -62,6 +62,19 @@ KEYS = {
 }
 
 
+def test_the_key_is_compared_before_it_is_used() -> None:
+    """A stranger's key never costs a signature, however bad that is: the answer is about the key."""
+    forged = _made(HOLDER, signed_by=STRANGER)
+    with pytest.raises(JwtRefused) as caught:
+        verify_proof(Secret(forged), method="POST", url=URL, now=CLOCK(), bound_to=STRANGER.jkt)
+    assert caught.value.reason == "dpop_key"
+    with pytest.raises(JwtRefused) as caught:
+        verify_proof(Secret(forged), method="POST", url=URL, now=CLOCK(), bound_to=HOLDER.jkt)
+    assert caught.value.reason == "dpop_signature"
+    proof = verify_proof(Secret(_made()), method="POST", url=URL, now=CLOCK(), bound_to=HOLDER.jkt)
+    assert proof.jkt == HOLDER.jkt
+
+
 def test_every_offered_algorithm_is_tried() -> None:
     assert set(KEYS) == set(PROOF_ALGORITHMS)
 

@@ -39,6 +39,10 @@ KEYS: dict[str, Key] = {
 US = "https://vault.example.com"
 
 
+def _number(value: int) -> str:
+    return urlsafe_b64encode(value.to_bytes((value.bit_length() + 7) // 8, "big")).decode()
+
+
 @pytest.fixture
 def clock() -> SetClock:
     return SetClock()
@@ -203,6 +207,27 @@ class TestJwks:
             good.as_dict(),
         ]
         assert [key.kid for key in read_keys({"keys": entries})] == ["good"]
+
+    @pytest.mark.parametrize(
+        ("bits", "exponent", "usable_keys"),
+        [
+            (2048, 65_537, 1),
+            (4096, 65_537, 1),
+            (2048, 3, 1),
+            (2048, 2**32 - 1, 1),
+            (4097, 65_537, 0),
+            (8192, 65_537, 0),
+            (16384, 65_537, 0),
+            (2048, 2**32 + 1, 0),
+            (3072, 2**3071 + 1, 0),
+            (2048, 2**9000 + 1, 0),
+        ],
+    )
+    async def test_a_key_that_is_costly_to_use_is_none(self, bits: int, exponent: int, usable_keys: int) -> None:
+        """Whoever shows it chooses it: a stranger in a proof, an issuer in its set."""
+        modulus = 2**bits - 1
+        entry = {"kty": "RSA", "n": _number(modulus), "e": _number(exponent)}
+        assert len(read_keys({"keys": [entry]})) == usable_keys
 
     @pytest.mark.parametrize("document", [None, [], {}, {"keys": {}}, {"keys": None}, "keys"])
     async def test_what_is_no_set_is_refused(self, document: object) -> None:

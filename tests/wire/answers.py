@@ -13,6 +13,7 @@ EVERY_HEADER = {
     "referrer-policy": "no-referrer",
     "x-frame-options": "DENY",
     "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
 }
 _LEAKS = ("Traceback", "vaultd/", ".py", "asyncpg", "sqlalchemy", "postgres", "0x", "detail")
 
@@ -22,7 +23,8 @@ def check_headers(answer: httpx.Response) -> None:
     assert answer.headers["cache-control"] == "no-store"
     assert "default-src 'none'" in answer.headers["content-security-policy"]
     assert {name: answer.headers.get(name) for name in EVERY_HEADER} == EVERY_HEADER
-    assert re.fullmatch(r"[A-Za-z0-9._-]{1,64}", answer.headers["x-request-id"])
+    assert "camera=()" in answer.headers["permissions-policy"]
+    assert re.fullmatch(r"[0-9a-f]{32}", answer.headers["x-request-id"])
     assert len(answer.headers.get_list("x-request-id")) == 1
 
 

@@ -87,10 +87,13 @@ def _issuer(name: str, dpop: str) -> str:
         (IMPLICIT + _issuer("one", "optional"), True),
         (IMPLICIT + _issuer("one", "required") + _issuer("two", "optional"), True),
         (IMPLICIT + _issuer("one", "required") + _issuer("two", "required"), False),
-        ('[clients.nobody]\nauth = "none"\n' + _issuer("one", "optional"), False),
+        # Not implicit, and yet whoever writes its name beside a stolen token needs nothing more.
+        ('[clients.nobody]\nauth = "none"\n' + _issuer("one", "optional"), True),
+        ('[clients.nobody]\nauth = "none"\n' + ALLOWED + _issuer("one", "optional"), False),
+        ('[clients.nobody]\nauth = "none"\n' + _issuer("one", "required"), False),
     ],
 )
-async def test_an_implicit_client_is_warned_of_unless_stolen_tokens_are_of_no_use(
+async def test_a_client_without_a_secret_is_warned_of_unless_stolen_tokens_are_of_no_use(
     tmp_path: Path, tables: str, *, warned: bool
 ) -> None:
     """api.md §1.1: an ip_allowlist, or tokens that are bound to keys, at every issuer that could name the client."""

@@ -41,7 +41,7 @@ token_endpoint = "https://acme.example/token"
 def test_explain_a_client_by_its_exit_code(tmp_path: Path) -> None:
     """api.md §7: 0 would be allowed, 1 would be refused whatever the user granted, 2 used wrongly."""
     (tmp_path / "vaultd.toml").write_text(CONFIGURATION + EXPLAINED, encoding="utf-8")
-    environ = os.environ | {"SERVICE_URL": "postgresql://db/vaultd", "OWNER_URL": "postgresql://db/vaultd"}
+    environ = os.environ | dict.fromkeys(("SERVICE_URL", "OWNER_URL"), "postgresql://db/vaultd?sslmode=verify-full")
 
     def explain(*words: str) -> tuple[int, str, str]:
         command = [sys.executable, "-m", "vaultd.cli", "clients", "explain", *words]

@@ -47,7 +47,7 @@ def server() -> Iterator[ScriptedServer]:
 @pytest.fixture
 def vaultd(tmp_path: Path) -> Run:
     """Run `vaultd providers`, from an empty folder; gives the exit code and what it said."""
-    environ = os.environ | {"DB": "postgresql://db/vaultd", "SECRET": SECRET}
+    environ = os.environ | {"DB": "postgresql://localhost/vaultd", "SECRET": SECRET}
 
     def run(*words: str) -> tuple[int, str, str]:
         command = [sys.executable, "-m", "vaultd.cli", "providers", *words]

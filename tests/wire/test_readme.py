@@ -52,7 +52,7 @@ def test_the_configuration_is_accepted(tmp_path: Path) -> None:
     file.write_text(configuration, encoding="utf-8")
     names = set(re.findall(r'"env:([A-Z_]+)"', configuration))
     environ = dict.fromkeys(names, "0123456789abcdef0123456789abcdef")
-    environ["DATABASE_URL"] = "postgresql://vaultd_serve:…@db.example.com/vaultd".replace("…", "made-up")
+    environ["DATABASE_URL"] = "postgresql://vaultd_serve:made-up@db.example.com/vaultd?sslmode=verify-full"
     settings = load(file, environ=environ)
     assert set(settings.clients) == {"briefing-agent", "auditor"}
 

@@ -130,7 +130,8 @@ async def _wire(
     app.include_router(metadata.router(public_url=settings.public_url, keys=keys))
     app.include_router(health.router(database=ground.database))
     add_doors(app, ground, stack, pages=pages, connect=connect, revoke=revoke, assertions=assertions, away=away)
-    background = (give_back.run, connect.sweep, ground.refusals.run, ground.replay.run)
+    await ground.signed.fetch()
+    background = (give_back.run, connect.sweep, ground.refusals.run, ground.replay.run, ground.signed.run)
     for work in (*background, refreshing.wakeups.run, refreshing.ahead.run):
         stack.push_async_callback(_stop, asyncio.create_task(work()))
     if settings.metrics is not None:

@@ -72,7 +72,7 @@ async def lay_ground(settings: Settings, clock: Clock, stack: AsyncExitStack) ->
         ConfigurationError: the keyring, the schema or the serving role is not as it must be.
         TemporarilyUnavailable: the database is away.
     """
-    database = Database(settings.database_url)
+    database = Database(settings.database_url, tls=settings.database.tls)
     stack.push_async_callback(database.aclose)
     keyring = await _open_keys(database, settings, clock)
     outbound = Outbound()

@@ -13,7 +13,9 @@ from uuid import UUID
 
 import orjson
 
+from vaultd.audit.oversize import shorten
 from vaultd.audit.subject_key import SubjectKey
+from vaultd.sizes import EVENT
 from vaultd.terms import Scopes
 
 VERSION = 1
@@ -99,7 +101,19 @@ class Draft:
     ip: str | None = None
 
     def canonical(self, *, event_id: UUID, at: str, chain_key: str) -> bytes:
-        """The bytes that are stored and chained. Absent members are left out, never null. `at` is RFC 3339's form."""
+        """The bytes that are stored and chained. Absent members are left out, never null. `at` is RFC 3339's form.
+
+        At most `sizes.EVENT` of them: of an event that would be longer, long members are cut (`oversize`).
+        """
+        members = self._clear(event_id, at, chain_key)
+        private = {} if self.subject is None else self._private(self.subject)
+        written = self._written(members, private, event_id)
+        if len(written) > EVENT:
+            shorten(members, private)
+            written = self._written(members, private, event_id)
+        return written
+
+    def _clear(self, event_id: UUID, at: str, chain_key: str) -> dict[str, Any]:
         members: dict[str, Any] = {
             "v": VERSION,
             "id": str(event_id),
@@ -116,8 +130,25 @@ class Draft:
             members["scopes"] = sorted(self.scopes)
         if self.requested_scopes is not None:
             members["requested_scopes"] = sorted(self.requested_scopes)
+        return members
+
+    def _private(self, subject: SubjectKey) -> dict[str, Any]:
+        private = {
+            "subject": {"issuer": subject.subject.issuer, "sub": subject.subject.sub},
+            "account": self.account,
+            "actor": self.actor,
+            "ip": self.ip,
+            "connection_id": str(self.connection_id) if self.connection_id else None,
+        }
+        return {name: value for name, value in private.items() if value is not None}
+
+    def _written(self, members: dict[str, Any], private: dict[str, Any], event_id: UUID) -> bytes:
         if self.subject is not None:
-            self._add_subject(members, self.subject, event_id)
+            members["subject_ref"] = _ref_text(self.subject.subject_ref)
+            connection_ref = self.connection_ref()
+            if connection_ref is not None:
+                members["connection_ref"] = _ref_text(connection_ref)
+            members["private"] = encode(self.subject.seal_private(event_id, json.dumps(private).encode()))
         return orjson.dumps(members, option=_AS_JCS)
 
     def about(self, generation: int, revision: int, connection_id: UUID, *, account: str, scopes: Scopes) -> Draft:
@@ -146,21 +177,6 @@ class Draft:
         if self.subject is None or self.connection_id is None:
             return None
         return self.subject.connection_ref(self.connection_id)
-
-    def _add_subject(self, members: dict[str, Any], subject: SubjectKey, event_id: UUID) -> None:
-        private = {
-            "subject": {"issuer": subject.subject.issuer, "sub": subject.subject.sub},
-            "account": self.account,
-            "actor": self.actor,
-            "ip": self.ip,
-            "connection_id": str(self.connection_id) if self.connection_id else None,
-        }
-        known = {name: value for name, value in private.items() if value is not None}
-        members["subject_ref"] = _ref_text(subject.subject_ref)
-        connection_ref = self.connection_ref()
-        if connection_ref is not None:
-            members["connection_ref"] = _ref_text(connection_ref)
-        members["private"] = encode(subject.seal_private(event_id, json.dumps(known).encode()))
 
 
 def rfc3339(moment: datetime) -> str:

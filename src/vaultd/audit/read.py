@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, select, text, tuple_
+from sqlalchemy import Select, func, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from vaultd.audit.events import Decision, decode, encode, rfc3339
@@ -23,6 +23,7 @@ from vaultd.audit.lane import events_table
 from vaultd.audit.subject_key import SubjectKey
 from vaultd.errors import CannotOpen, ForeignCursor
 from vaultd.keys.keyring import Keyring
+from vaultd.portions import portion
 
 UNVERIFIED = "event.unverified"
 """What is shown in place of the type of an event that this vault did not write. No event has this type."""
@@ -55,9 +56,8 @@ async def page(connection: AsyncConnection, query: Query) -> tuple[list[dict[str
     statement = _narrow(select(events_table), query)
     if query.cursor is not None:
         statement = statement.where(tuple_(*_ORDER) < tuple_(*_parse_cursor(query.cursor)))
-    rows = await _newest(connection, statement, query.limit + 1)
-    following = _cursor(rows[query.limit - 1]) if len(rows) > query.limit else None
-    return rows[: query.limit], following
+    rows, more = await _newest(connection, statement, query.limit)
+    return rows, _cursor(rows[-1]) if more else None
 
 
 async def page_of(
@@ -74,8 +74,8 @@ async def page_of(
         if place is None:
             raise ForeignCursor
         statement = statement.where(tuple_(*_ORDER) < tuple_(*place))
-    rows = await _newest(connection, statement, limit + 1)
-    return rows[:limit], rows[limit - 1]["id"] if len(rows) > limit else None
+    rows, more = await _newest(connection, statement, limit)
+    return rows, rows[-1]["id"] if more else None
 
 
 class Reader:
@@ -116,9 +116,9 @@ async def _macs_before(connection: AsyncConnection, rows: Sequence[Mapping[str, 
     return {(row.writer, row.seq + 1): row.mac for row in found}
 
 
-async def _newest(connection: AsyncConnection, statement: Select[Any], limit: int) -> list[dict[str, Any]]:
-    ordered = statement.order_by(*(column.desc() for column in _ORDER)).limit(limit)
-    return [dict(row) for row in (await connection.execute(ordered)).mappings()]
+async def _newest(connection: AsyncConnection, statement: Select[Any], limit: int) -> tuple[list[dict[str, Any]], bool]:
+    size = func.octet_length(events_table.c.bytes)
+    return await portion(connection, statement, order=_ORDER, descending=True, size=size, limit=limit)
 
 
 def _narrow(statement: Select[Any], query: Query) -> Select[Any]:

@@ -11,11 +11,13 @@ __all__ = ["app", "main"]
 
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 something found wrong, 2 used wrongly."""
-    from vaultd.errors import VaultdError  # noqa: PLC0415 - see above
+    from vaultd.cli.output import complain, outside  # noqa: PLC0415 - see above
+    from vaultd.errors import ConfigurationError, VaultdError  # noqa: PLC0415 - the same
 
     try:
         app()
     except VaultdError as error:
-        # What the operator must mend is a text for them, not a traceback.
-        sys.stderr.write(f"{error.description}\n")
+        # What the operator must mend is a text for them, not a traceback: a report of their file with several lines, or
+        # one sentence, which may quote what somebody wrote into the database.
+        complain(error.description if type(error) is ConfigurationError else outside(error.description))
         sys.exit(1)

@@ -10,12 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import typer
 from rich.console import Console
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
 from vaultd.app.importing import Importing, open_importing
-from vaultd.cli.options import write_json
+from vaultd.cli.output import outside, say, write_json
 from vaultd.errors import ConfigurationError, TemporarilyUnavailable
 from vaultd.importing import Checked, Mistake, Stage, Verdict
 from vaultd.importing.recipe import Changed, Tell
@@ -132,15 +131,15 @@ def write(report: Report, *, as_json: bool) -> None:
         write_json(_document(report))
         return
     for mistake in report.mistakes:
-        typer.echo(f"line {mistake.line}: {mistake.text}")
-    typer.echo(_verdict(report))
+        say(f"line {mistake.line}: {outside(mistake.text)}")
+    say(_verdict(report))
     if report.unnamed and not report.mistakes:
-        typer.echo(f"Without an account's id: {report.unnamed}. Each takes the account of its user's next consent.")
+        say(f"Without an account's id: {report.unnamed}. Each takes the account of its user's next consent.")
     if report.tried is not None:
         for finding in report.tried.findings:
-            typer.echo(f"line {finding.line}: {finding.text}")
+            say(f"line {finding.line}: {outside(finding.text)}")
         counted = ", ".join(f"{verdict.replace('_', ' ')} {report.tried.counts[verdict]}" for verdict in Verdict)
-        typer.echo(f"Refresh tokens: {counted}.")
+        say(f"Refresh tokens: {counted}.")
 
 
 def _verdict(report: Report) -> str:
@@ -168,4 +167,4 @@ def _document(report: Report) -> dict[str, Any]:
 
 
 def _rows(mistakes: Sequence[Mistake]) -> list[dict[str, Any]]:
-    return [{"line": mistake.line, "text": mistake.text} for mistake in mistakes]
+    return [{"line": mistake.line, "text": outside(mistake.text)} for mistake in mistakes]

@@ -12,6 +12,8 @@ from sqlalchemy import text
 
 from vaultd import schema
 from vaultd.cli.database import transaction
+from vaultd.cli.output import outside
+from vaultd.cli.warnings import warnings
 from vaultd.clients.config import ClientConfig
 from vaultd.errors import InvalidTarget, NoKeysYet, OutboundError, TemporarilyUnavailable, VaultdError
 from vaultd.jose.jwks import read_keys
@@ -41,7 +43,8 @@ class Finding:
 
 async def check_all(settings: Settings) -> list[Finding]:
     """Check everything that the settings name. Raises nothing for what it finds."""
-    findings = [Finding("configuration", "ok"), *_warnings(settings)]
+    findings = [Finding("configuration", "ok")]
+    findings += [Finding(what, "warning", text) for what, text in warnings(settings)]
     findings += [
         await tried("keyring file", _keyring_file(settings)),
         await tried("database schema", _schema(settings)),
@@ -66,23 +69,14 @@ async def check_all(settings: Settings) -> list[Finding]:
     return findings
 
 
-def _warnings(settings: Settings) -> Iterator[Finding]:
-    # Any issuer's token may name such a client. Bound to a key, a stolen one is of no use (api.md §1.1).
-    all_bound = settings.issuers and all(issuer.dpop == "required" for issuer in settings.issuers.values())
-    for name, client in settings.clients.items():
-        if client.implicit and not client.ip_allowlist and not all_bound:
-            text = "implicit without ip_allowlist: whoever has a user's session token gets provider tokens"
-            yield Finding(f"client {name}", "warning", text)
-
-
 async def tried(what: str, doing: Awaitable[str]) -> Finding:
     """What came of it."""
     try:
-        return Finding(what, "ok", await doing)
+        return Finding(what, "ok", outside(await doing))
     except (OutboundError, TemporarilyUnavailable) as error:
-        return Finding(what, "failed", f"{error.description} {error.detail}".strip())
+        return Finding(what, "failed", outside(f"{error.description} {error.detail}".strip()))
     except VaultdError as error:
-        return Finding(what, "failed", error.description)
+        return Finding(what, "failed", outside(error.description))
 
 
 async def _keyring_file(settings: Settings) -> str:
@@ -90,13 +84,13 @@ async def _keyring_file(settings: Settings) -> str:
 
 
 async def _schema(settings: Settings) -> str:
-    async with transaction(settings.database_url) as connection:
+    async with transaction(settings) as connection:
         await schema.check(connection)
     return f"revision {schema.head()}"
 
 
 async def _role(settings: Settings) -> str:
-    async with transaction(settings.database_url) as connection:
+    async with transaction(settings) as connection:
         await check_role(connection)
     return "serves, and owns nothing"
 
@@ -104,10 +98,10 @@ async def _role(settings: Settings) -> str:
 async def _doors(settings: Settings) -> Finding:
     what = "database access"
     try:
-        async with transaction(settings.database_url) as connection:
+        async with transaction(settings) as connection:
             if not await open_to_everybody(connection):
                 return Finding(what, "ok", "vaultd's roles only")
-            name = (await connection.execute(text("SELECT current_database()"))).scalar_one()
+            name = outside((await connection.execute(text("SELECT current_database()"))).scalar_one())
     except VaultdError as error:
         return Finding(what, "failed", error.description)
     remedy = f"REVOKE CONNECT ON DATABASE {name} FROM PUBLIC"
@@ -115,7 +109,7 @@ async def _doors(settings: Settings) -> Finding:
 
 
 async def _formats(settings: Settings) -> str:
-    async with transaction(settings.database_url) as connection:
+    async with transaction(settings) as connection:
         if not await connections.finished(connection):
             raise VaultdError("Rows of an older release are still to be sealed anew: run `vaultd migrate`.")
     return "all is sealed in the newest format"
@@ -123,7 +117,7 @@ async def _formats(settings: Settings) -> str:
 
 async def _keys(settings: Settings) -> str:
     backend = open_keyring_file(settings.keys.path)
-    async with transaction(settings.database_url) as connection:
+    async with transaction(settings) as connection:
         await schema.check(connection)
         try:
             keyring = await open_keyring(connection, backend)

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from vaultd.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, group, write_json
+from vaultd.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, group
+from vaultd.cli.output import say, write_json
 
 clients = group("The clients of the vault: agents' backends and operators' programs.")
 
@@ -32,9 +33,9 @@ def new_secret(
     if as_json:
         write_json({"client_id": name, "secret": made.reveal(), "hash": hash_secret(made)})
         return
-    typer.echo(f"For the client, shown only now:\n\n  {made.reveal()}\n\nFor the configuration:\n")
+    say(f"For the client, shown only now:\n\n  {made.reveal()}\n\nFor the configuration:\n")
     # A quoted key is right for every name, a bare one only for some.
-    typer.echo(f'  [clients.{json.dumps(name)}]\n  secret = "{hash_secret(made)}"')
+    say(f'  [clients.{json.dumps(name)}]\n  secret = "{hash_secret(made)}"')
 
 
 @clients.command()
@@ -67,5 +68,5 @@ def explain(
         write_json(to_json(told))
     else:
         for line in as_text(told):
-            typer.echo(line)
+            say(line)
     raise typer.Exit(0 if told.refusal is None else 1)

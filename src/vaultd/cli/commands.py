@@ -10,7 +10,8 @@ import typer
 
 from vaultd.cli.clients import clients
 from vaultd.cli.operations import audit, keys
-from vaultd.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, group, write_json
+from vaultd.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, group
+from vaultd.cli.output import outside, say, write_json
 from vaultd.cli.providers import providers
 
 app = group("A self-hosted vault for the OAuth tokens that agents use on behalf of people.")
@@ -24,7 +25,7 @@ def _version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it
     if wanted:
         from vaultd import __version__
 
-        typer.echo(f"vaultd {__version__}")
+        say(f"vaultd {__version__}")
         raise typer.Exit
 
 
@@ -36,6 +37,9 @@ def _root(
     ] = False,
 ) -> None:
     del version
+    from vaultd.cli.memory import keep_memory_private
+
+    keep_memory_private()
 
 
 @app.command()
@@ -122,15 +126,16 @@ def migrate(*, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = Fals
 
     with counted("Connections sealed anew") as tell:
         done = asyncio.run(run(load_settings(config), tell=tell))
+    before, after = outside(done.before), outside(done.after)
     if as_json:
-        write_json({"before": done.before, "after": done.after, "sealed_anew": done.sealed_anew})
+        write_json({"before": before, "after": after, "sealed_anew": done.sealed_anew})
         return
-    if done.before == done.after:
-        typer.echo(f"The database is at revision {done.after} already.")
+    if before == after:
+        say(f"The database is at revision {after} already.")
     else:
-        typer.echo(f"The database is at revision {done.after} now (before: {done.before}).")
+        say(f"The database is at revision {after} now (before: {before}).")
     if done.sealed_anew:
-        typer.echo(f"Connections sealed anew: {done.sealed_anew}.")
+        say(f"Connections sealed anew: {done.sealed_anew}.")
 
 
 @app.command()
@@ -155,7 +160,7 @@ def check(*, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False)
     else:
         width = max(len(finding.what) for finding in findings)
         for finding in findings:
-            typer.echo(f"{finding.state:<8} {finding.what:<{width}}  {finding.text}".rstrip())
+            say(f"{finding.state:<8} {finding.what:<{width}}  {finding.text}".rstrip())
     raise typer.Exit(1 if failed else 0)
 
 

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from vaultd import schema
 from vaultd.app.resealing import reseal
 from vaultd.app.verifying import verification_of
+from vaultd.cli.output import outside
 from vaultd.db import Database
 from vaultd.errors import ConfigurationError, TemporarilyUnavailable
 from vaultd.keys.keyring import RingKey, keyring_table, open_keyring
@@ -24,20 +25,22 @@ from vaultd.verification import Report
 
 
 @asynccontextmanager
-async def transaction(url: Secret) -> AsyncIterator[AsyncConnection]:
+async def transaction(settings: Settings, url: Secret | None = None) -> AsyncIterator[AsyncConnection]:
     """One transaction on a pool of its own. Raises `ConfigurationError` as `database_of` does."""
-    async with database_of(url) as database, database.transaction() as connection:
+    async with database_of(settings, url) as database, database.transaction() as connection:
         yield connection
 
 
 @asynccontextmanager
-async def database_of(url: Secret) -> AsyncIterator[Database]:
-    """A pool of its own.
+async def database_of(settings: Settings, url: Secret | None = None) -> AsyncIterator[Database]:
+    """A pool of its own, as the serving role unless `url` says otherwise.
 
     Raises:
         ConfigurationError: the database is away or refuses the work; it says why, without the URL.
     """
-    database = Database(url, pool_size=1, application_name="vaultd-cli")
+    database = Database(
+        url or settings.database_url, tls=settings.database.tls, pool_size=1, application_name="vaultd-cli"
+    )
     try:
         yield database
     except TemporarilyUnavailable as error:
@@ -48,8 +51,8 @@ async def database_of(url: Secret) -> AsyncIterator[Database]:
 
 def _told(error: TemporarilyUnavailable) -> str:
     cause = error.__cause__
-    # The driver's own words: it never puts a password into them.
-    why = f"{type(cause).__name__}: {cause}" if cause is not None else error.detail
+    # The driver's own words, which quote the server's: whoever that was.
+    why = outside(f"{type(cause).__name__}: {cause}" if cause is not None else error.detail)
     return f"The database does not answer or refused the work. {why}".strip()
 
 
@@ -64,10 +67,9 @@ class Migrated:
 
 async def migrate(settings: Settings, *, tell: Tell) -> Migrated:
     """Bring the schema to head, and what is sealed to its newest format. Raises `VaultdError`."""
-    url = settings.migration_database_url or settings.database_url
-    async with transaction(url) as connection:
+    async with transaction(settings, settings.migration_database_url) as connection:
         before = await schema.upgrade(connection)
-    async with database_of(url) as database:
+    async with database_of(settings, settings.migration_database_url) as database:
         sealed_anew = await reseal(settings, database, tell=tell)
     return Migrated(before, schema.head(), sealed_anew)
 
@@ -75,7 +77,7 @@ async def migrate(settings: Settings, *, tell: Tell) -> Migrated:
 async def open_keys(settings: Settings) -> list[RingKey]:
     """Every key of the database, opened. Raises `VaultdError`."""
     backend = open_keyring_file(settings.keys.path)
-    async with transaction(settings.database_url) as connection:
+    async with transaction(settings) as connection:
         await schema.check(connection)
         return (await open_keyring(connection, backend)).entries()
 
@@ -83,7 +85,7 @@ async def open_keys(settings: Settings) -> list[RingKey]:
 async def verify_audit(settings: Settings) -> Report:
     """Check the whole audit log, and every row against it. Raises `VaultdError`."""
     backend = open_keyring_file(settings.keys.path)
-    async with database_of(settings.database_url) as database:
+    async with database_of(settings) as database:
         async with database.transaction() as connection:
             await schema.check(connection)
             keyring = await open_keyring(connection, backend)
@@ -97,7 +99,7 @@ async def preflight(settings: Settings) -> None:
         VaultdError: the keyring, the database, its schema, the role or a key is not as it must be.
     """
     backend = open_keyring_file(settings.keys.path)
-    async with transaction(settings.database_url) as connection:
+    async with transaction(settings) as connection:
         await schema.check(connection)
         await check_role(connection)
         if (await connection.execute(select(keyring_table.c.id).limit(1))).first() is not None:

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from vaultd.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, group, write_json
+from vaultd.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, group
+from vaultd.cli.output import outside, say, write_json
 
 keys = group("The keyring: make one, look at its keys. No command shows key material.")
 audit = group("The audit log.")
@@ -36,8 +37,8 @@ def generate(
     if as_json:
         write_json({"path": target, "root_key": root})
     else:
-        typer.echo(f"Wrote the keyring {target} with root key {root}.")
-        typer.echo("Keep a copy of it somewhere safe: without it, the database cannot be read by anyone.")
+        say(f"Wrote the keyring {target} with root key {root}.")
+        say("Keep a copy of it somewhere safe: without it, the database cannot be read by anyone.")
 
 
 @keys.command()
@@ -58,7 +59,8 @@ def status(*, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False
         )
         return
     for entry in entries:
-        typer.echo(f"{entry.key.id}  {entry.purpose:<8} {entry.state:<13} {entry.created_at.isoformat()}")
+        purpose, state = outside(entry.purpose), outside(entry.state)
+        say(f"{entry.key.id}  {purpose:<8} {state:<13} {entry.created_at.isoformat()}")
 
 
 @audit.command()
@@ -73,7 +75,6 @@ def verify(*, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False
 
     from vaultd.cli.database import verify_audit
     from vaultd.cli.files import load_settings
-    from vaultd.telemetry.redaction import redact_text
 
     report = asyncio.run(verify_audit(load_settings(config)))
     if as_json:
@@ -87,8 +88,8 @@ def verify(*, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False
         write_json({"ok": not report.findings, **counts, "findings": report.findings})
     else:
         for finding in report.findings:
-            typer.echo(redact_text(finding))
+            say(outside(finding))
         verdict = f"Findings: {len(report.findings)}." if report.findings else "No event is missing, none was altered."
         log = f"Events: {report.events}. Lanes: {report.lanes}, open: {report.open_lanes}."
-        typer.echo(f"{log} Subjects: {report.subjects}. Connections: {report.connections}. {verdict}")
+        say(f"{log} Subjects: {report.subjects}. Connections: {report.connections}. {verdict}")
     raise typer.Exit(1 if report.findings else 0)

@@ -1,11 +1,9 @@
-"""Options that several commands share, and the two ways of writing a result."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, TypeAlias
 
 import typer
 
@@ -14,11 +12,6 @@ ConfigOption: TypeAlias = Annotated[
 ]
 JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Write JSON, for a program to read.")]
 DEFAULT_CONFIG = Path("vaultd.toml")
-
-
-def write_json(value: Mapping[str, Any] | list[Any]) -> None:
-    """Write a result for a program; times and ids become text, and a secret its placeholder."""
-    typer.echo(json.dumps(value, indent=2, default=str, ensure_ascii=False))
 
 
 def group(help_text: str) -> typer.Typer:

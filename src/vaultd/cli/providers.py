@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from vaultd.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, group, write_json
+from vaultd.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, group
+from vaultd.cli.output import say, write_json
 
 providers = group("The OAuth providers of the configuration and of the catalogue.")
 
@@ -42,7 +43,7 @@ def list_providers(
         )
         return
     for one in known.all():
-        typer.echo(f"{one.name:<20} {one.display_name:<20} {' '.join(one.config.scopes)}".rstrip())
+        say(f"{one.name:<20} {one.display_name:<20} {' '.join(one.config.scopes)}".rstrip())
 
 
 @providers.command()
@@ -61,9 +62,9 @@ def show(*, name: Name, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOpti
         write_json({"name": name, "configured": found.configured, **table})
         return
     if not found.configured:
-        typer.echo(f"# Not configured: write [providers.{name}] with your app's client_id and client_secret.")
+        say(f"# Not configured: write [providers.{name}] with your app's client_id and client_secret.")
     for key, text in lines_of(table):
-        typer.echo(f"{key:<28} {text}".rstrip())
+        say(f"{key:<28} {text}".rstrip())
 
 
 @providers.command()
@@ -96,5 +97,5 @@ def check(
         write_json([{"what": one.what, "state": one.state, "text": one.text} for one in findings])
     else:
         for one in findings:
-            typer.echo(f"{one.state:<8} {one.what:<24} {one.text}".rstrip())
+            say(f"{one.state:<8} {one.what:<24} {one.text}".rstrip())
     raise typer.Exit(1 if any(one.state == "failed" for one in findings) else 0)

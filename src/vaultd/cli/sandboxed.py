@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from rich.console import Console
 
+from vaultd.cli.output import escaped
 from vaultd.errors import ConfigurationError
 from vaultd.sandbox.person import StepFailed
 from vaultd.telemetry import configure_logging
@@ -25,7 +26,7 @@ def tell(run: Callable[[Callable[[str], None]], None]) -> None:
     console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
 
     def say(text: str) -> None:
-        console.print(text, style="bold" if HEADING.match(text) else None)
+        console.print(escaped(text), style="bold" if HEADING.match(text) else None)
         console.file.flush()
 
     try:

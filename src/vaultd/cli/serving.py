@@ -15,6 +15,7 @@ from vaultd.app import from_environment
 from vaultd.app.server import connections, server_config
 from vaultd.cli.database import preflight
 from vaultd.cli.files import load_settings
+from vaultd.cli.memory import keep_memory_private
 from vaultd.errors import ConfigurationError
 from vaultd.telemetry import configure_logging
 
@@ -48,6 +49,7 @@ def run(config: Path, *, host: str, port: int, workers: int) -> None:
 
 def application() -> object:
     """The app of VAULTD_CONFIG with its logs set up; each process that serves calls it once."""
+    keep_memory_private()
     _log()
     return from_environment()
 

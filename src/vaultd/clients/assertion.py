@@ -11,6 +11,8 @@ from vaultd.jose.purposes import CLIENT_ASSERTION
 from vaultd.terms import ClientId
 
 LONGEST = timedelta(minutes=10)
+KEYS_AWAY = "client_keys_unreachable"
+"""The reason in the log and the event; the answer is that of any other refusal (A8)."""
 
 
 class ClientAssertions:
@@ -30,11 +32,12 @@ class ClientAssertions:
         """Verify the assertion of the client that it is presented for, and use it up.
 
         Raises:
-            InvalidClient: `reason` is one of `jose.REASONS`.
-            TemporarilyUnavailable: the client's keys or the replay memory cannot be had.
+            InvalidClient: `reason` is one of `jose.REASONS`, or `client_keys_unreachable`.
+            TemporarilyUnavailable: the replay memory cannot be asked.
         """
         try:
             jwt = await self._signed.verify(unverified, client_id=client_id, kind=self._kind)
             await self._signed.use_up(jwt, client_id=ClientId(client_id), kind=self._kind)
         except JwtRefused as refused:
-            raise InvalidClient(reason=refused.reason, detail=refused.detail) from None
+            reason = KEYS_AWAY if refused.reason == "issuer_unreachable" else refused.reason
+            raise InvalidClient(reason=reason, detail=refused.detail) from None

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, mo
 
 from vaultd.clients.config_credentials import SIGNED, CredentialsConfig
 from vaultd.clients.config_narrow import NarrowConfig
-from vaultd.config_types import ConfigTable, Flag, Network, RedirectTarget, ScopeName, ShownName, Text
+from vaultd.config_types import ConfigTable, Flag, Network, RedirectTarget, ScopeNames, ShownName, Text
 from vaultd.terms import Scopes
 
 OperatorScope: TypeAlias = Literal["audit:read", "connections:read", "connections:revoke", "keys:read"]
@@ -49,7 +49,7 @@ class ProviderGrant(ConfigTable):
     leaves that is good for more.
     """
 
-    scopes: tuple[ScopeName, ...]
+    scopes: ScopeNames
     on_wider_grant: Literal["refuse", "allow"] = "refuse"
     narrow: NarrowConfig | None = None
 

@@ -94,7 +94,7 @@ class Clients:
 
         Raises:
             InvalidClient: `reason` is `unknown_client`, `wrong_method`, `wrong_secret`, `address_not_allowed`, or for
-                an assertion one of `jose.REASONS`.
+                an assertion `client_keys_unreachable` or one of `jose.REASONS`.
             SlowDown: this pair of client id and address has failed too often.
             TemporarilyUnavailable: an assertion cannot be checked at this moment.
         """

@@ -2,10 +2,14 @@
 
 Both kinds of JWT are meant for this vault alone, live for minutes, and are used once. Their purposes exclude each
 other, so that none of one kind passes for the other (RFC 8725 §3.12).
+
+Clients' keys are fetched at start and kept fresh in the background, never while a request waits. A client that has
+begun to sign with a new key is refused once at most for each fetch, and accepted as soon as that is done.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +22,7 @@ from vaultd.clients.config import ClientConfig
 from vaultd.clients.config_credentials import SIGNED
 from vaultd.clients.nobody import NobodysKeys
 from vaultd.config_types import ASYMMETRIC
-from vaultd.errors import Replayed, TemporarilyUnavailable
+from vaultd.errors import Replayed
 from vaultd.jose import FixedKeys, JwtRefused, KeyCache, UnverifiedJwt, VerifiedJwt, read_audience, verify_parsed
 from vaultd.jose.jwks import read_keys
 from vaultd.jose.purposes import Purpose, check_claims, check_type
@@ -29,6 +33,10 @@ from vaultd.terms import ClientId, Clock
 
 LEEWAY = 30
 """Seconds that a client's clock may differ from ours."""
+EVERY = 5
+"""Seconds between two looks whether keys are missing or grow old."""
+PATIENCE = 5.0
+"""Seconds that a start waits for clients' keys."""
 
 Keys: TypeAlias = KeyCache | FixedKeys
 
@@ -71,13 +79,12 @@ class SignedByClients:
         """Check everything but that it is used once.
 
         Raises:
-            JwtRefused: also for a client that is not there or has no keys, after as much work.
-            TemporarilyUnavailable: the client's keys cannot be had.
+            JwtRefused: also for a client that is not there or whose keys are not, after as much work.
         """
 
         async def key_for(kid: str | None, alg: str) -> Key:
             try:
-                return await self._find(client_id, kid, alg)
+                return self._find(client_id, kid, alg)
             except JwtRefused:
                 # A8: no key costs as much time as a wrong signature, so that time does not tell which clients exist.
                 with contextlib.suppress(JwtRefused):
@@ -109,26 +116,32 @@ class SignedByClients:
         except Replayed:
             raise JwtRefused("replayed") from None
 
+    async def run(self) -> None:
+        """Keep the keys at hand for as long as the process serves."""
+        while True:
+            await asyncio.sleep(EVERY)
+            for signer in self._signers.values():
+                signer.keys.tend()
+
+    async def fetch(self, *, patience: float = PATIENCE) -> None:
+        """Have the keys at hand before the first request, as far as they can be had within so many seconds."""
+        fetching = {task for signer in self._signers.values() if (task := signer.keys.tend()) is not None}
+        if fetching:
+            # What is not here by then comes later, and is no reason not to serve the others.
+            await asyncio.wait(fetching, timeout=patience)
+
     async def aclose(self) -> None:
         """Stop fetching keys."""
         for signer in self._signers.values():
             await signer.keys.aclose()
 
-    async def _find(self, client_id: str, kid: str | None, alg: str) -> Key:
+    def _find(self, client_id: str, kid: str | None, alg: str) -> Key:
         signer = self._signers.get(client_id, _NOBODY)
         if alg not in signer.algorithms:
             raise JwtRefused("bad_algorithm", "not one of the client's algorithms")
-        try:
-            return await signer.keys.find(kid, alg)
-        except JwtRefused as refused:
-            if refused.reason == "issuer_unreachable":
-                # The key may be a new one, and the client be right: it is told to come again.
-                raise TemporarilyUnavailable(reason="client_keys_unreachable") from None
-            raise
-        except TemporarilyUnavailable as error:
-            raise TemporarilyUnavailable(
-                retry_after=error.retry_after, reason="client_keys_unreachable", detail=error.detail
-            ) from None
+        # A8: nobody waits here, and a client whose keys cannot be had is answered like one that is not there. Else
+        # whoever writes a name into an assertion of their own would see whether it is a client's.
+        return signer.keys.at_hand(kid, alg)
 
 
 def _keys(config: ClientConfig, outbound: Outbound, clock: Clock) -> Keys:

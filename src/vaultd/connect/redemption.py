@@ -9,7 +9,7 @@ from vaultd.audit.log import AuditLog
 from vaultd.connections.grants import Brought, GrantStore
 from vaultd.connections.pending import Pending
 from vaultd.errors import ProviderError
-from vaultd.providers.oauth import Grant, Identity, OAuthClient
+from vaultd.providers.oauth import Grant, Identity, Issued, OAuthClient
 from vaultd.providers.registry import Provider
 from vaultd.refresh import expiry
 from vaultd.terms import Clock, Scopes, Secret
@@ -42,22 +42,30 @@ class Redemption:
             ProviderError: nothing was granted, or nobody can say to whom.
         """
         private = waiting.private
+
+        async def unwanted(issued: Issued) -> None:
+            unusable = Grant(issued.access_token, issued.refresh_token, expires_in=None, scopes=None)
+            await self._give_back(waiting, self._brought(unusable, Identity(None, dict(beside_code)), private))
+
         grant = await self._oauth.redeem(
             provider,
             code=code,
             code_verifier=Secret(private["verifier"]),
             redirect_uri=self._redirect_uri(provider.name),
             scopes=Scopes(private["scopes"]),
+            unwanted=unwanted,
         )
         try:
             identity = await self._oauth.identify(provider, grant=grant, nonce=private.get("nonce"))
         except ProviderError:
             # Nobody can say whose tokens these are, so they must not stay alive (B3).
-            nameless = self._brought(grant, Identity(None, dict(beside_code)), private)
-            async with self._log.transaction() as transaction:
-                await self._grants.give_back(transaction, waiting.provider, waiting.subject_id, nameless)
+            await self._give_back(waiting, self._brought(grant, Identity(None, dict(beside_code)), private))
             raise
         return self._brought(grant, Identity(identity.account, {**beside_code, **identity.metadata}), private)
+
+    async def _give_back(self, waiting: Pending, brought: Brought) -> None:
+        async with self._log.transaction() as transaction:
+            await self._grants.give_back(transaction, waiting.provider, waiting.subject_id, brought)
 
     def _brought(self, grant: Grant, identity: Identity, private: Mapping[str, Any]) -> Brought:
         account = identity.account

@@ -13,16 +13,20 @@ from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias
 from uuid import UUID
 
-from sqlalchemy import Select, tuple_
+from sqlalchemy import Select, and_, func, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from vaultd.audit.events import decode, encode
 from vaultd.connections.store import select_rows
 from vaultd.connections.table import ConnectionRow, connections_table
 from vaultd.errors import ForeignCursor
+from vaultd.portions import portion
+from vaultd.sizes import PAGE
 
 Status: TypeAlias = Literal["connected", "reconnect_required", "revoked"]
 _c = connections_table.c
+_OTHER_MEMBERS = 300
+"""Bytes of what a list shows of a connection beside its scopes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +48,7 @@ class OwnQuery:
     provider: str | None = None
     cursor: str | None = None
     limit: int = 100
+    room: int = PAGE
 
 
 async def page(connection: AsyncConnection, query: Query) -> tuple[list[ConnectionRow], str | None]:
@@ -55,8 +60,7 @@ async def page(connection: AsyncConnection, query: Query) -> tuple[list[Connecti
             statement = statement.where(column == value)
     if query.cursor is not None:
         statement = statement.where(tuple_(_c.created_at, _c.id) < tuple_(*_parse(query.cursor)))
-    statement = statement.order_by(_c.created_at.desc(), _c.id.desc())
-    return await _cut(connection, statement, query.limit)
+    return await _cut(connection, statement, query.limit, descending=True)
 
 
 async def own_page(connection: AsyncConnection, query: OwnQuery) -> tuple[list[ConnectionRow], str | None]:
@@ -66,15 +70,31 @@ async def own_page(connection: AsyncConnection, query: OwnQuery) -> tuple[list[C
         statement = statement.where(_c.provider == query.provider)
     if query.cursor is not None:
         statement = statement.where(tuple_(_c.created_at, _c.id) > tuple_(*_parse(query.cursor)))
-    return await _cut(connection, statement.order_by(_c.created_at, _c.id), query.limit)
+    return await _cut(connection, statement, query.limit, room=query.room)
+
+
+async def live_at(connection: AsyncConnection, subject_id: UUID, *, now: datetime) -> dict[str, bool]:
+    """The providers at which a user has connections, and whether one of these is of use just now."""
+    lasts = or_(_c.refresh_token.isnot(None), _c.expires_at.is_(None), _c.expires_at > now)
+    live = func.bool_or(and_(_c.status == "connected", lasts))
+    own = select(_c.provider, live).where(_c.subject_id == subject_id, _c.status != "revoked")
+    return {row[0]: row[1] for row in await connection.execute(own.group_by(_c.provider))}
 
 
 async def _cut(
-    connection: AsyncConnection, statement: Select[Any], limit: int
+    connection: AsyncConnection, statement: Select[Any], limit: int, *, descending: bool = False, room: int = PAGE
 ) -> tuple[list[ConnectionRow], str | None]:
-    found = (await connection.execute(statement.limit(limit + 1))).mappings()
+    found, more = await portion(
+        connection,
+        statement,
+        order=(_c.created_at, _c.id),
+        descending=descending,
+        size=func.octet_length(_c.granted_scopes) + _OTHER_MEMBERS,
+        limit=limit,
+        room=room,
+    )
     rows = [ConnectionRow.from_mapping(row) for row in found]
-    return rows[:limit], _cursor(rows[limit - 1]) if len(rows) > limit else None
+    return rows, _cursor(rows[-1]) if more else None
 
 
 def _cursor(row: ConnectionRow) -> str:

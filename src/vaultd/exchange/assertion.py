@@ -83,7 +83,7 @@ class Assertions:
 
         Raises:
             SubjectTokenRefused: `reason` is `assert_issuer` or one of `jose.REASONS`.
-            TemporarilyUnavailable: the client's keys or the replay memory cannot be had.
+            TemporarilyUnavailable: the replay memory cannot be asked.
         """
         issuers = self._issuers[client.id]
         try:

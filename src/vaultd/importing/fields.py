@@ -9,10 +9,9 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from vaultd.sizes import LONGEST_NAME, LONGEST_SCOPE, LONGEST_TOKEN, MOST_SCOPES
 from vaultd.terms import Scopes, Secret
 
-LONGEST_TOKEN = 16 * 1024
-LONGEST_NAME = 255
 _VISIBLE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")  # RFC 6749 §A.12 and §A.17, without spaces around
 _SCOPE = re.compile(r"[\x21\x23-\x2b\x2d-\x5b\x5d-\x7e]+")  # RFC 6749 §3.3, without the comma that joins several
 _RFC3339 = re.compile(
@@ -62,6 +61,10 @@ def scopes(value: object) -> Scopes:
         raise ValueError('is not a list of texts; write ["read", "write"]')
     if not all(_SCOPE.fullmatch(piece) for piece in value):
         raise ValueError('has an entry that is not one scope; write one scope a text, like ["read", "write"]')
+    if len(value) > MOST_SCOPES:
+        raise ValueError(f"has more than {MOST_SCOPES} scopes; look whether several grants were joined")
+    if not all(len(piece) <= LONGEST_SCOPE for piece in value):
+        raise ValueError(f"has a scope that is longer than {LONGEST_SCOPE} characters; write one scope a text")
     return Scopes(value)
 
 

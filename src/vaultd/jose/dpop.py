@@ -1,7 +1,8 @@
 """DPoP proofs: a request's evidence that its sender holds the key that a token is bound to (RFC 9449).
 
-Pure, but for the memory of what was used, which is the caller's to ask. The order is that of RFC 9449 §4.3. The key
-comes from the proof itself, so a proof proves nothing until its key is compared with the token's (`check_key`).
+Pure, but for the memory of what was used, which is the caller's to ask. The order is that of RFC 9449 §4.3, except that
+the key is compared with the token's before it is used: it comes from the proof itself, so without that a proof proves
+nothing, and its sender would choose how long its signature takes.
 """
 
 from __future__ import annotations
@@ -65,10 +66,13 @@ class VerifiedProof:
     good_until: datetime
 
 
-def verify_proof(proof: Secret, *, method: str, url: str, now: datetime) -> VerifiedProof:
-    """Verify a proof for a request by this method to this URL. Raises `JwtRefused` with a reason of `dpop_*`."""
+def verify_proof(proof: Secret, *, method: str, url: str, now: datetime, bound_to: str | None = None) -> VerifiedProof:
+    """Verify a proof for a request by this method to this URL. Raises `JwtRefused` with a reason of `dpop_*`.
+
+    `bound_to` is the thumbprint of the key that it must be made with; without it, `check_key` is still to come.
+    """
     try:
-        return _verify(parse_jwt(proof), method=method, url=url, now=now)
+        return _verify(parse_jwt(proof), method=method, url=url, now=now, bound_to=bound_to)
     except JwtRefused as refused:
         # So that the event says whether the token or the proof was the bad one.
         reason = _OWN_REASONS.get(refused.reason)
@@ -79,8 +83,7 @@ def verify_proof(proof: Secret, *, method: str, url: str, now: datetime) -> Veri
 
 def check_key(proof: VerifiedProof, jkt: str) -> None:
     """The proof must be made with the token's own key (RFC 9449 §4.3, item 12). Raises `JwtRefused`."""
-    if proof.jkt != jkt:
-        raise JwtRefused("dpop_key", "the token is bound to another key")
+    _check_thumbprint(proof.jkt, jkt)
 
 
 def check_token_hash(proof: VerifiedProof, token: Secret, *, required: bool) -> None:
@@ -97,10 +100,13 @@ def is_thumbprint(value: object) -> bool:
     return isinstance(value, str) and _THUMBPRINT.fullmatch(value) is not None
 
 
-def _verify(unverified: UnverifiedJwt, *, method: str, url: str, now: datetime) -> VerifiedProof:
+def _verify(unverified: UnverifiedJwt, *, method: str, url: str, now: datetime, bound_to: str | None) -> VerifiedProof:
     check_type(unverified.unverified_typ, PROOF)
     _, alg = check_header(unverified.unverified_header, PROOF_ALGORITHMS)
     key = _own_key(unverified.unverified_header.get("jwk"), alg)
+    jkt = key.thumbprint()
+    if bound_to is not None:
+        _check_thumbprint(jkt, bound_to)
     check_signature(unverified, alg, key)
     claims = unverified.unverified_claims
     check_claims(claims, PROOF)
@@ -113,7 +119,12 @@ def _verify(unverified: UnverifiedJwt, *, method: str, url: str, now: datetime) 
     if issued_at is None or not -MAX_AHEAD <= now.timestamp() - issued_at <= MAX_AGE:
         raise JwtRefused("dpop_iat")
     good_until = datetime.fromtimestamp(issued_at + MAX_AGE + REMEMBERED_BEYOND, UTC)
-    return VerifiedProof(jkt=key.thumbprint(), jti=jti, ath=ath, good_until=good_until)
+    return VerifiedProof(jkt=jkt, jti=jti, ath=ath, good_until=good_until)
+
+
+def _check_thumbprint(jkt: str, bound_to: str) -> None:
+    if jkt != bound_to:
+        raise JwtRefused("dpop_key", "the token is bound to another key")
 
 
 def _own_key(unverified_jwk: object, alg: str) -> Key:

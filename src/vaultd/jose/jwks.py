@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 
 from joserfc.errors import JoseError, SecurityWarning
-from joserfc.jwk import Key, import_key
+from joserfc.jwk import Key, RSAKey, import_key
 from joserfc.jws import JWSRegistry
 
 from vaultd.jose.refused import JwtRefused
@@ -14,6 +14,12 @@ MAX_KEYS = 100
 _PUBLIC_TYPES = ("RSA", "EC", "OKP")
 _PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})  # RFC 7518 §6.2.2, §6.3.2, §6.4.1
 _SIGNING_CURVES = ("Ed25519", "Ed448")
+# What verifying costs grows with both, and whoever shows a key chooses them. NIST SP 800-56B §6.2 has exponents up to
+# 2^256; the ones in use have 17 bits.
+_LONGEST_MODULUS = 4096
+_LARGEST_EXPONENT = 2**32
+_LONGEST_NUMBER = 700
+"""Characters of base64url in which a number of `_LONGEST_MODULUS` bits stands; a longer text is not even read."""
 
 
 def read_keys(document: object) -> tuple[Key, ...]:
@@ -30,15 +36,23 @@ def read_key(entry: object) -> Key | None:
     # A symmetric or a private key that was shown is one that anyone could sign with.
     if not isinstance(entry, dict) or entry.get("kty") not in _PUBLIC_TYPES or not _PRIVATE.isdisjoint(entry):
         return None
+    if any(isinstance(entry.get(name), str) and len(entry[name]) > _LONGEST_NUMBER for name in ("n", "e")):
+        return None
     try:
         with warnings.catch_warnings():
             # joserfc only warns about an RSA key under 2048 bits (RFC 7518 §3.3 forbids it).
             warnings.simplefilter("error", SecurityWarning)
             key = import_key(entry)
             key.thumbprint()
+            costly = isinstance(key, RSAKey) and _is_costly(key)
     except (JoseError, SecurityWarning, ValueError, TypeError, KeyError):
         return None
-    return key
+    return None if costly else key
+
+
+def _is_costly(key: RSAKey) -> bool:
+    numbers = key.public_key.public_numbers()
+    return numbers.n.bit_length() > _LONGEST_MODULUS or numbers.e > _LARGEST_EXPONENT
 
 
 def fits(key: Key, alg: str) -> bool:

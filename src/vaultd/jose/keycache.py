@@ -59,7 +59,14 @@ class FixedKeys:
 
     async def find(self, kid: str | None, alg: str) -> Key:
         """The one key for a token's `kid` and `alg`. Raises `JwtRefused`: `unknown_key` or `bad_algorithm`."""
+        return self.at_hand(kid, alg)
+
+    def at_hand(self, kid: str | None, alg: str) -> Key:
+        """The same; here because a key cache has it."""
         return the_one(named(self._keys, kid, alg), alg)
+
+    def tend(self) -> None:
+        """Nothing to fetch; here because a key cache has it."""
 
     async def aclose(self) -> None:
         """Nothing to let go of; here because a key cache has it."""
@@ -114,6 +121,34 @@ class KeyCache:
         if not meant and self._failure:
             raise JwtRefused("issuer_unreachable")
         return the_one(meant, alg)
+
+    def at_hand(self, kid: str | None, alg: str) -> Key:
+        """The same without ever waiting, so that the time it takes tells nothing; `tend` sees to it that keys are here.
+
+        A `kid` that is not among them causes a fetch in the background, as rarely as with `find`.
+
+        Raises:
+            JwtRefused: `unknown_key`, `bad_algorithm`, or `issuer_unreachable` without keys, or with too old ones only.
+        """
+        self.tend()
+        age = self._age()
+        if age is None or age >= MAX_AGE:
+            raise JwtRefused("issuer_unreachable", f"no keys: {self._failure}")
+        meant = named(self._keys, kid, alg)
+        if not meant:
+            if self._may_try(PAUSE):
+                self._start_fetch()
+            if self._failure:
+                raise JwtRefused("issuer_unreachable", self._failure)
+        return the_one(meant, alg)
+
+    def tend(self) -> asyncio.Task[None] | None:
+        """Begin to fetch keys where there are none, or where they grow old; gives the fetch that is under way."""
+        age = self._age()
+        missing = age is None or age >= MAX_AGE
+        if (age is None or age >= RENEW_AFTER) and self._may_try(FIRST_PAUSE if missing else PAUSE):
+            self._start_fetch()
+        return self._fetching
 
     async def aclose(self) -> None:
         """Stop a fetch that runs in the background."""

@@ -20,9 +20,10 @@ from joserfc.jws import JWSRegistry
 from joserfc.util import urlsafe_b64decode
 
 from vaultd.jose.refused import JwtRefused
+from vaultd.sizes import LONGEST_TOKEN
 from vaultd.terms import Secret
 
-MAX_TOKEN_BYTES = 16 * 1024
+MAX_TOKEN_BYTES = LONGEST_TOKEN
 MAX_LEEWAY = 60
 _LAST_TIME = 253_402_300_799  # the end of the year 9999, beyond which Python has no date
 _SEGMENTS = 3

@@ -10,13 +10,12 @@ from typing import Any
 from vaultd.errors import ProviderRefused, ProviderUnavailable
 from vaultd.providers.config import ProviderConfig
 from vaultd.providers.paths import at, texts
+from vaultd.providers.received import received_scopes, received_token
 from vaultd.providers.words import label_text, plain_text
 from vaultd.terms import Scopes, Secret
 
 _LONGEST_LIFE = 10 * 365 * 86_400
 _PERSON = "authed_user"
-_VISIBLE = re.compile(r"[\x20-\x7e]+")  # RFC 6749 §A.12 and §A.17
-_SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # RFC 6749 §3.3
 _WHOLE_NUMBER = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,12})?")
 
 
@@ -56,11 +55,11 @@ def read_grant(members: Mapping[str, Any], config: ProviderConfig, *, refreshed:
     """The tokens in a token endpoint's answer (RFC 6749 §5.1).
 
     Raises:
-        ProviderUnavailable: there is no usable token in it.
+        ProviderUnavailable: there is no usable token in it, or more in it than is kept of anybody (`sizes`).
         ProviderRefused: `unsupported_token_type`: not a bearer token, so of no use to an agent.
     """
-    holder = _token_holder(members, config, refreshed=refreshed)
-    access_token = _token(holder, "access_token")
+    holder = token_holder(members, config, refreshed=refreshed)
+    access_token = received_token(holder, "access_token")
     if access_token is None:
         raise ProviderUnavailable(detail="the answer has no usable access_token")
     # Slack names the owner's kind where others write "bearer".
@@ -68,14 +67,15 @@ def read_grant(members: Mapping[str, Any], config: ProviderConfig, *, refreshed:
     # Airtable has a space at its end.
     if str(holder.get("token_type") or "bearer").strip().lower() not in bearer:
         raise ProviderRefused("unsupported_token_type", detail="token_type is not bearer")  # RFC 6749 §7.1
-    refresh_token = _token(holder, "refresh_token")
+    refresh_token = received_token(holder, "refresh_token")
     return Grant(
         access_token=access_token,
         refresh_token=refresh_token,
         expires_in=_life(holder.get("expires_in"), config, renewable=refreshed or refresh_token is not None),
-        scopes=_scopes(holder.get("scope")),
+        scopes=received_scopes(holder.get("scope")),
         metadata=texts(members, config.metadata_fields),
-        id_token=_token(members, "id_token"),
+        # Nobody looks at it elsewhere, so how long it is does not matter there.
+        id_token=received_token(members, "id_token") if config.account_source == "id_token" else None,
         account_fields=_account_fields(members, config),
     )
 
@@ -102,7 +102,8 @@ def _account_fields(members: Mapping[str, Any], config: ProviderConfig) -> dict[
     return {path: at(named, path) for path in (config.account_id_field, *config.account_label_fields)}
 
 
-def _token_holder(members: Mapping[str, Any], config: ProviderConfig, *, refreshed: bool) -> Mapping[str, Any]:
+def token_holder(members: Mapping[str, Any], config: ProviderConfig, *, refreshed: bool) -> Mapping[str, Any]:
+    """The part of an answer in which the tokens stand."""
     path = config.token_path
     # Slack nests a person's token, and what lies beside it is the bot's.
     holder = at(members, _PERSON if path is None else path)
@@ -110,12 +111,6 @@ def _token_holder(members: Mapping[str, Any], config: ProviderConfig, *, refresh
         return holder
     # A refresh renews the one token that was sent, so an answer that does not nest it can mean no other.
     return members if path is None or refreshed else {}
-
-
-def _token(holder: Mapping[str, Any], name: str) -> Secret | None:
-    value = holder.get(name)
-    # A line break in a token would end the header in which it is sent.
-    return Secret(value) if isinstance(value, str) and _VISIBLE.fullmatch(value) else None
 
 
 def _life(value: object, config: ProviderConfig, *, renewable: bool) -> int | None:
@@ -134,16 +129,3 @@ def _seconds(value: object) -> int | None:
     # Through text, so that 3600, 3600.0, "3600" and "3600.0" are read alike and NaN and 1e999 not at all.
     text = str(value).strip()
     return min(max(int(float(text)), 0), _LONGEST_LIFE) if _WHOLE_NUMBER.fullmatch(text) else None
-
-
-def _scopes(value: object) -> Scopes | None:
-    if value is None:
-        return None
-    # Commas whatever was configured: GitHub is asked with spaces and answers with commas.
-    pieces = re.split(r"[,\s]+", value) if isinstance(value, str) else value
-    if not isinstance(pieces, list) or not all(isinstance(piece, str) for piece in pieces):
-        raise ProviderUnavailable(detail="the answer's scope is not readable")
-    scopes = Scopes(filter(None, pieces))
-    if not all(_SCOPE.fullmatch(scope) for scope in scopes):
-        raise ProviderUnavailable(detail="the answer's scope is not readable")
-    return scopes

@@ -8,7 +8,7 @@ from typing import Any, Literal, Self, TypeAlias
 
 from pydantic import ValidationInfo, field_validator
 
-from vaultd.config_types import ScopeName, Text, check_endpoint
+from vaultd.config_types import ScopeNames, Text, check_endpoint
 from vaultd.providers.config_about import AboutConfig
 from vaultd.providers.config_answers import AnswersConfig, LifeConfig
 from vaultd.providers.config_endpoints import ADDRESSES, EndpointsConfig, check_gaps
@@ -35,7 +35,7 @@ class ProviderConfig(
     """
 
     extends: Text | None = None
-    scopes: tuple[ScopeName, ...] = ()
+    scopes: ScopeNames = ()
     narrowing: Narrowing = "none"
     accounts: Literal["multiple", "single"] = "multiple"
 

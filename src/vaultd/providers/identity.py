@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -18,6 +18,7 @@ from vaultd.providers.paths import at, texts
 from vaultd.providers.replies import read_answer, read_list
 from vaultd.providers.sender import Sender
 from vaultd.providers.words import label_text, plain_text
+from vaultd.sizes import METADATA
 from vaultd.terms import Clock, Secret
 
 _UNAUTHORIZED = 401
@@ -77,12 +78,28 @@ class Identities:
 
     async def _places(self, lookup: LookupConfig, config: ProviderConfig, token: Secret) -> list[dict[str, str]]:
         reply = await self._sender.as_user("GET", lookup.endpoint, config, token)
-        places = []
-        for entry in read_list(reply, lookup.list_path, now=self._clock())[:_MOST_PLACES]:
-            place_id = plain_text(at(entry, lookup.id_field))
-            if place_id is not None:
-                places.append({"id": place_id, "name": label_text(at(entry, lookup.label_field)) or place_id})
-        return places
+        found = read_list(reply, lookup.list_path, now=self._clock())[:_MOST_PLACES]
+        return _within_metadata(_place(entry, lookup) for entry in found)
+
+
+def _place(entry: object, lookup: LookupConfig) -> dict[str, str] | None:
+    place_id = plain_text(at(entry, lookup.id_field))
+    if place_id is None:
+        return None
+    return {"id": place_id, "name": label_text(at(entry, lookup.label_field)) or place_id}
+
+
+def _within_metadata(places: Iterable[dict[str, str] | None]) -> list[dict[str, str]]:
+    """As many as fit, the first ones: they leave with each token, so their sum is bounded too."""
+    kept, room = [], METADATA
+    for place in places:
+        if place is None:
+            continue
+        room -= len(json.dumps(place)) + 2
+        if room < 0:
+            break
+        kept.append(place)
+    return kept
 
 
 def _id_token_claims(

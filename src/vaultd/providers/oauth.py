@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from authlib.common.urls import add_params_to_uri
 
-from vaultd.errors import InvalidRequest, ProviderRefused
+from vaultd.errors import InvalidRequest, ProviderError, ProviderRefused, ProviderUnavailable
 from vaultd.outbound import Outbound
 from vaultd.providers.answers import Account, Grant, read_grant
 from vaultd.providers.config import ProviderConfig
 from vaultd.providers.identity import Identities, Identity
+from vaultd.providers.issued import Issued, issued_in
 from vaultd.providers.registry import Provider
 from vaultd.providers.replies import read_answer
 from vaultd.providers.revocation import Revocations, TokenKind, endpoint_of, takes
@@ -19,7 +20,7 @@ from vaultd.providers.scoped import ScopedTokens
 from vaultd.providers.sender import Params, Sender, check_no_gap, secrets_of
 from vaultd.terms import Clock, Narrowing, Scopes, Secret, system_clock
 
-__all__ = ["Account", "Grant", "Identity", "OAuthClient"]
+__all__ = ["Account", "Grant", "Identity", "Issued", "OAuthClient"]
 
 _GRANT_IS_GONE = frozenset({"bad_refresh_token", "invalid_refresh_token", "token_expired", "token_revoked"})
 """What GitHub, Slack and others say after a refresh where RFC 6749 §5.2 has `invalid_grant`."""
@@ -77,9 +78,19 @@ class OAuthClient:
         return url
 
     async def redeem(
-        self, provider: Provider, *, code: Secret, code_verifier: Secret, redirect_uri: str, scopes: Scopes
+        self,
+        provider: Provider,
+        *,
+        code: Secret,
+        code_verifier: Secret,
+        redirect_uri: str,
+        scopes: Scopes,
+        unwanted: Callable[[Issued], Awaitable[None]] | None = None,
     ) -> Grant:
-        """Exchange an authorization code for tokens (RFC 6749 §4.1.3). `scopes` are those that were asked for."""
+        """Exchange an authorization code for tokens (RFC 6749 §4.1.3). `scopes` are those that were asked for.
+
+        `unwanted` is called with the tokens of an answer that cannot be used, before the error is raised.
+        """
         params: Params = {
             "grant_type": "authorization_code",
             "code": code,
@@ -91,25 +102,22 @@ class OAuthClient:
         if config.scope_with_code and scopes:
             params["scope"] = _joined(scopes, config)
         params |= config.token_params
-        return read_grant(await self._answer(config.token_endpoint, config, params), config)
+        members = await self._answer(config.token_endpoint, config, params)
+        try:
+            return read_grant(members, config)
+        except ProviderError:
+            issued = issued_in(members, config)
+            if issued is not None and unwanted is not None:
+                await unwanted(issued)
+            raise
 
     async def refresh(self, provider: Provider, *, refresh_token: Secret, scopes: Scopes | None = None) -> Grant:
         """Exchange a refresh token for new tokens, narrowed to `scopes` where given (RFC 6749 §6).
 
         A refresh token that is no longer good is `ProviderRefused("invalid_grant")`, in whatever words it was said.
         """
-        config = provider.config
-        params: Params = {"grant_type": "refresh_token", "refresh_token": refresh_token}
-        params |= config.refresh_params
-        if scopes is not None:
-            params["scope"] = _joined(scopes, config)
-        try:
-            members = await self._answer(config.refresh_endpoint or config.token_endpoint, config, params)
-            return read_grant(members, config, refreshed=True)
-        except ProviderRefused as error:
-            if error.error not in _GRANT_IS_GONE:
-                raise
-            raise ProviderRefused("invalid_grant", detail=f"{error.error} {error.detail}".strip()) from None
+        members = await self._refreshed(provider.config, refresh_token, scopes)
+        return read_grant(members, provider.config, refreshed=True)
 
     async def revoke(
         self,
@@ -137,12 +145,16 @@ class OAuthClient:
                 # Stripe's way ends all tokens of the account, when it is the access token's turn.
                 return
             try:
-                token = (await self.refresh(provider, refresh_token=token)).access_token
+                members = await self._refreshed(config, token, None)
             except ProviderRefused as error:
                 if error.error == "invalid_grant":
                     return
                 raise
-            hint = "access_token"
+            # Whatever else is wrong with the answer: this token is to be ended, not to be used.
+            issued = issued_in(members, config, refreshed=True)
+            if issued is None:
+                raise ProviderUnavailable(detail="the answer has no usable access_token")
+            token, hint = issued.access_token, "access_token"
         await self._revocations.revoke(config, token=token, kind=hint, metadata=metadata, alone=alone)
 
     async def scope_down(self, provider: Provider, *, access_token: Secret, narrowing: Narrowing) -> Grant:
@@ -168,6 +180,20 @@ class OAuthClient:
             ProviderRefused: `invalid_token`, or another error of the provider's own.
         """
         return await self._identities.by_userinfo(provider.config, access_token)
+
+    async def _refreshed(
+        self, config: ProviderConfig, refresh_token: Secret, scopes: Scopes | None
+    ) -> Mapping[str, object]:
+        params: Params = {"grant_type": "refresh_token", "refresh_token": refresh_token}
+        params |= config.refresh_params
+        if scopes is not None:
+            params["scope"] = _joined(scopes, config)
+        try:
+            return await self._answer(config.refresh_endpoint or config.token_endpoint, config, params)
+        except ProviderRefused as error:
+            if error.error not in _GRANT_IS_GONE:
+                raise
+            raise ProviderRefused("invalid_grant", detail=f"{error.error} {error.detail}".strip()) from None
 
     async def _answer(self, url: str, config: ProviderConfig, params: Params) -> Mapping[str, object]:
         reply = await self._sender.as_client(url, config, params)

@@ -13,11 +13,12 @@ from vaultd.errors import OutboundFailed, ProviderRefused, ProviderUnavailable
 from vaultd.outbound import Reply
 from vaultd.providers.answers import Grant
 from vaultd.providers.config import ProviderConfig
+from vaultd.providers.received import bounded_scopes, received_token
 from vaultd.providers.replies import read_answer
 from vaultd.providers.sender import Sender
 from vaultd.providers.templates import CLIENT_ID
 from vaultd.providers.words import error_text
-from vaultd.terms import Clock, Narrowing, Scopes, Secret
+from vaultd.terms import Clock, Narrowing, Secret
 
 _REFUSALS = {401: "invalid_client", 403: "access_denied", 404: "invalid_token", 422: "invalid_scope"}
 """By status, as its answers carry no error's name. 404 is for a token that is none, or not of this app."""
@@ -78,18 +79,18 @@ def _message(reply: Reply, sent: tuple[Secret, ...]) -> str:
 
 
 def _read(members: Any, now: datetime) -> Grant:
-    token, installation = members.get("token"), members.get("installation")
+    token, installation = received_token(members, "token"), members.get("installation")
     permissions = installation.get("permissions") if isinstance(installation, dict) else None
-    if not isinstance(token, str) or not token.isascii() or not token.isprintable() or not token:
+    if token is None:
         raise ProviderUnavailable(detail="the answer has no usable token")
     # What it may do is why it was asked for: without a word about that it cannot be handed on (A7).
     if not isinstance(permissions, dict) or not all(isinstance(level, str) for level in permissions.values()):
         raise ProviderUnavailable(detail="the answer does not say what the token may do")
     return Grant(
-        access_token=Secret(token),
+        access_token=token,
         refresh_token=None,
         expires_in=_life(members.get("expires_at"), now),
-        scopes=Scopes(f"{name}:{level}" for name, level in permissions.items()),
+        scopes=bounded_scopes([f"{name}:{level}" for name, level in permissions.items()]),
     )
 
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection
 from urllib.parse import quote, quote_plus
 
+from vaultd.sizes import LONGEST_LABEL, LONGEST_NAME
 from vaultd.terms import Secret
 
 _CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.:/-]{0,63}")
@@ -19,8 +20,8 @@ _SHORTEST_SECRET = 6
 """Anything shorter is no secret, and taking it out would only spoil words."""
 _LONGEST_READ = 500
 _LONGEST_TOLD = 200
-_LONGEST_LABEL = 200
-_LONGEST_ID = 255
+_LABEL_READ = 4 * LONGEST_LABEL
+"""Of a name, so much is looked at; what is not printable in it is left out."""
 
 
 def error_code(given: object, sent: Collection[Secret]) -> str:
@@ -43,14 +44,17 @@ def error_text(given: object, sent: Collection[Secret]) -> str:
 def plain_text(value: object) -> str | None:
     """An identifier as it is: a string or a whole number. None for anything that would have to be altered."""
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-    if isinstance(text, str) and 0 < len(text) <= _LONGEST_ID and text.isprintable():
+    if isinstance(text, str) and 0 < len(text) <= LONGEST_NAME and text.isprintable():
         return text
     return None
 
 
 def label_text(value: object) -> str | None:
     """A name for people to read, on one line, without characters that steer how text is shown."""
-    return _printable(value).strip()[:_LONGEST_LABEL] or None if isinstance(value, str) else None
+    if not isinstance(value, str):
+        return None
+    # Cut before it is looked at too: a name may fill the whole answer.
+    return _printable(value[:_LABEL_READ]).strip()[:LONGEST_LABEL] or None
 
 
 def _without_tokens(text: str, sent: Collection[Secret]) -> str:

@@ -8,10 +8,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from vaultd.jose import JwtRefused, VerifiedJwt, read_audience
 from vaultd.jose.purposes import SIGN_IN, check_claims, check_type
+from vaultd.sizes import LONGEST_NAME
 from vaultd.terms import Secret, Subject
 
 _SIZES = frozenset({"256", "384", "512"})
@@ -44,12 +47,23 @@ def check_id_token(
     check_claims(claims, SIGN_IN)
     if "at_hash" in claims:
         _check_access_token(claims["at_hash"], str(jwt.header["alg"]), access_token)
-    sub, sid = claims.get("sub"), claims.get("sid")
+    return SignedIn(Subject(issuer, _sub(claims)), _sid(claims))
+
+
+def _sub(claims: Mapping[str, Any]) -> str:
+    sub = claims.get("sub")
     if not isinstance(sub, str) or not sub:
         raise JwtRefused("missing_claim", "sub")
+    if len(sub) > LONGEST_NAME:
+        raise JwtRefused("malformed", f"sub is longer than {LONGEST_NAME} characters")  # §2
+    return sub
+
+
+def _sid(claims: Mapping[str, Any]) -> str | None:
+    sid = claims.get("sid")
     if not isinstance(sid, str | None):
         raise JwtRefused("malformed", "sid")
-    return SignedIn(Subject(issuer, sub), sid or None)
+    return sid or None
 
 
 def _check_authorized_party(unverified: object, client_id: str) -> None:

@@ -21,7 +21,11 @@ from vaultd.settings.references import References
 from vaultd.terms import Secret
 
 OVERRIDES: Mapping[str, str] = MappingProxyType(
-    {"database_url": "VAULTD_DATABASE_URL", "public_url": "VAULTD_PUBLIC_URL"}
+    {
+        "database_url": "VAULTD_DATABASE_URL",
+        "database.tls": "VAULTD_DATABASE_TLS",
+        "public_url": "VAULTD_PUBLIC_URL",
+    }
 )
 """Keys of the file, and the environment variables that replace them when they are not empty."""
 
@@ -38,7 +42,7 @@ def load(path: Path, *, environ: Mapping[str, str], allow_literal_secrets: bool 
     overrides = {key: name for key, name in OVERRIDES.items() if environ.get(name)}
     references = References(environ=environ, folder=path.parent, allow_literals=allow_literal_secrets)
     for key, name in overrides.items():
-        document[key] = _overriding(key, environ[name])
+        _override(document, key, environ[name])
     settings, mistakes = _check(document, references, path.parent)
     if settings is None or mistakes:
         lines = [_line(path, mistake, document, overrides) for mistake in in_file_order(mistakes, document)]
@@ -46,10 +50,14 @@ def load(path: Path, *, environ: Mapping[str, str], allow_literal_secrets: bool 
     return settings
 
 
-def _overriding(key: str, value: str) -> str | Secret:
-    # A literal secret is what the environment is for; a reference is followed all the same.
-    is_secret = key == "database_url" and not value.startswith(("env:", "file:"))
-    return Secret(value) if is_secret else value
+def _override(document: dict[str, Any], key: str, value: str) -> None:
+    table, _, name = key.rpartition(".")
+    # What is no table at all stays as it is, for the type check to tell.
+    holder = document.setdefault(table, {}) if table else document
+    if isinstance(holder, dict):
+        # A literal secret is what the environment is for; a reference is followed all the same.
+        is_secret = key == "database_url" and not value.startswith(("env:", "file:"))
+        holder[name] = Secret(value) if is_secret else value
 
 
 def _read(path: Path) -> dict[str, Any]:

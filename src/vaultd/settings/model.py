@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from typing import Annotated, Any, TypeAlias
-from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -14,14 +13,13 @@ from vaultd.keys.config import KeysConfig
 from vaultd.providers.config import ProviderConfig
 from vaultd.refresh.config import RefreshConfig
 from vaultd.sessions.config import LoginConfig
+from vaultd.settings.database import DatabaseConfig, DatabaseUrl
 from vaultd.subjects.config import IssuerConfig
 from vaultd.telemetry.config import MetricsConfig
-from vaultd.terms import Secret
 from vaultd.web.show.branding import BrandingConfig
 
 _TABLE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _CLIENT_ID = re.compile(r"[\x21-\x7e]{1,255}")  # RFC 6749 appendix A.1
-_HOST_AND_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:]*)(:[0-9]{1,5})?")
 
 
 def _strip_slash(value: Any) -> Any:
@@ -41,46 +39,9 @@ def _client_id(name: str) -> str:
     return name
 
 
-def _secretless_database_url(value: Any) -> Any:
-    """A URL without a password holds no secret, so it may stand in the file as it is."""
-    if not isinstance(value, str) or not value.startswith("postgresql"):
-        return value
-    try:
-        parts = urlsplit(value)
-        secretless = parts.password is None and not {"password", "sslpassword"} & parse_qs(parts.query).keys()
-    except ValueError:
-        return value
-    return Secret(value) if secretless else value
-
-
-def _check_database_url(secret: Secret) -> Secret:
-    url = secret.reveal()
-    if not url.startswith("postgresql://"):
-        raise ValueError("is not a PostgreSQL URL; write postgresql://user@host:5432/database")
-    if not url.isprintable() or " " in url or "#" in url:
-        raise ValueError('has a space, a "#" or a control character; percent-encode it, "%23" for "#"')
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        raise ValueError("is not a URL; write postgresql://user@host:5432/database") from None
-    _check_database_host(parts)
-    return secret
-
-
-def _check_database_host(parts: SplitResult) -> None:
-    hosts = parts.netloc.rpartition("@")[2].split(",")
-    if not all(_HOST_AND_PORT.fullmatch(host) for host in hosts):
-        raise ValueError("has a host or port that cannot be read; write postgresql://user@host:5432/database")
-    if not any(hosts) and not any(parse_qs(parts.query).get("host", [])):
-        raise ValueError("names no host; write postgresql://user@host/database, or ?host=/folder for a unix socket")
-
-
 TableName: TypeAlias = Annotated[str, AfterValidator(_table_name)]
 ClientName: TypeAlias = Annotated[str, AfterValidator(_client_id)]
 PublicUrl: TypeAlias = Annotated[Origin, BeforeValidator(_strip_slash)]
-DatabaseUrl: TypeAlias = Annotated[
-    Secret, BeforeValidator(_secretless_database_url), AfterValidator(_check_database_url)
-]
 
 
 class Settings(ConfigTable):
@@ -93,6 +54,7 @@ class Settings(ConfigTable):
     """
 
     public_url: PublicUrl
+    database: DatabaseConfig = DatabaseConfig()
     database_url: DatabaseUrl
     migration_database_url: DatabaseUrl | None = None
     allowed_return_urls: tuple[RedirectTarget, ...] = ()

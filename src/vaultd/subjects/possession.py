@@ -65,8 +65,9 @@ class Possession:
             raise JwtRefused("dpop_missing")
         if len(presented.headers) > 1:
             raise JwtRefused("dpop_malformed", "several DPoP headers")  # RFC 9449 §4.3, item 1
-        proof = verify_proof(presented.headers[0], method=presented.method, url=presented.url, now=self._clock())
-        check_key(proof, jkt)
+        proof = verify_proof(
+            presented.headers[0], method=presented.method, url=presented.url, now=self._clock(), bound_to=jkt
+        )
         check_token_hash(proof, token, required=ath_required)
         try:
             # Last, and under the key: nobody uses up a proof with less than that proof itself.

@@ -5,6 +5,7 @@ The claims are those of a JWT whose signature and times were checked, or an issu
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -16,6 +17,7 @@ from vaultd.errors import InvalidRequest
 from vaultd.jose import JwtRefused, VerifiedJwt, purposes, read_audience
 from vaultd.jose.dpop import is_thumbprint
 from vaultd.jose.purposes import PRESENTED, TokenKind, check_claims, check_type
+from vaultd.sizes import LONGEST_CLAIM, LONGEST_NAME, PARTY
 from vaultd.subjects.config import IssuerConfig
 from vaultd.terms import Scopes
 
@@ -168,11 +170,13 @@ def read_scopes(claims: Mapping[str, Any], audience: Audience) -> Scopes:
         return Scopes()
     name = "scope" if "scope" in claims else "scp"
     value = claims.get(name, "")
-    if isinstance(value, str):
-        return Scopes.parse(value)
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
-        return Scopes.parse(" ".join(value))
-    raise JwtRefused("malformed", name)
+        value = " ".join(value)
+    if not isinstance(value, str):
+        raise JwtRefused("malformed", name)
+    if len(value) > LONGEST_CLAIM:
+        raise JwtRefused("malformed", f"{name} is longer than {LONGEST_CLAIM} characters")
+    return Scopes.parse(value)
 
 
 def read_party(claims: Mapping[str, Any], name: Literal["may_act", "act"]) -> Party | None:
@@ -180,13 +184,16 @@ def read_party(claims: Mapping[str, Any], name: Literal["may_act", "act"]) -> Pa
     if name not in claims:
         return None
     value = claims[name]
-    try:
-        # What is recorded in an event must have canonical bytes; RFC 8785 has none for an integer beyond 2^53.
-        rfc8785.dumps(value)
-    except rfc8785.CanonicalizationError:
-        raise JwtRefused("malformed", name) from None
     if not isinstance(value, dict):
         raise JwtRefused("malformed", name)
+    try:
+        # Written as an event keeps it. Who acts for whom is a short list; an event is never deleted.
+        if len(json.dumps(value)) > PARTY:
+            raise JwtRefused("malformed", f"{name} is longer than {PARTY} bytes")
+        # What is recorded in an event must have canonical bytes; RFC 8785 has none for an integer beyond 2^53.
+        rfc8785.dumps(value)
+    except (rfc8785.CanonicalizationError, RecursionError):
+        raise JwtRefused("malformed", name) from None
     return MappingProxyType(value)
 
 
@@ -227,4 +234,6 @@ def _text(value: object, name: str) -> str:
     # `isprintable` also keeps out NUL, line breaks and characters that reverse or hide text in a log.
     if not isinstance(value, str) or not value or not value.isprintable():
         raise JwtRefused("malformed", name)
+    if len(value) > LONGEST_NAME:
+        raise JwtRefused("malformed", f"{name} is longer than {LONGEST_NAME} characters")
     return value

@@ -90,10 +90,15 @@ def redact_text(text: str) -> str:
     shown = text[:MAX_TEXT]
     for shape, instead in _SHAPES:
         shown = shape.sub(instead, shown)
-    if not shown.isprintable():
-        # A value from outside starts no new log line and sends nothing to a terminal.
-        shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
+    shown = printable(shown)
     return shown if len(text) <= MAX_TEXT else f"{shown} ({len(text)} characters)"
+
+
+def printable(text: str) -> str:
+    """A text that starts no new line and sends nothing to a terminal: what cannot be seen is spelled out."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _redact_mapping(mapping: Mapping[Any, Any], depth: int) -> dict[str, Any]:

@@ -9,6 +9,9 @@ from vaultd.clients.registry import Client, Clients
 from vaultd.providers.registry import Provider, Providers
 from vaultd.terms import Scopes
 
+LONGEST_LINK_SCOPE = 2048
+"""Characters of the `scope` of a link to a door."""
+
 
 class Apps:
     """What the pages say of clients. `default_client` is the one meant by a link that names none."""
@@ -55,7 +58,8 @@ class Apps:
         hint = account if "login_hint" in provider.config.allowed_authorization_params else ""
         members = {
             "client_id": client.id if client is not self._default else "",
-            "scope": " ".join(sorted(kept)),
+            # A longer one the door would not take; without it the person is asked for the usual ones.
+            "scope": scope if len(scope := " ".join(sorted(kept))) <= LONGEST_LINK_SCOPE else "",
             "login_hint": hint,
         }
         query = urlencode({name: value for name, value in members.items() if value})

@@ -6,7 +6,6 @@ elsewhere can lead a browser here, but it can neither read that link nor press i
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -19,10 +18,10 @@ from vaultd.connect import declined_url
 from vaultd.providers.registry import Provider
 from vaultd.terms import Scopes
 from vaultd.web.apps import Apps
+from vaultd.web.hint import account_hint
 from vaultd.web.overview import Overviews
 from vaultd.web.show.pages import Pages, Person
 
-_NAME = re.compile(r"[\w.+'-]{1,64}(@[\w-]+(\.[\w-]+)*)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +66,7 @@ class Confirming:
             app=client.display_name,
             provider=provider,
             permissions=self._overviews.permissions(provider, list(leaving.scopes)),
-            account=_name(leaving.login_hint),
+            account=account_hint(leaving.login_hint),
             user=person.name if person and leaving.vault_of is None else leaving.vault_of,
             ticketed=leaving.vault_of is not None,
             of_another=leaving.of_another,
@@ -96,11 +95,6 @@ def reads_pages(request: Request) -> bool:
     (Fetch Metadata).
     """
     return "text/html" in request.headers.get("accept", "") or "sec-fetch-site" in request.headers
-
-
-def _name(hint: str | None) -> str | None:
-    """The account that a link names, where it has the form of a name or an address: no room for a fraud's sentence."""
-    return hint if hint is not None and _NAME.fullmatch(hint) else None
 
 
 def _host(url: str) -> str:

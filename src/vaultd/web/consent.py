@@ -17,6 +17,7 @@ from vaultd.policy import entry_at
 from vaultd.providers.registry import Provider, Providers
 from vaultd.sessions.store import Sessions
 from vaultd.terms import Scopes
+from vaultd.web.apps import LONGEST_LINK_SCOPE
 from vaultd.web.asking import CHOSEN, Asking
 from vaultd.web.confirm import Confirming, Leaving, wanted_by
 from vaultd.web.cookies import Cookies
@@ -38,7 +39,7 @@ class DoorQuery(BaseModel):
     model_config = ConfigDict(extra="ignore")
     client_id: Annotated[str, Field(max_length=255)] | None = None
     return_to: Url | None = None
-    scope: Annotated[str, Field(max_length=2048, pattern=r"^[\x20-\x7e]*$")] | None = None
+    scope: Annotated[str, Field(max_length=LONGEST_LINK_SCOPE, pattern=r"^[\x20-\x7e]*$")] | None = None
     login_hint: Annotated[str, Field(max_length=512)] | None = None
 
 

@@ -14,6 +14,7 @@ from vaultd.audit.events import Decision
 from vaultd.audit.read import Reader
 from vaultd.audit.subject_key import SubjectKey
 from vaultd.db import Database
+from vaultd.sizes import LONGEST_NAME
 from vaultd.web.apps import Apps
 from vaultd.web.show.pages import isolated
 from vaultd.web.show.texts import Texts
@@ -77,7 +78,7 @@ class Happenings:
             refused=event["decision"] == Decision.REFUSED,
             provider=provider,
             provider_name=shown,
-            account=event.get("account"),
+            account=(event.get("account") or "")[:LONGEST_NAME] or None,
             reason=None if kind == read.UNVERIFIED else _reason(event, texts),
             actor=_actor(event.get("actor")),
         )
@@ -97,4 +98,4 @@ def _reason(event: Mapping[str, Any], texts: Texts) -> Markup | None:
 def _actor(actor: object) -> str | None:
     """Who acted for the agent, as its own token says (RFC 8693 §4.1)."""
     sub = actor.get("sub") if isinstance(actor, dict) else None
-    return sub if isinstance(sub, str) else None
+    return sub[:LONGEST_NAME] if isinstance(sub, str) else None

@@ -36,10 +36,9 @@ def notice_of(query: Mapping[str, str], overview: Overview, agents: Sequence[Age
         return _failed(query.get("error"), place, texts)
     if place is None:
         return None
-    live = any(account.broken is None for account in place.accounts)
-    if status == "connected" and live:
+    if status == "connected" and place.live:
         return Notice(good=True, sentence=texts("notice.connected", provider=place.display_name))
-    if status == "disconnected" and not place.accounts:
+    if status == "disconnected" and not place.connected:
         return Notice(good=True, sentence=texts("notice.disconnected", provider=place.display_name))
     return None
 

@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from heapq import nsmallest
 from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from vaultd.audit.usage import WINDOW, Usage, Use, last_use, usage_of
 from vaultd.clients.registry import Client
-from vaultd.connections import store
+from vaultd.connections import listing, store
 from vaultd.connections.labels import Labels
 from vaultd.connections.table import ConnectionRow
 from vaultd.db import Database
 from vaultd.errors import CannotOpen, InvalidTarget
 from vaultd.providers.registry import Provider, Providers
+from vaultd.sizes import LONGEST_SCOPE, MOST_SCOPES
 from vaultd.subjects.store import KnownSubject
 from vaultd.terms import Clock, ProviderName
 from vaultd.web.apps import Apps
 from vaultd.web.show.chart import Chart, chart_of
+
+AT_ONCE = 50
+"""Accounts on one page."""
+ROOM = 128 * 1024
+"""Bytes of scopes on one page; as markup they are several times as many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +49,10 @@ class LastUse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """One connected account. `broken` is why it must be reconnected; `counted_since` is set where uses are too many."""
+    """One connected account. `broken` is why it must be reconnected; `counted_since` is set where uses are too many.
+
+    `beyond` is how many permissions it has that are not among those shown.
+    """
 
     id: UUID
     provider: str
@@ -48,6 +60,7 @@ class Account:
     label: str
     broken: str | None
     permissions: list[Permission]
+    beyond: int
     connected_at: datetime
     used: list[LastUse]
     used_on: date | None
@@ -70,20 +83,26 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A provider on the page. `connect` leads to its door, for the app `app`, unless nobody may connect it here."""
+    """A provider on the page. `connect` leads to its door, for the app `app`, unless nobody may connect it here.
+
+    `connected` is whether there are accounts at all, on this page or another, and `live` whether one is of use.
+    """
 
     name: str
     display_name: str
     accounts: list[Account]
     connect: str | None
     agents: list[str]
+    connected: bool
+    live: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """Everything that one user has and may have here."""
+    """What one user has and may have here. `following` is the cursor of more accounts."""
 
     places: list[Place]
+    following: str | None = None
 
     @property
     def broken(self) -> list[Account]:
@@ -93,7 +112,7 @@ class Overview:
     @property
     def available(self) -> list[Place]:
         """The providers with nothing connected that may be."""
-        return [place for place in self.places if place.connect and not place.accounts]
+        return [place for place in self.places if place.connect and not place.connected]
 
     @property
     def accounts(self) -> list[Account]:
@@ -101,8 +120,17 @@ class Overview:
         return [account for place in self.places for account in place.accounts]
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What is known beside the rows: when each was agreed to, and their uses, the last one of those long unused."""
+
+    consents: Mapping[UUID, datetime]
+    usage: Usage
+    earlier: Mapping[bytes, tuple[str | None, datetime] | None]
+
+
 class Overviews:
-    """Gathers it: one user's rows, and one bounded look at their events."""
+    """Gathers it: some of one user's rows, and one bounded look at their events."""
 
     def __init__(self, *, database: Database, labels: Labels, apps: Apps, providers: Providers, clock: Clock) -> None:
         self._database = database
@@ -111,58 +139,70 @@ class Overviews:
         self._providers = providers
         self._clock = clock
 
-    async def of(self, subject: KnownSubject) -> Overview:
-        """Everything about one user."""
+    async def of(self, subject: KnownSubject, *, cursor: str | None = None) -> Overview:
+        """One page of it, the oldest accounts first. Raises `ForeignCursor`."""
+        wanted = listing.OwnQuery(subject_id=subject.id, cursor=cursor, limit=AT_ONCE, room=ROOM)
         async with self._database.transaction() as connection:
-            rows = await store.rows_of(connection, subject.id)
-            consents = await store.consents_of(connection, subject.id)
-            usage = await usage_of(connection, subject.key.subject_ref, now=self._clock())
-            earlier = {}
-            for row in rows:
-                ref = subject.key.connection_ref(row.id)
-                # Older than the window, and so not in what was counted: by its own index.
-                if row.last_used_on is not None and not any(use.connection_ref == ref for use in usage.uses):
-                    earlier[ref] = await last_use(connection, ref)
+            rows, following = await listing.own_page(connection, wanted)
+            live = await listing.live_at(connection, subject.id, now=self._clock())
+            found = await self._found(connection, subject, rows)
         links = {provider.name: client for provider, client in self._apps.connectable()}
         accounts: dict[ProviderName, list[Account]] = {}
         for row in rows:
-            ref = subject.key.connection_ref(row.id)
-            uses = _last_uses(usage.uses, ref, earlier.get(ref))
-            used = [LastUse(self._apps.name(client_id), at) for client_id, at in uses]
-            account = self._account(row, consents[row.id], usage, ref, used, links.get(row.provider))
-            accounts.setdefault(row.provider, []).append(account)
-        return Overview(self._places(accounts, links))
+            accounts.setdefault(row.provider, []).append(self._account(row, found, subject, links.get(row.provider)))
+        return Overview(self._places(accounts, links, live), following)
 
-    def permissions(self, provider: Provider | None, scopes: Sequence[str]) -> list[Permission]:
-        """Scopes in the words of the provider's table."""
+    async def account(self, subject: KnownSubject, connection_id: UUID) -> Account | None:
+        """One of a user's accounts; somebody else's is told like one that never was."""
+        async with self._database.transaction() as connection:
+            row = await store.get(connection, connection_id)
+            if row is None or row.subject_id != subject.id or row.status == "revoked":
+                return None
+            found = await self._found(connection, subject, [row])
+        links = {provider.name: client for provider, client in self._apps.connectable()}
+        return self._account(row, found, subject, links.get(row.provider))
+
+    async def _found(self, connection: AsyncConnection, subject: KnownSubject, rows: Sequence[ConnectionRow]) -> _Found:
+        consents = await store.consents_of(connection, subject.id)
+        usage = await usage_of(connection, subject.key.subject_ref, now=self._clock())
+        earlier = {}
+        for row in rows:
+            ref = subject.key.connection_ref(row.id)
+            # Older than the window, and so not in what was counted: by its own index.
+            if row.last_used_on is not None and not any(use.connection_ref == ref for use in usage.uses):
+                earlier[ref] = await last_use(connection, ref)
+        return _Found(consents, usage, earlier)
+
+    def permissions(self, provider: Provider | None, scopes: Collection[str]) -> list[Permission]:
+        """Scopes in the words of the provider's table; of more than any token may have, the first."""
         words: Mapping[str, str] = provider.config.scope_descriptions if provider else {}
-        in_order = sorted(scopes, key=lambda scope: (scope not in words, scope))
-        return [Permission(scope, words.get(scope)) for scope in in_order]
+        described = sorted(scope for scope in scopes if scope in words)
+        others = nsmallest(MOST_SCOPES, (scope for scope in scopes if scope not in words))
+        in_order = [*described, *others][:MOST_SCOPES]
+        return [Permission(scope[:LONGEST_SCOPE], words.get(scope)) for scope in in_order]
 
     def _places(
-        self, accounts: Mapping[ProviderName, list[Account]], links: Mapping[ProviderName, Client]
+        self,
+        accounts: Mapping[ProviderName, list[Account]],
+        links: Mapping[ProviderName, Client],
+        live: Mapping[str, bool],
     ) -> list[Place]:
         places = []
         for name in dict.fromkeys([*links, *accounts]):
             provider, client = self._provider(name), links.get(name)
             own = accounts.get(name, [])
-            single = provider is not None and provider.config.accounts == "single" and own
+            single = provider is not None and provider.config.accounts == "single" and name in live
             connect = self._apps.link(provider, client) if provider and client and not single else None
             shown = provider.display_name if provider else name
             agents = [each.display_name for each in self._apps.using(name)]
-            places.append(Place(name, shown, own, connect, agents))
+            places.append(Place(name, shown, own, connect, agents, name in live, live.get(name, False)))
         # Those that need their owner come first.
         return sorted(places, key=lambda place: not any(account.broken for account in place.accounts))
 
-    def _account(
-        self,
-        row: ConnectionRow,
-        consent: datetime,
-        usage: Usage,
-        ref: bytes,
-        used: list[LastUse],
-        client: Client | None,
-    ) -> Account:
+    def _account(self, row: ConnectionRow, found: _Found, subject: KnownSubject, client: Client | None) -> Account:
+        ref, usage = subject.key.connection_ref(row.id), found.usage
+        uses = _last_uses(usage.uses, ref, found.earlier.get(ref))
+        used = [LastUse(self._apps.name(client_id), at) for client_id, at in uses]
         provider, label = self._provider(row.provider), self._label(row)
         counts: Counter[date] = Counter()
         for use in usage.uses:
@@ -171,14 +211,16 @@ class Overviews:
         reconnect = None
         if provider is not None and client is not None:
             reconnect = self._apps.link(provider, client, scopes=row.granted_scopes, account=label)
+        permissions = self.permissions(provider, row.granted_scopes)
         return Account(
             id=row.id,
             provider=row.provider,
             provider_name=provider.display_name if provider else row.provider,
             label=label,
             broken=row.broken(self._clock()),
-            permissions=self.permissions(provider, list(row.granted_scopes)),
-            connected_at=consent,
+            permissions=permissions,
+            beyond=len(row.granted_scopes) - len(permissions),
+            connected_at=found.consents[row.id],
             used=used,
             used_on=row.last_used_on,
             chart=chart_of(counts, today=self._clock().astimezone(UTC).date(), days=WINDOW),

@@ -29,8 +29,8 @@ RECENT = 5
 EACH = 30
 
 
-class ActivityQuery(BaseModel):
-    """Which part of the activity; `from` of the accounts API is `cursor` here, as for operators."""
+class PartQuery(BaseModel):
+    """Which part of a page; `from` of the accounts API is `cursor` here, as for operators."""
 
     model_config = ConfigDict(extra="ignore")
     cursor: Cursor | None = None
@@ -53,10 +53,11 @@ def router(
 
     @routes.get("/connections")
     async def connections(request: Request) -> Response:
+        cursor = query(request, PartQuery).cursor
         visitor = await visitors.find(request)
         if visitor is None:
             return _to_sign_in(public_url)
-        overview = await overviews.of(visitor.subject)
+        overview = await overviews.of(visitor.subject, cursor=cursor)
         key, texts = visitor.subject.key, pages.texts(request)
         recent = await happenings.newest(key, texts, limit=RECENT)
         away = await agents.of(visitor.subject)
@@ -66,6 +67,7 @@ def router(
             "connections.html",
             person=visitor.person,
             overview=overview,
+            first=cursor is None,
             agents=away,
             recent=recent,
             notice=notice,
@@ -73,7 +75,7 @@ def router(
 
     @routes.get("/connections/activity")
     async def activity(request: Request) -> Response:
-        cursor = query(request, ActivityQuery).cursor
+        cursor = query(request, PartQuery).cursor
         visitor = await visitors.find(request)
         if visitor is None:
             return _to_sign_in(public_url)
@@ -124,9 +126,7 @@ def _add_disconnecting(
         return see_other(f"{public_url}/connections?status=disconnected&connection={provider}")
 
     async def _own(visitor: Visitor, account_id: UUID | None) -> Account:
-        # Somebody else's is told like one that never was.
-        accounts = (await overviews.of(visitor.subject)).accounts
-        found = next((account for account in accounts if account.id == account_id), None)
+        found = None if account_id is None else await overviews.account(visitor.subject, account_id)
         if found is None:
             raise NotFound
         return found

@@ -235,6 +235,29 @@ def install(app: FastAPI, *, answers: ErrorAnswers) -> None:
 CSP = (
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
+# Everything that a page could ask a person's leave for; none of ours asks.
+PERMISSIONS = ", ".join(
+    f"{feature}=()"
+    for feature in (
+        "accelerometer",
+        "autoplay",
+        "camera",
+        "display-capture",
+        "encrypted-media",
+        "fullscreen",
+        "geolocation",
+        "gyroscope",
+        "magnetometer",
+        "microphone",
+        "midi",
+        "payment",
+        "picture-in-picture",
+        "publickey-credentials-get",
+        "screen-wake-lock",
+        "usb",
+        "xr-spatial-tracking",
+    )
+)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -249,6 +272,10 @@ def security_headers(*, https: bool) -> Headers:
         "referrer-policy": "no-referrer",
         "x-frame-options": "DENY",
         "cross-origin-opener-policy": "same-origin",
+        # For what is fetched without CORS: a page elsewhere gets nothing of ours into its process. What CORS lets an
+        # app read is not touched by it (Fetch standard §3.7).
+        "cross-origin-resource-policy": "same-origin",
+        "permissions-policy": PERMISSIONS,
     }
     if https:
         headers["strict-transport-security"] = "max-age=31536000; includeSubDomains"
@@ -269,7 +296,7 @@ class EveryAnswer:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = request_id_of(scope)
+        request_id, about = name_request(scope)
         scope.setdefault("state", {})["request_id"] = request_id
         started = False
 
@@ -285,7 +312,7 @@ class EveryAnswer:
                 ]
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
+        with structlog.contextvars.bound_contextvars(**about):
             try:
                 await self._app(scope, receive, send_with_headers)
             except ClientDisconnect:
@@ -298,9 +325,16 @@ class EveryAnswer:
                 await self._answers(Request(scope), VaultdError())(scope, receive, send_with_headers)
 
 
-def request_id_of(scope: Scope) -> str:
-    """The caller's own id for a request where it is fit to be kept, or a new one."""
+def name_request(scope: Scope) -> tuple[str, dict[str, str]]:
+    """An id for a request, and what its log lines carry.
+
+    The id is ours alone: events keep it for ever, and whoever could choose it could make two requests look like one.
+    The caller's own is for the log, where it leads from theirs to ours.
+    """
+    request_id = token_hex(16)
+    about = {"request_id": request_id}
     for name, value in scope["headers"]:
         if name == b"x-request-id" and _REQUEST_ID.fullmatch(value.decode("latin-1")):
-            return str(value.decode("latin-1"))
-    return token_hex(16)
+            about["client_request_id"] = value.decode("latin-1")
+            break
+    return request_id, about

@@ -206,45 +206,101 @@ async def at_an_address(desk: Desk, outbound: Outbound, server: LoopbackIssuer) 
     return signed_by(configs, database=desk.database, outbound=outbound, clock=desk.clock), signer
 
 
-async def test_keys_at_an_address_rotate_without_restart(desk: Desk, outbound: Outbound) -> None:
-    """A3 for clients; and there is no discovery for them."""
+async def fetched() -> None:
+    """Until the fetch is over that is under way in the background."""
+    await asyncio.wait(fetching(), timeout=5)
+
+
+def fetching() -> list[asyncio.Task[Any]]:
+    return [task for task in asyncio.all_tasks() if "KeyCache" in repr(task.get_coro())]
+
+
+async def test_the_very_first_request_of_a_client_succeeds(desk: Desk, outbound: Outbound) -> None:
+    """A3 for clients, fetched at start; and there is no discovery for them."""
     async with LoopbackIssuer() as server:
         signed, signer = await at_an_address(desk, outbound, server)
+        await signed.fetch()
         verifier = ClientAssertions(public_url=US, signed=signed)
         await verifier.verify(parse_jwt(Secret(signer.assertion())), client_id="agent")
+        assert server.asked == {JWKS: 1}
+        await signed.aclose()
+
+
+async def test_keys_at_an_address_rotate_without_restart(desk: Desk, outbound: Outbound) -> None:
+    """The first request with a new key has it fetched, and the next one is believed."""
+    async with LoopbackIssuer() as server:
+        signed, signer = await at_an_address(desk, outbound, server)
+        await signed.fetch()
+        verifier = ClientAssertions(public_url=US, signed=signed)
         signer.key = server.rotate("second")
         desk.clock.forward(seconds=30)
+        with pytest.raises(InvalidClient) as caught:
+            await verifier.verify(parse_jwt(Secret(signer.assertion())), client_id="agent")
+        assert caught.value.reason == "unknown_key"
+        await fetched()
         await verifier.verify(parse_jwt(Secret(signer.assertion())), client_id="agent")
         assert server.asked == {JWKS: 2}
         await signed.aclose()
 
 
-async def test_a_key_server_that_is_away_is_no_fault_of_the_client(desk: Desk, outbound: Outbound) -> None:
+async def test_keys_are_kept_fresh_while_nobody_asks(desk: Desk, outbound: Outbound) -> None:
+    """Else the first request after a quiet hour would be refused."""
+    async with LoopbackIssuer() as server:
+        signed, signer = await at_an_address(desk, outbound, server)
+        await signed.fetch()
+        for _ in range(13):
+            desk.clock.forward(minutes=5)
+            await signed.fetch()
+        await ClientAssertions(public_url=US, signed=signed).verify(
+            parse_jwt(Secret(signer.assertion())), client_id="agent"
+        )
+        assert server.asked == {JWKS: 14}
+        await signed.aclose()
+
+
+async def test_a8_keys_that_are_away_look_like_a_client_that_is_not_there(desk: Desk, outbound: Outbound) -> None:
+    """No answer waits for a key server, and none says whose it is; the client is believed once its keys are here."""
     server = LoopbackIssuer()
     async with server:
         signed, signer = await at_an_address(desk, outbound, server)
         verifier = ClientAssertions(public_url=US, signed=signed)
         server.status = 500
-        with pytest.raises(TemporarilyUnavailable) as caught:
-            await verifier.verify(parse_jwt(Secret(signer.assertion())), client_id="agent")
-        assert (caught.value.reason, caught.value.retry_after) == ("client_keys_unreachable", 5)
-        server.status = 200
+        await signed.fetch()
+        server.open.clear()
         desk.clock.forward(seconds=5)
-        await verifier.verify(parse_jwt(Secret(signer.assertion())), client_id="agent")
+        assertion = parse_jwt(Secret(signer.assertion()))
+        for client_id, reason in (("agent", "client_keys_unreachable"), ("nobody", "unknown_key")):
+            with pytest.raises(InvalidClient) as caught:
+                await verifier.verify(assertion, client_id=client_id)
+            assert caught.value.reason == reason
+        assert len(fetching()) == 1
+        server.status = 200
+        server.open.set()
+        await fetched()
+        await verifier.verify(assertion, client_id="agent")
     # With keys at hand, only one that is new cannot be judged.
     desk.clock.forward(seconds=30)
-    await verifier.verify(parse_jwt(Secret(signer.assertion())), client_id="agent")
-    with pytest.raises(TemporarilyUnavailable):
+    with pytest.raises(InvalidClient):
         await verifier.verify(parse_jwt(Secret(signer.assertion({"kid": "new"}))), client_id="agent")
+    await fetched()
+    await verifier.verify(parse_jwt(Secret(signer.assertion())), client_id="agent")
     await signed.aclose()
 
 
-async def test_closing_stops_the_fetching_of_keys(desk: Desk, outbound: Outbound) -> None:
-    def fetching() -> list[asyncio.Task[Any]]:
-        return [task for task in asyncio.all_tasks() if "KeyCache" in repr(task.get_coro())]
+async def test_a_start_does_not_wait_for_ever(desk: Desk, outbound: Outbound) -> None:
+    async with LoopbackIssuer() as server:
+        signed, _ = await at_an_address(desk, outbound, server)
+        server.open.clear()
+        await signed.fetch(patience=0.05)
+        assert len(fetching()) == 1
+        server.open.set()
+        await signed.aclose()
 
+
+async def test_closing_stops_the_fetching_of_keys(desk: Desk, outbound: Outbound) -> None:
     async with LoopbackIssuer() as server:
         signed, signer = await at_an_address(desk, outbound, server)
+        await signed.fetch()
         verifier = ClientAssertions(public_url=US, signed=signed)
         await verifier.verify(parse_jwt(Secret(signer.assertion())), client_id="agent")
         server.open.clear()
@@ -260,7 +316,10 @@ async def test_keys_in_a_file(desk: Desk, tmp_path: Path) -> None:
     path = tmp_path / "jwks.json"
     path.write_text(json.dumps(desk.agent.jwks()), encoding="utf-8")
     configs = {"agent": config(desk.agent, jwks=None, jwks_file=path)}
-    await desk.verify(desk.agent.assertion(), configs=configs)
+    signed = signed_by(configs, database=desk.database, clock=desk.clock)
+    await signed.fetch()
+    verifier = ClientAssertions(public_url=US, signed=signed)
+    await verifier.verify(parse_jwt(Secret(desk.agent.assertion())), client_id="agent")
 
 
 async def test_no_replay_memory_no_belief(desk: Desk) -> None:

@@ -59,6 +59,10 @@ async def test_when_it_ends(
         {"installation": {}},
         {"installation": {"permissions": ["contents"]}},
         {"installation": {"permissions": {"contents": True}}},
+        {"installation": {"permissions": {"not one scope": "read"}}},
+        {"installation": {"permissions": {f"name{number}": "read" for number in range(201)}}},
+        {"installation": {"permissions": {"n" * 255: "read"}}},
+        {"token": "t" * 20_000},
     ],
 )
 async def test_c2_an_answer_that_is_none(changes: dict[str, Any], oauth: OAuthClient, server: ScriptedServer) -> None:

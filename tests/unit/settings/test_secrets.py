@@ -48,7 +48,7 @@ class TestSecrets:
         assert line == 'providers.acme.client_secret: is not a reference; write "env:NAME" or "file:path"'
 
     def test_a_literal_one_in_development(self, file: Path) -> None:
-        file.write_text(MINIMAL.replace("env:DB", "postgresql://u:p@db/v") + ACME.replace("env:SECRET", LONG))
+        file.write_text(MINIMAL.replace("env:DB", "postgresql://u:p@localhost/v") + ACME.replace("env:SECRET", LONG))
         settings = load(file, environ={}, allow_literal_secrets=True)
         assert settings.providers["acme"].client_secret == Secret(LONG)
 
@@ -60,7 +60,8 @@ class TestDatabaseUrl:
             "postgresql://vaultd:p%23ss@db.example.com:5432/vaultd?sslmode=verify-full",
             "postgresql://vaultd@/vaultd?host=/run/postgresql",
             "postgresql:///vaultd?host=/run/postgresql&user=vaultd",
-            "postgresql://vaultd@first:5432,second:5433/vaultd",
+            "postgresql://vaultd@first:5432,second:5433/vaultd?sslmode=verify-full",
+            "postgres://vaultd@db.example.com/vaultd?sslmode=verify_full&sslrootcert=system",
             "postgresql://vaultd@[::1]:5432/vaultd",
         ],
     )
@@ -77,6 +78,8 @@ class TestDatabaseUrl:
             (f"postgresql://vaultd:{CANARY}@db:port/vaultd", "has a host or port that cannot be read"),
             (f"postgresql://vaultd:{CANARY}@[db/vaultd", "is not a URL"),
             (f"postgresql://vaultd:{CANARY}@/vaultd", "names no host"),
+            (f"postgresql://vaultd:{CANARY}@127.0.0.1,/vaultd", "names no host"),
+            (f"postgresql://vaultd:{CANARY}@127.0.0.1@db/vaultd", 'percent-encode it, "%40"'),
         ],
     )
     def test_others(self, file: Path, url: str, told: str) -> None:

@@ -125,6 +125,8 @@ class TestClients:
                 'providers = {acme = ["a", "*"]}',
                 'providers.acme: has "*", but there are no wildcards; write the name of each scope',
             ),
+            (f"providers = {{acme = {[f's{number}' for number in range(201)]}}}", "providers.acme: has more than 200"),
+            (f'providers = {{acme = ["{"s" * 256}"]}}', "providers.acme[0]: is longer than 255 characters"),
             ('providers = {acme = {scopes = ["*"]}}', 'providers.acme.scopes: has "*", but there are no wildcards'),
             (
                 'providers = {acme = {narrow = {target = "o", permissions = {contents = "read"}}}}',

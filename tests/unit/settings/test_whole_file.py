@@ -215,7 +215,7 @@ def _every_key_is_explained(text: str) -> bool:
 class TestOverrides:
     def test_they_replace_what_the_file_says(self, file: Path) -> None:
         text = MINIMAL.replace("env:DB", "env:NOT_SET").replace("https://vault", "http://vault")
-        url = "postgresql://u:p@db/v"
+        url = "postgresql://u:p@db/v?sslmode=verify-full"
         settings = load_text(file, text, VAULTD_DATABASE_URL=url, VAULTD_PUBLIC_URL="https://other.example.com/")
         assert settings.public_url == "https://other.example.com"
         assert settings.database_url == Secret(url)
@@ -225,8 +225,10 @@ class TestOverrides:
         assert settings.public_url == "https://vault.example.com"
 
     def test_a_reference_in_one_is_followed(self, file: Path) -> None:
-        (file.parent / "url").write_text("postgresql://u:p@db/v\n", encoding="utf-8")
-        assert load_text(file, MINIMAL, VAULTD_DATABASE_URL="file:url").database_url == Secret("postgresql://u:p@db/v")
+        (file.parent / "url").write_text("postgresql://u:p@db/v?sslmode=verify-full\n", encoding="utf-8")
+        assert load_text(file, MINIMAL, VAULTD_DATABASE_URL="file:url").database_url == Secret(
+            "postgresql://u:p@db/v?sslmode=verify-full"
+        )
 
     def test_a_mistake_in_one_names_it(self, file: Path) -> None:
         assert report(file, MINIMAL, VAULTD_DATABASE_URL=CANARY, VAULTD_PUBLIC_URL="vault") == [

@@ -38,6 +38,7 @@ SHOWN = frozenset(
         "requested_scopes",
         "subject_presence",
         "request_id",
+        "cut",
         "private",
     }
 )

@@ -13,11 +13,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from vaultd.audit.events import decode, encode
 from vaultd.errors import ForeignCursor, InvalidInput, Mistake
+from vaultd.sizes import LONGEST_SCOPE, MOST_SCOPES
 from vaultd.web.inputs import WHOLE, Cursor
 
 PREFIX = "/me/v1/connected-accounts"
 Take = Annotated[int, Field(ge=1, le=100), WHOLE]
 Text = Annotated[str, Field(min_length=1, max_length=2048)]
+ScopeText = Annotated[str, Field(min_length=1, max_length=LONGEST_SCOPE)]
 _BEHIND = re.compile(r"behind ([A-Za-z0-9._-]{1,64})")
 
 
@@ -28,7 +30,7 @@ class ConnectBody(BaseModel):
     connection: Text
     redirect_uri: Text
     state: Text | None = None
-    scopes: list[Text] | None = None
+    scopes: Annotated[list[ScopeText], Field(max_length=MOST_SCOPES)] | None = None
     code_challenge: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{43}$")] | None = None
     code_challenge_method: Literal["S256"] | None = None
     authorization_params: dict[str, Text] | None = None

@@ -16,6 +16,7 @@ from vaultd.db import Database
 from vaultd.errors import InvalidInput, InvalidTarget, Mistake, NotFound
 from vaultd.providers.registry import Providers
 from vaultd.revoke import Revoke
+from vaultd.sizes import PAGE
 from vaultd.terms import Scopes
 from vaultd.web.accounts import activity
 from vaultd.web.accounts.asked import (
@@ -156,12 +157,15 @@ def _available(providers: Providers, client: Client | None, asked: PageQuery) ->
     grants = client.config.providers if client else {}
     allowed = [each for each in providers.all() if each.name in grants and each.name > behind]
     left = sorted(allowed, key=attrgetter("name"))
-    shown = left[: asked.take]
-    entries = [
-        {"name": each.name, "strategy": providers.strategy(each), "scopes": sorted(grants[each.name].scopes)}
-        for each in shown
-    ]
-    return _page("connections", entries, name_cursor(shown[-1].name) if len(left) > len(shown) else None)
+    entries: list[dict[str, Any]] = []
+    room = PAGE
+    for each in left[: asked.take]:
+        scopes = sorted(grants[each.name].scopes)
+        room -= sum(map(len, scopes))
+        if entries and room < 0:
+            break
+        entries.append({"name": each.name, "strategy": providers.strategy(each), "scopes": scopes})
+    return _page("connections", entries, name_cursor(entries[-1]["name"]) if len(left) > len(entries) else None)
 
 
 def _page(name: str, entries: list[dict[str, Any]], following: str | None) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from vaultd.web.consent import DoorQuery
 from vaultd.web.openapi.answers import NO_STORE, carrying, failing
 from vaultd.web.openapi.parts import HTML, Json, query_parameters
-from vaultd.web.page import ActivityQuery
+from vaultd.web.page import PartQuery
 from vaultd.web.tickets import TicketQuery
 
 _TAG = "Browser"
@@ -97,12 +97,13 @@ _PAGE: Json = {
         _note("status", "What happened on the way here: `connected`, `disconnected` or `error`."),
         _note("connection", "To which provider it happened."),
         _note("error", "The error's OAuth code."),
+        *query_parameters(PartQuery, {"cursor": "Where there are many accounts, what the page links to as more."}),
         _LANG,
     ],
     "responses": {
         "200": carrying("The page.", {"type": "string"}, *NO_STORE, media_type=HTML),
         "303": _elsewhere("To sign in first."),
-        **failing({500: "PageBug", 503: "PageUnavailable"}),
+        **failing(_REFUSED),
     },
 }
 
@@ -113,7 +114,7 @@ _ACTIVITY: Json = {
     "description": "What agents did for the user, what was refused and what the user changed, newest first.",
     "security": [{"browserSession": []}, {}],
     "parameters": [
-        *query_parameters(ActivityQuery, {"cursor": "What the page before links to as its next."}),
+        *query_parameters(PartQuery, {"cursor": "What the page before links to as its next."}),
         _LANG,
     ],
     "responses": {

@@ -13,8 +13,8 @@ A vault for the OAuth tokens that agents use on behalf of people: an agent's bac
 for the access token of a provider that the user has connected.
 
 Errors of the token endpoint are OAuth's (RFC 6749 §5.2), those of the JSON APIs are problem objects, and a browser gets
-a page. Every answer carries `X-Request-Id`: the caller's own, if it is of at most 64 letters, digits, dots, underscores
-and hyphens.
+a page. Every answer carries `X-Request-Id`, the vault's own name for the request, which its audit events carry too. A
+caller's `X-Request-Id` of at most 64 letters, digits, dots, underscores and hyphens stands beside it in the log.
 
 Every refusal is in the audit log, with the reason that its answer may not tell: one event each once the caller is
 known, counted by the minute before that and where somebody asks too often. Where it cannot be written, the answer is

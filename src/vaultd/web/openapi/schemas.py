@@ -159,6 +159,7 @@ _ABOUT: dict[str, Json] = {
     "requested_scopes": _TEXTS,
     "subject_presence": _TEXT,
     "request_id": _TEXT,
+    "cut": _said(_TEXTS, "Members that were too long for an event, of which only the beginning is there."),
     "private": _said({"const": "unreadable"}, "What was private can no longer be opened."),
 }
 

@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterable
 from urllib.parse import parse_qsl
 
-from vaultd.errors import InvalidRequest
+from vaultd.errors import InvalidRequest, InvalidScope
+from vaultd.sizes import LONGEST_HINT, LONGEST_REQUEST, LONGEST_SCOPE, MOST_SCOPES
 from vaultd.terms import Scopes
 
 FORM = "application/x-www-form-urlencoded"
@@ -47,9 +48,26 @@ def flat(params: Parameters) -> dict[str, str]:
 
 
 def scope(params: Parameters) -> Scopes | None:
-    """The `scope` parameter, None when it is absent."""
+    """The `scope` parameter, None when it is absent.
+
+    Raises:
+        InvalidScope: `scope_too_long`: no client may have as much, and a refusal's event would repeat it.
+    """
     text = one(params, "scope")
-    return Scopes.parse(text) if text else None
+    if text is None:
+        return None
+    scopes = Scopes.parse(text[:LONGEST_REQUEST])
+    if len(text) > LONGEST_REQUEST or len(scopes) > MOST_SCOPES or any(len(each) > LONGEST_SCOPE for each in scopes):
+        raise InvalidScope("The scope parameter is too long.", reason="scope_too_long")
+    return scopes
+
+
+def hint(params: Parameters) -> str | None:
+    """The `login_hint` parameter, None when it is absent. Raises `InvalidRequest`."""
+    text = one(params, "login_hint")
+    if text is not None and len(text) > LONGEST_HINT:
+        raise InvalidRequest("login_hint is too long.")
+    return text
 
 
 def _form(body: bytes) -> list[tuple[str, str]]:

@@ -23,7 +23,7 @@ from vaultd.operator_tokens import Issued, OperatorTokens
 from vaultd.telemetry.metrics import Spread
 from vaultd.web.token.arrival import Arrival, read_body
 from vaultd.web.token.grants import ClientCredentialsRequest, read_request
-from vaultd.web.wire import NO_STORE, Headers, note, oauth_error, request_id_of, server_error
+from vaultd.web.wire import NO_STORE, Headers, name_request, note, oauth_error, server_error
 
 PATH = "/oauth/token"
 
@@ -51,9 +51,9 @@ class TokenEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
         began = perf_counter()
-        request_id = request_id_of(scope)
+        request_id, known = name_request(scope)
         # Each request runs in a task, and so in a context, of its own.
-        structlog.contextvars.bind_contextvars(request_id=request_id)
+        structlog.contextvars.bind_contextvars(**known)
         arrival = Arrival.of(scope, request_id)
         about = (b"x-request-id", request_id.encode())
         try:

@@ -1,0 +1,27 @@
+"""The tokens that an answer issued, whatever else is wrong with it: they must not stay alive at the provider."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from vaultd.providers.answers import token_holder
+from vaultd.providers.config import ProviderConfig
+from vaultd.providers.received import sendable_token
+from vaultd.terms import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """Tokens that nobody is to have."""
+
+    access_token: Secret
+    refresh_token: Secret | None
+
+
+def issued_in(members: Mapping[str, Any], config: ProviderConfig, *, refreshed: bool = False) -> Issued | None:
+    """The tokens of an answer that may be of no use otherwise; None where it has no access token."""
+    holder = token_holder(members, config, refreshed=refreshed)
+    access_token = sendable_token(holder, "access_token")
+    return None if access_token is None else Issued(access_token, sendable_token(holder, "refresh_token"))

@@ -1,0 +1,68 @@
+"""What `vaultd check` warns of: clients that need no secret, and secrets that protect nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.unit.settings.a_file import ISSUER, MINIMAL, load_text
+from vaultd.cli.warnings import warnings
+
+SECRET = 'auth = "client_secret_basic"\nsecret = "env:SECRET"'
+ALLOWED = 'ip_allowlist = ["192.0.2.0/24"]'
+BOUND = 'dpop = "required"\n'
+WHOEVER = "whoever has a user's session token gets provider tokens"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "vaultd.toml"
+
+
+def told(file: Path, *clients: str, issuer: str = ISSUER) -> list[tuple[str, str]]:
+    tables = "\n".join(f"[clients.{client}" for client in clients)
+    return list(warnings(load_text(file, f"{MINIMAL}{issuer}{tables}\n")))
+
+
+def test_every_client_that_needs_no_secret(file: Path) -> None:
+    assert told(file, 'pub]\nauth = "none"') == [("client pub", f'auth = "none" without ip_allowlist: {WHOEVER}')]
+    assert told(file, 'pub]\nauth = "none"\nimplicit = true') == [
+        ("client pub", f"implicit without ip_allowlist: {WHOEVER}")
+    ]
+    assert told(file, f'pub]\nauth = "none"\n{ALLOWED}') == []
+    assert told(file, f"agent]\n{SECRET}") == []
+
+
+def test_a_stolen_token_that_is_bound_is_of_no_use(file: Path) -> None:
+    assert told(file, 'pub]\nauth = "none"', issuer=ISSUER + BOUND) == []
+    other = ISSUER.replace("issuers.app", "issuers.other").replace("login.", "other.")
+    assert len(told(file, 'pub]\nauth = "none"', issuer=ISSUER + BOUND + other)) == 1
+
+
+@pytest.mark.parametrize(
+    ("public", "proven"),
+    [
+        ('subject_azp = ["agent"]', ""),
+        ("", 'subject_azp = ["pub"]'),
+        ('subject_azp = ["x", "web-app"]', 'subject_azp = ["web-app", "y"]'),
+    ],
+)
+def test_a_secret_that_is_worth_nothing(file: Path, public: str, proven: str) -> None:
+    """One name, and one of the two clients that it stands for asks for nothing. An allowlist does not mend that."""
+    found = told(file, f'pub]\nauth = "none"\n{ALLOWED}\n{public}', f"agent]\n{SECRET}\n{proven}")
+    ((what, text),) = found
+    assert what == "client pub"
+    assert text.endswith("the secret of agent is worth nothing")
+
+
+def test_names_of_their_own(file: Path) -> None:
+    public = f'pub]\nauth = "none"\n{ALLOWED}\nsubject_azp = ["web-app"]'
+    assert told(file, public, f"agent]\n{SECRET}", f'other]\nauth = "none"\n{ALLOWED}') == []
+
+
+def test_a_trusted_client_without_a_secret(file: Path) -> None:
+    issuer = f'{ISSUER}trusted_clients = ["pub", "agent", "nobody"]\n'
+    found = told(file, f'pub]\nauth = "none"\n{ALLOWED}', f"agent]\n{SECRET}", issuer=issuer)
+    assert [what for what, _ in found] == ["client pub"]
+    assert "is among trusted_clients of issuer app, and has no secret" in found[0][1]

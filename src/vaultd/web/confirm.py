@@ -23,7 +23,6 @@ from vaultd.web.overview import Overviews
 from vaultd.web.show.pages import Pages, Person
 
 
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leaving:
     """A consent that is about to begin.

@@ -115,7 +115,7 @@ async def test_after_a_week_it_is_declared_impossible_and_erased(ends: Ends) -> 
         {"created_at": text("timestamptz '1970-01-01 00:00:00Z'")},
         {"subject_id": None},
     ],
-    ids=str,
+    ids=["many tries", "fewer than none", "never", "in ten years", "long ago", "nobody's"],
 )
 async def test_what_stands_in_clear_neither_ends_nor_delays_it(ends: Ends, change: dict[str, Any]) -> None:
     token = await disconnected(ends)

@@ -6,7 +6,6 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
-from uuid import uuid4
 
 import httpx
 import pytest
@@ -44,6 +43,9 @@ RECORDS_ITSELF = {
     "/oauth/token": "in front of the framework; its callers read OAuth's errors",
     "/auth/login/backchannel": "its caller reads OAuth's errors",
 }
+
+NOBODYS = "6f0d3a8e-6b1f-4c0e-9d3c-2f4b5a697887"
+"""An account that nobody has; one name, so that every worker knows these cases by it."""
 
 
 @pytest.fixture(scope="module")
@@ -238,7 +240,7 @@ class TestForms:
         ("path", "form", "expected"),
         [
             ("/auth/logout", {}, (400, "session.refused", "csrf")),
-            (f"/connections/{uuid4()}/disconnect", {"csrf": "x"}, (400, "page.refused", "csrf")),
+            (f"/connections/{NOBODYS}/disconnect", {"csrf": "x"}, (400, "page.refused", "csrf")),
             ("/connections/away", {"client": "x", "use": "allow", "csrf": "x"}, (400, "page.refused", "csrf")),
             ("/connections/away", {"client": "x", "use": "perhaps"}, (400, "page.refused", "invalid_request")),
         ],
@@ -254,7 +256,7 @@ class TestForms:
     @pytest.mark.parametrize(
         ("path", "form"),
         [
-            (f"/connections/{uuid4()}/disconnect", {}),
+            (f"/connections/{NOBODYS}/disconnect", {}),
             ("/connections/nothing/disconnect", {}),
             ("/connections/away", {"client": "nobody", "use": "allow"}),
         ],
@@ -274,7 +276,7 @@ class TestForms:
     @pytest.mark.parametrize(
         ("path", "expected"),
         [
-            (f"/connections/{uuid4()}/disconnect", (404, "page.refused", "not_found")),
+            (f"/connections/{NOBODYS}/disconnect", (404, "page.refused", "not_found")),
             ("/connections/activity?cursor=x", (400, "page.refused", "cursor")),
             ("/auth/connect/github?scope=admin%3Aorg", (400, "connection.refused", "scope_not_allowed")),
             ("/auth/callback/%00?state=x", (400, "connection.refused", "invalid_request")),
@@ -315,7 +317,7 @@ async def test_b3_a_completion_that_fails_is_one_event_and_no_second(
 
 async def test_a_user_sees_what_their_apps_were_refused(log: Log, timed: World) -> None:
     async with App(timed, user="bob", scope="read:me:connected_accounts") as reading, Browser() as bob:
-        refused = await reading.http.delete(f"accounts/{uuid4()}")
+        refused = await reading.http.delete(f"accounts/{NOBODYS}")
         assert refused.status_code == 403
         (event, *_) = (await reading.http.get("activity")).json()["events"]
         assert (event["type"], event["reason"], event["client_id"]) == (

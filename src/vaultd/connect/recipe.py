@@ -104,19 +104,25 @@ class Connect:
             raise ConsentRefused(reason="ticket")
         return Looked.at(begun, subject)
 
-    async def visit(self, ticket: str, browser: str) -> str:
-        """The browser brings the ticket; gives the provider's URL. Raises `ConsentRefused`."""
+    async def visit(self, ticket: str, browser: str, *, clicked: bool = False) -> str:
+        """The browser brings the ticket; gives the provider's URL.
+
+        With `clicked`, on the page that was shown to this browser, a second click leads there once more, and the state
+        of the first is worth nothing from then on. Raises `ConsentRefused`.
+        """
         state = secrets.token_urlsafe(32)
         hashed = self._pending.hashed(state=state, browser=browser)
+        places: list[dict[str, Any]] = [{"stage": "begun"}]
+        if clicked:
+            places.append({"stage": "sent", **self._pending.hashed(browser=browser)})
+        begun = None
         with _as_stored():
             async with self._database.transaction() as connection:
-                begun = await self._pending.advance(
-                    connection,
-                    found_by={**self._pending.hashed(ticket=ticket), "stage": "begun"},
-                    stage="sent",
-                    now=self._clock(),
-                    set_={"ticket_hash": None, **hashed},
-                )
+                for place in places:
+                    found_by = {**self._pending.hashed(ticket=ticket), **place}
+                    begun = begun or await self._pending.advance(
+                        connection, found_by=found_by, stage="sent", now=self._clock(), set_=hashed
+                    )
         if begun is None:
             raise ConsentRefused(reason="ticket")
         return self._provider_url(self._providers.get(begun.provider), begun.private, state)

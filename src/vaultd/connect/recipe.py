@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, NoReturn
 from uuid import UUID
@@ -201,8 +201,14 @@ class Connect:
         """Give back and forget consents that nobody completed, for as long as the process serves."""
         while True:
             await asyncio.sleep(SWEEP_EVERY)
-            with suppress(TemporarilyUnavailable):
+            try:
                 await self.sweep_once()
+            except TemporarilyUnavailable:
+                # The database is away; what is over stays over.
+                pass
+            except Exception:
+                # Grants that are never given back are worse than a line in the log every minute.
+                _log().exception("consents that nobody completed could not be swept")
 
     async def sweep_once(self) -> int:
         """Forget what has expired; a grant that was redeemed for it is revoked at the provider."""

@@ -199,6 +199,7 @@ class Connect:
 
     async def sweep(self) -> None:
         """Give back and forget consents that nobody completed, for as long as the process serves."""
+        log = _log()
         while True:
             await asyncio.sleep(SWEEP_EVERY)
             try:
@@ -208,7 +209,7 @@ class Connect:
                 pass
             except Exception:
                 # Grants that are never given back are worse than a line in the log every minute.
-                _log().exception("consents that nobody completed could not be swept")
+                log.exception("consents that nobody completed could not be swept")
 
     async def sweep_once(self) -> int:
         """Forget what has expired; a grant that was redeemed for it is revoked at the provider."""

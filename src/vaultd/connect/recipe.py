@@ -92,13 +92,14 @@ class Connect:
         return Begun(auth_session, ticket, int(LASTS.total_seconds()))
 
     async def look(self, ticket: str) -> Looked:
-        """What the ticket is for; it stays as good as it was. Raises `ConsentRefused`."""
+        """What the ticket is for; it stays as good as it was, or is refused. Raises `ConsentRefused`."""
         with _as_stored():
             async with self._database.transaction() as connection:
                 found_by = self._pending.hashed(ticket=ticket)
                 begun = await self._pending.find(connection, **found_by, stage="begun")
         if begun is None or begun.expires_at <= self._clock():
             raise ConsentRefused(reason="ticket")
+        await self._check_place(begun)
         subject = await self._subjects.get(begun.subject_id)
         if subject is None:
             raise ConsentRefused(reason="ticket")
@@ -119,6 +120,7 @@ class Connect:
                 )
         if begun is None:
             raise ConsentRefused(reason="ticket")
+        await self._check_place(begun)
         return self._provider_url(self._providers.get(begun.provider), begun.private, state)
 
     async def door(self, subject: KnownSubject, wish: Wish, browser: str) -> str:
@@ -287,12 +289,16 @@ class Connect:
         if waiting.kind == "door" and waiting.subject_id != returned.session_subject:
             await self._failed(waiting, "foreign")
             raise ConsentRefused(reason="foreign")
+        await self._check_place(waiting)
+        return waiting
+
+    async def _check_place(self, waiting: Pending) -> None:
+        """At each step on the way: no page offers a place that is no longer one, and no browser is sent there."""
         try:
             self._places.check(waiting)
         except ConsentRefused as refused_place:
             await self._failed(waiting, refused_place.reason)
             raise
-        return waiting
 
     async def _kept(self, waiting: Pending, brought: Brought, connect_code: str) -> bool:
         """Whether the consent is still there, as it was, and what it brought is kept beside it."""

@@ -1,24 +1,24 @@
 """Reading the log: filters, a cursor that new events do not disturb, and opening what is private.
 
 Whoever may add rows may add any row. So each event of a page is held against its chain before it is shown, and one that
-this vault did not write is shown as that and as nothing else.
+this vault did not write there is shown as that and as nothing else.
 """
 
 from __future__ import annotations
 
 import binascii
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, func, select, text, tuple_
+from sqlalchemy import Select, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from vaultd.audit.events import Decision, decode, encode, rfc3339
-from vaultd.audit.genuine import doubts_about
+from vaultd.audit.genuine import judged
 from vaultd.audit.lane import events_table
 from vaultd.audit.subject_key import SubjectKey
 from vaultd.errors import CannotOpen, ForeignCursor
@@ -27,11 +27,6 @@ from vaultd.portions import portion
 
 UNVERIFIED = "event.unverified"
 """What is shown in place of the type of an event that this vault did not write. No event has this type."""
-_BEFORE = text(
-    """SELECT e.writer, e.seq, e.mac
-    FROM unnest(cast(:period AS date[]), cast(:writer AS uuid[]), cast(:seq AS bigint[])) AS w (period, writer, seq)
-    JOIN events e ON e.period = w.period AND e.writer = w.writer AND e.seq = w.seq - 1"""
-)
 _ORDER = (events_table.c.period, events_table.c.at, events_table.c.writer, events_table.c.seq)
 
 
@@ -87,33 +82,14 @@ class Reader:
     async def page(self, connection: AsyncConnection, query: Query) -> tuple[list[dict[str, Any]], str | None]:
         """As `page` does. Raises `ForeignCursor`."""
         rows, following = await page(connection, query)
-        return await self._judged(connection, rows), following
+        return await judged(connection, self._keyring, rows), following
 
     async def page_of(
         self, connection: AsyncConnection, subject_ref: bytes, *, behind: UUID | None, limit: int
     ) -> tuple[list[dict[str, Any]], UUID | None]:
         """As `page_of` does. Raises `ForeignCursor`."""
         rows, last = await page_of(connection, subject_ref, behind=behind, limit=limit)
-        return await self._judged(connection, rows), last
-
-    async def _judged(self, connection: AsyncConnection, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        before = await _macs_before(connection, rows)
-        for row in rows:
-            previous = row["writer"].bytes if row["seq"] == 1 else before.get((row["writer"], row["seq"]))
-            doubts = ["the event before it is missing"]
-            if previous is not None:
-                doubts = doubts_about(row, self._keyring, previous)
-            row["doubt"] = doubts[0] if doubts else None
-        return rows
-
-
-async def _macs_before(connection: AsyncConnection, rows: Sequence[Mapping[str, Any]]) -> dict[tuple[UUID, int], bytes]:
-    """The mac of the event before each of these, by the place of the one behind it."""
-    if not rows:
-        return {}
-    wanted = {name: [row[name] for row in rows] for name in ("period", "writer", "seq")}
-    found = await connection.execute(_BEFORE, wanted)
-    return {(row.writer, row.seq + 1): row.mac for row in found}
+        return await judged(connection, self._keyring, rows), last
 
 
 async def _newest(connection: AsyncConnection, statement: Select[Any], limit: int) -> tuple[list[dict[str, Any]], bool]:

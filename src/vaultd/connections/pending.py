@@ -150,9 +150,7 @@ class PendingGrants:
     async def open_grant(self, connection: AsyncConnection, pending: Pending) -> dict[str, Any]:
         """What the provider granted. Raises `CannotOpen`."""
         key = await self._data_keys.load(connection, pending.data_key_id, PURPOSE)
-        bound = _place_of_granted(pending.id, pending.subject_id, pending.provider)
-        document: dict[str, Any] = json.loads(open_sealed(key, Sealed(pending.granted or b""), bound=bound))
-        return document
+        return _open_granted(key, pending.id, pending.subject_id, pending.provider, pending.granted or b"")
 
     async def forget(self, connection: AsyncConnection, pending: Pending) -> None:
         """Delete a consent and its key."""
@@ -173,7 +171,7 @@ class PendingGrants:
         """Consents that are not as they were stored, and why."""
         for row in (await connection.execute(select(pending_table))).mappings().all():
             try:
-                await self._open(connection, row)
+                await self._open_whole(connection, row)
             except CannotOpen as error:
                 yield row["id"], error.detail
 
@@ -198,7 +196,7 @@ class PendingGrants:
         found = []
         for row in (await connection.execute(query)).mappings().all():
             try:
-                found.append(_pending(row, (await self._open(connection, row))[1]))
+                found.append(_pending(row, await self._open_whole(connection, row)))
             except CannotOpen as error:
                 # What it held cannot be given back to its provider, and it must not keep the others here.
                 _log().error("a consent under way does not open", pending_id=str(row["id"]), detail=error.detail)
@@ -209,6 +207,13 @@ class PendingGrants:
         key = await self._data_keys.load(connection, row["data_key_id"], PURPOSE)
         private: dict[str, Any] = json.loads(open_sealed(key, Sealed(row["sealed"]), bound=bound_private(row)))
         return key, private
+
+    async def _open_whole(self, connection: AsyncConnection, row: Mapping[Any, Any]) -> dict[str, Any]:
+        """The private part, and a look whether what was granted opens too."""
+        key, private = await self._open(connection, row)
+        if row["granted"] is not None:
+            _open_granted(key, row["id"], row["subject_id"], row["provider"], row["granted"])
+        return private
 
     @staticmethod
     async def _write(connection: AsyncConnection, key: Key, row: Mapping[str, Any], private: Mapping[str, Any]) -> None:
@@ -228,6 +233,12 @@ def _seal_private(key: Key, row: Mapping[str, Any], private: Mapping[str, Any]) 
 def _seal_granted(key: Key, row: Mapping[str, Any], grant: Mapping[str, Any]) -> bytes:
     bound = _place_of_granted(row["id"], row["subject_id"], row["provider"])
     return seal(key, json.dumps(dict(grant)).encode(), bound=bound).blob
+
+
+def _open_granted(key: Key, pending_id: UUID, subject_id: UUID, provider: str, granted: bytes) -> dict[str, Any]:
+    bound = _place_of_granted(pending_id, subject_id, provider)
+    document: dict[str, Any] = json.loads(open_sealed(key, Sealed(granted), bound=bound))
+    return document
 
 
 def bound_private(row: Mapping[Any, Any]) -> bytes:

@@ -100,7 +100,7 @@ async def _elsewhere(connection: AsyncConnection, rows: Sequence[Mapping[str, An
     here = {_place(row) for row in rows}
     wanted = {"ids": list({row["id"] for row in rows}), "most": len(rows) + _MOST_COPIES}
     found = (await connection.execute(_PLACES, wanted)).mappings()
-    others = [place for place in map(_place, found) if place not in here]
+    others = [place for place in (_place(dict(row)) for row in found) if place not in here]
     if not others:
         return []
     place = tuple_(events_table.c.period, events_table.c.writer, events_table.c.seq)

@@ -81,11 +81,7 @@ class PendingGrants:
 
     def hash_of(self, name: str, value: str) -> bytes:
         """How a random single-use value is kept: keyed, so that nobody without the keyring can write their own."""
-        return self.keyed(name, hashlib.sha256(value.encode()).digest())
-
-    def keyed(self, name: str, digest: bytes) -> bytes:
-        """The same from the value's SHA-256."""
-        return self._keyring.lookup(f"pending {name}", digest)
+        return self._keyring.lookup(f"pending {name}", hashlib.sha256(value.encode()).digest())
 
     async def begin(
         self,
@@ -174,15 +170,6 @@ class PendingGrants:
                 await self._open_whole(connection, row)
             except CannotOpen as error:
                 yield row["id"], error.detail
-
-    async def write_anew(
-        self, connection: AsyncConnection, key: Key, row: Mapping[Any, Any], *, private: bytes, granted: bytes | None
-    ) -> None:
-        """Write a row that an older release sealed in its own way, from what it had sealed."""
-        changed = dict(row)
-        if granted is not None:
-            changed["granted"] = _seal_granted(key, row, json.loads(granted))
-        await self._write(connection, key, changed, json.loads(private))
 
     async def _first(
         self, connection: AsyncConnection, query: Select[Any], found_by: Mapping[str, Any]

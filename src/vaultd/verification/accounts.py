@@ -100,7 +100,9 @@ class AccountCheck:
         values = {"refs": list(keys), "types": [*map(str, (*_LIFE, *_AWAY))]}
         told: dict[bytes, _Told] = {}
         away: dict[tuple[UUID, str], _Switched] = {}
-        for event in filter(self._believes, await connection.execute(_EVENTS, values)):
+        async for event in await connection.stream(_EVENTS, values):
+            if not self._believes(event):
+                continue
             if event.type in _AWAY:
                 switch = (keys[event.subject_ref].id, event.client_id or "")
                 away.setdefault(switch, _Switched()).hear(event.type, event.id)

@@ -52,7 +52,7 @@ class Verification:
         await self._accounts(report, chain)
         # 4. subjects that the log names and that are gone
         async with self._database.transaction() as connection:
-            report.findings += [finding async for finding in subjects.vanished(connection)]
+            report.findings += [finding async for finding in subjects.vanished(connection, chain.believes)]
         return report
 
     async def _accounts(self, report: Report, chain: log.Report) -> None:

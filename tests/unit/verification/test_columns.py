@@ -48,7 +48,7 @@ OTHERS: dict[str, tuple[str, ...]] = {
         "'-infinity'",
         "NULL",
     ),
-    "date": ("current_date + 1000", "NULL"),
+    "date": ("current_date + 1000", "date '4000-01-01 BC'", "date 'infinity'", "NULL"),
     "bigint": ("{column} + 1", "1", "9223372036854775807", "NULL"),
     "integer": ("{column} + 1", "2147483647", "-2147483648"),
     "smallint": ("1", "{column} + 1"),

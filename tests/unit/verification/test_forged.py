@@ -55,7 +55,7 @@ class Forger:
 
     def _well_formed(self, row: dict[str, Any]) -> bytes:
         refs = {name: encode(row[name]) for name in ("subject_ref", "connection_ref") if name in row}
-        members = {"v": 1, "id": str(row["id"]), "at": rfc3339(row["at"]), "type": row["type"], **refs}
+        members: dict[str, Any] = {"v": 1, "id": str(row["id"]), "at": rfc3339(row["at"]), "type": row["type"], **refs}
         members |= {"key": str(self.house.keyring.active("chain").id), "decision": row["decision"]}
         return json.dumps(members | {"generation": 99, "revision": 99}).encode()
 

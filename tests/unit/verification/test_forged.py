@@ -54,8 +54,8 @@ class Forger:
             await connection.execute(insert(events_table).values(**row))
 
     def _well_formed(self, row: dict[str, Any]) -> bytes:
-        refs = {name: encode(row[name]) for name in ("subject_ref", "connection_ref") if name in row}
-        members: dict[str, Any] = {"v": 1, "id": str(row["id"]), "at": rfc3339(row["at"]), "type": row["type"], **refs}
+        refs: dict[str, Any] = {name: encode(row[name]) for name in ("subject_ref", "connection_ref") if name in row}
+        members = {"v": 1, "id": str(row["id"]), "at": rfc3339(row["at"]), "type": row["type"], **refs}
         members |= {"key": str(self.house.keyring.active("chain").id), "decision": row["decision"]}
         return json.dumps(members | {"generation": 99, "revision": 99}).encode()
 

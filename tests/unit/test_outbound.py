@@ -283,12 +283,16 @@ class TestTimeAndConnection:
         assert all(isinstance(failure, OutboundFailed) for failure in failures)
         assert all(str(failure).endswith(f"{NAME}: too many calls wait") for failure in failures)
         clients = [call("") for _ in range(200)]
+        async with asyncio.timeout(10):
+            while len(server.seen) < 16 + 64:
+                await asyncio.sleep(0.01)
         for task in waiting:
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
         free = call("strangers")
-        while len(server.seen) < 16 + 64 + 1:
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(10):
+            while len(server.seen) < 16 + 64 + 1:
+                await asyncio.sleep(0.01)
         assert not any(task.done() for task in [free, *clients])
         for task in [free, *clients]:
             task.cancel()

@@ -165,18 +165,29 @@ async def test_memory_is_bounded(asked: Asked) -> None:
     assert (strangers.lane(first), strangers.lane(last)) == (LANE, KNOWN)
 
 
-async def use_up_everything(asked: Asked, verifier: SubjectVerifier) -> None:
+FEW = Rate(per_second=5, burst=10)
+
+
+def with_few(asked: Asked) -> SubjectVerifier:
+    """A verifier that has few calls for all strangers together."""
+    strangers = Strangers(clock=asked.clock, total=FEW)
+    return SubjectVerifier(
+        issuers={"asked": asked.config()}, outbound=asked.outbound, clock=asked.clock, strangers=strangers
+    )
+
+
+async def use_up_everything(verifier: SubjectVerifier) -> None:
     """What strangers have together, from many addresses."""
-    for number in range(2 * TOTAL.burst):
+    for number in range(2 * FEW.burst):
         await outcome(verifier, f"made-up-{number}", Stranger(f"198.51.{number % 200}.1"))
     assert await outcome(verifier, "one more", Stranger("203.0.113.1")) == "introspection_limit"
 
 
 async def test_many_addresses_do_not_keep_users_from_theirs(asked: Asked) -> None:
-    verifier, token = asked.verifier(), asked.believe(exp=asked.clock.seconds() + 10_000)
+    verifier, token = with_few(asked), asked.believe(exp=asked.clock.seconds() + 10_000)
     assert await outcome(verifier, token) == "believed"
     for _ in range(3):
-        await use_up_everything(asked, verifier)
+        await use_up_everything(verifier)
         for _ in range(20):
             assert await outcome(verifier, token) == "believed"
         asked.clock.move(minutes=15)
@@ -196,30 +207,30 @@ async def test_users_do_not_wait_for_strangers(asked: Asked) -> None:
 
 
 async def test_a_token_is_known_for_an_hour_after_it_was_active_and_no_longer_than_it_is(asked: Asked) -> None:
-    verifier, token = asked.verifier(), asked.believe(exp=asked.clock.seconds() + 10_000)
+    verifier, token = with_few(asked), asked.believe(exp=asked.clock.seconds() + 10_000)
     assert await outcome(verifier, token) == "believed"
     asked.clock.move(minutes=59)
-    await use_up_everything(asked, verifier)
+    await use_up_everything(verifier)
     assert await outcome(verifier, token) == "believed"
     asked.clock.move(minutes=60)
-    await use_up_everything(asked, verifier)
+    await use_up_everything(verifier)
     assert await outcome(verifier, token) == "introspection_limit"
     asked.clock.move(minutes=1)
     assert await outcome(verifier, token) == "believed"
     asked.issuer.answers.clear()
     assert await outcome(verifier, token) == "inactive"
     asked.clock.move(seconds=5)
-    await use_up_everything(asked, verifier)
+    await use_up_everything(verifier)
     assert await outcome(verifier, token) == "introspection_limit"
 
 
 async def test_tokens_that_were_active_have_a_budget_too(asked: Asked) -> None:
-    verifier = asked.verifier()
-    tokens = [asked.believe(f"good-{number}") for number in range(TOTAL.burst + 10)]
+    verifier = with_few(asked)
+    tokens = [asked.believe(f"good-{number}") for number in range(FEW.burst + 10)]
     assert {await outcome(verifier, token) for token in tokens} == {"believed"}
     asked.issuer.answers.clear()
     assert Counter([await outcome(verifier, token) for token in tokens]) == {
-        "inactive": TOTAL.burst,
+        "inactive": FEW.burst,
         "introspection_limit": 10,
     }
 
@@ -261,10 +272,10 @@ async def test_an_issuer_that_is_away_is_not_called_a_limit(asked: Asked, fault:
 
 
 async def test_a_user_is_asked_about_again_as_soon_as_the_issuer_is_back(asked: Asked) -> None:
-    verifier, token = asked.verifier(), asked.believe()
+    verifier, token = with_few(asked), asked.believe()
     assert await outcome(verifier, token) == "believed"
     asked.issuer.fault = 500
-    for _ in range(2 * TOTAL.burst):
+    for _ in range(2 * FEW.burst):
         assert await outcome(verifier, token) == "issuer_unreachable"
     asked.issuer.fault = None
     assert await outcome(verifier, token) == "believed"

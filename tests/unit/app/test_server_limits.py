@@ -195,16 +195,20 @@ async def until(reached: Callable[[], bool]) -> None:
 
 @pytest.mark.parametrize("path", [b"/echo", b"/early"])
 async def test_who_sends_too_much_can_read_why(servers: LoopbackServers, echo: Echo, path: bytes) -> None:
-    """As clients do it: the whole body first, then a look at the answer."""
+    """As clients do it: the whole body first, then a look at the answer. It ends as it should, and not in a reset."""
     sent = POST.replace(b"/echo", path) + b"Content-Length: %d\r\n\r\n" % (2 << 20)
     url = urlsplit(servers.serve(echo))
 
     def post() -> bytes:
+        said = b""
         with socket.create_connection((url.hostname, url.port), timeout=10) as connection:
-            connection.sendall(sent)
-            for _ in range(32):
+            connection.sendall(sent + bytes(3 << 19))
+            connection.recv(1, socket.MSG_PEEK)
+            for _ in range(8):
                 connection.sendall(bytes(65536))
-            return connection.recv(65536)
+            while piece := connection.recv(65536):
+                said += piece
+        return said
 
     for _ in range(10):
         answer = await asyncio.to_thread(post)
@@ -259,6 +263,7 @@ async def test_half_sent_requests_make_room_for_whole_ones(servers: LoopbackServ
     url = servers.serve(echo, limits=Limits(connections=20, idle_seconds=60))
     async with AsyncExitStack() as stack:
         held = await stack.enter_async_context(raw(url, GET.replace(b"/health/live", b"/held") + END))
+        await echo.until_busy_with(1)
         for _ in range(60):
             await stack.enter_async_context(raw(url, half))
         async with raw(url) as other:

@@ -293,6 +293,31 @@ async def test_a_genuine_event_that_is_copied_to_another_place(inside: Inside, l
     assert f"event {row['id']}: it stands in 2 places of the log" in await inside.findings()
 
 
+async def test_events_with_the_ids_of_ours_hide_none_of_ours(inside: Inside, log: Log, victim: App) -> None:
+    """Not from a user who reads page by page, either: a page goes on behind the very row that was the last one."""
+    forger = await forger_of(inside, await victim.connect())
+    for _ in range(2):
+        assert (await log.exchange(inside.token(victim))).status_code == 200
+    ids = await inside.rows("SELECT id, at FROM events WHERE subject_ref = $1 ORDER BY at, seq", forger.subject_ref)
+    for row in ids:
+        for at in (row["at"], row["at"] - timedelta(minutes=1), row["at"] + timedelta(hours=1)):
+            await forger.put(forger.members(), id=row["id"], at=at)
+    found, path = [], "activity?take=1"
+    async with httpx.AsyncClient(base_url=victim.http.base_url, headers=victim.http.headers, trust_env=False) as http:
+        for _ in range(13):
+            body = (await http.get(path)).json()
+            found += [event["type"] for event in body["events"]]
+            if "next" not in body:
+                break
+            path = f"activity?take=1&from={body['next']}"
+    assert len(found) == 12
+    assert [kind for kind in found if kind != "event.unverified"] == [
+        "token.exchanged",
+        "token.exchanged",
+        "connection.connected",
+    ]
+
+
 @pytest.mark.parametrize("statement", ["UPDATE events SET at = now()", "DELETE FROM events", "TRUNCATE events"])
 async def test_nothing_is_taken_out(inside: Inside, statement: str) -> None:
     assert "permission denied" in await inside.refused(statement)

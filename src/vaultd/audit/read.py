@@ -16,6 +16,7 @@ from uuid import UUID
 
 from sqlalchemy import Select, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.elements import ColumnElement
 
 from vaultd.audit.events import Decision, decode, encode, rfc3339
 from vaultd.audit.genuine import judged
@@ -55,22 +56,38 @@ async def page(connection: AsyncConnection, query: Query) -> tuple[list[dict[str
     return rows, _cursor(rows[-1]) if more else None
 
 
-async def page_of(
-    connection: AsyncConnection, subject_ref: bytes, *, behind: UUID | None, limit: int
-) -> tuple[list[dict[str, Any]], UUID | None]:
-    """One page of one subject's rows, and the id of its last one where more are behind it.
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """Where a page of one subject's events ends: at the event of this id, which is one, unless somebody copied it.
 
-    `behind` is such an id; places in the log, which count everybody's events, stay in here. Raises `ForeignCursor`.
+    Of copies it is the one of this number, newest first. Places in the log, which count everybody's events, stay here.
     """
+
+    id: UUID
+    number: int = 0
+
+
+async def page_of(
+    connection: AsyncConnection, subject_ref: bytes, *, behind: Behind | None, limit: int
+) -> tuple[list[dict[str, Any]], Behind | None]:
+    """One page of one subject's rows, and its end where more are behind it. Raises `ForeignCursor`."""
     own = events_table.c.subject_ref == subject_ref
     statement = select(events_table).where(own)
     if behind is not None:
-        place = (await connection.execute(select(*_ORDER).where(own, events_table.c.id == behind))).first()
+        copies = select(*_ORDER).where(own, events_table.c.id == behind.id)
+        in_order = copies.order_by(*(column.desc() for column in _ORDER)).offset(behind.number).limit(1)
+        place = (await connection.execute(in_order)).first()
         if place is None:
             raise ForeignCursor
         statement = statement.where(tuple_(*_ORDER) < tuple_(*place))
     rows, more = await _newest(connection, statement, limit)
-    return rows, rows[-1]["id"] if more else None
+    return rows, await _end_of(connection, own, rows[-1]) if more else None
+
+
+async def _end_of(connection: AsyncConnection, own: ColumnElement[bool], last: Mapping[str, Any]) -> Behind:
+    place = tuple_(*(last[column.name] for column in _ORDER))
+    newer = select(func.count()).select_from(events_table).where(own, events_table.c.id == last["id"])
+    return Behind(last["id"], (await connection.execute(newer.where(tuple_(*_ORDER) > place))).scalar_one())
 
 
 class Reader:
@@ -85,8 +102,8 @@ class Reader:
         return await judged(connection, self._keyring, rows), following
 
     async def page_of(
-        self, connection: AsyncConnection, subject_ref: bytes, *, behind: UUID | None, limit: int
-    ) -> tuple[list[dict[str, Any]], UUID | None]:
+        self, connection: AsyncConnection, subject_ref: bytes, *, behind: Behind | None, limit: int
+    ) -> tuple[list[dict[str, Any]], Behind | None]:
         """As `page_of` does. Raises `ForeignCursor`."""
         rows, last = await page_of(connection, subject_ref, behind=behind, limit=limit)
         return await judged(connection, self._keyring, rows), last

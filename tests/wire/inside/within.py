@@ -65,7 +65,8 @@ class Inside:
 
     async def serving(self, sql: str, *values: object) -> None:
         """As the serving role, which may do this."""
-        assert await self.refused(sql, *values) == "", sql
+        refused = await self.refused(sql, *values)
+        assert refused == "", (refused, sql)
 
     def forget(self) -> None:
         """Let so much time pass that nobody remembers a subject."""

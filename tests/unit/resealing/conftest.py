@@ -117,7 +117,7 @@ def make_roles(server: RunningPostgres, database: str) -> str:
         check=True,
         **options | {"env": options["env"] | passwords},
     )
-    return done.stderr
+    return str(done.stderr)
 
 
 @pytest.fixture(scope="module")

@@ -120,10 +120,11 @@ async def read_everywhere(inside: Inside, log: Log, app: App, browser: Browser |
         who,
         {**who, "limit": 1000},
     ]
+    whole: dict[str, Any] = {}
     for asked in filters:
         answer = await log.http.get("/v1/audit/events", params=asked, headers=headers)
         assert answer.status_code == 200, (asked, answer.text)
-        whole: dict[str, Any] = answer.json()
+        whole = answer.json()
     connections = await log.http.get("/v1/connections", params=who, headers=headers)
     assert connections.status_code == 200
     for path in ("activity", "activity?take=1", "activity?take=100", "accounts"):
@@ -179,7 +180,7 @@ async def test_bytes_that_are_no_event(inside: Inside, log: Log, victim: App, na
     await named(inside, forger, before)
 
 
-WRONG = {
+WRONG: dict[str, list[Any]] = {
     "id": [7, None, [], {}, "x"],
     "at": [7, None, "yesterday", "9999-12-31T23:59:59+00:00", "0001-01-01T00:00:00Z"],
     "type": [7, None, []],
@@ -196,7 +197,7 @@ WRONG = {
 async def test_members_of_a_wrong_type(inside: Inside, log: Log, victim: App, member: str) -> None:
     forger = await forger_of(inside, await victim.connect())
     before = await inside.findings()
-    for value in [*WRONG[member], ...]:
+    for value in (*WRONG[member], ...):
         await forger.put(forger.members(**{member: value}))
     theirs, genuine = shown(await read_everywhere(inside, log, victim), forger)
     assert {event["type"] for event in theirs} == {"event.unverified"}
@@ -364,8 +365,9 @@ async def test_a_flood_of_forged_events_hides_none_of_ours(inside: Inside, log: 
     )
     answer = await log.exchange(inside.token(victim))
     assert answer.status_code == 200
-    who = {"subject_issuer": inside.world.places.issuer, "subject": victim.user, "limit": 1000}
-    found, cursor = [], {}
+    who: dict[str, Any] = {"subject_issuer": inside.world.places.issuer, "subject": victim.user, "limit": 1000}
+    found: list[dict[str, Any]] = []
+    cursor: dict[str, str] = {}
     while True:
         page = await log.audit(**who, **cursor)
         found += [event for event in page["events"] if event["type"] != "event.unverified"]

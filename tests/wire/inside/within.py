@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,7 +89,7 @@ class Inside:
         """A session token of the app's user that is good by now."""
         return self.world.issuer.mint(app.user, azp="sample-agent")
 
-    async def subject_of(self, account: dict[str, Any]) -> Any:
+    async def subject_of(self, account: Mapping[str, Any]) -> Any:
         """The row of the user whose account this is, as it can be seen without a key."""
         return await self.one("SELECT subject_id FROM connections WHERE id = $1", account["id"])
 

@@ -84,7 +84,7 @@ async def test_a_data_key_that_names_another_key_of_the_ring(tamper: Tamperer) -
     assert await tamper.found() == [f"data key {key_id}: its row names {names}, and {was} wrapped it"]
 
 
-@pytest.mark.parametrize("change", ["expires_at = expires_at + interval '1 day'", "mac = NULL", "mac = sha256(mac)"])
+@pytest.mark.parametrize("change", ["expires_at = expires_at + interval '1 day'", "mac = sha256(mac)"])
 async def test_a_session_that_was_changed(tamper: Tamperer, change: str) -> None:
     house = tamper.house
     known = await house.subject()

@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
+import vaultd
 from vaultd.sandbox.postgres import RunningPostgres
 
-_PACKAGES = ("vaultd", "uvicorn", "uvloop", "httptools", "fastapi", "asyncpg", "cryptography")
+_PACKAGES = ("uvicorn", "uvloop", "httptools", "fastapi", "asyncpg", "cryptography")
 
 
 def describe(postgres: RunningPostgres, node: Path | None) -> Mapping[str, str]:
@@ -28,6 +29,7 @@ def describe(postgres: RunningPostgres, node: Path | None) -> Mapping[str, str]:
         "postgres": postgres.run("SHOW server_version").strip(),
         "fsync": postgres.run("SHOW fsync").strip(),
         "synchronous_commit": postgres.run("SHOW synchronous_commit").strip(),
+        "vaultd": vaultd.__version__,
         **{name: version(name) for name in _PACKAGES},
     }
     if node is not None:

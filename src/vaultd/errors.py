@@ -37,7 +37,8 @@ VaultdError
 ├── AuditUnavailable              the event could not be made durable, so nothing may leave
 ├── OutboundError                 a call to another server did not succeed
 │   ├── AddressRefused            its address is one that we do not call
-│   └── OutboundFailed            no usable answer: time, size, connection, TLS
+│   └── OutboundFailed            no usable answer: time, connection, TLS
+│       └── AnswerUnusable        one that is too large, or not in its own encoding
 └── ProviderError
     ├── ProviderUnavailable       not final: 5xx, 429, no answer, nonsense; tried again later
     └── ProviderRefused           final: the provider's own OAuth error
@@ -330,19 +331,37 @@ class OutboundFailed(OutboundError):
     description = "The other server gave no usable answer."
 
 
+class AnswerUnusable(OutboundFailed):
+    """It did answer: too much, or not in the encoding that it named."""
+
+
 class ProviderError(VaultdError):
+    """What a provider did instead of what was asked, and for the log, as far as it is known, in its own words.
+
+    `step` is `authorize`, `token`, `userinfo`, `refresh` or `revoke`, `status` that of its answer; `said` and `words`
+    are its own error and description, bounded and without anything that may be a secret.
+    """
+
     code = "provider_error"
     description = "The provider did not do what was asked."
+    step: str | None = None
+    status: int | None = None
+    said: str | None = None
+    words: str | None = None
 
 
 class ProviderUnavailable(ProviderError):
-    """Not final. `retry_after` is in seconds, where the provider named one."""
+    """Not final. `retry_after` is in seconds, where the provider named one.
+
+    `down` is whether it did not answer or said that it cannot, rather than that its answer is of no use.
+    """
 
     code = "provider_unavailable"
     description = "The provider cannot be reached right now."
 
-    def __init__(self, *, detail: str = "", retry_after: int | None = None) -> None:
+    def __init__(self, *, detail: str = "", retry_after: int | None = None, down: bool = False) -> None:
         self.retry_after = retry_after
+        self.down = down
         super().__init__(detail=detail)
 
 

@@ -29,7 +29,7 @@ from weakref import WeakValueDictionary
 import httpcore
 import httpx
 
-from vaultd.errors import AddressRefused, OutboundFailed
+from vaultd.errors import AddressRefused, AnswerUnusable, OutboundFailed
 from vaultd.terms import Secret
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
@@ -213,7 +213,7 @@ class Outbound:
             received += len(piece)
             body += decode.feed(piece, self._max_bytes + 1 - len(body))
             if max(received, len(body)) > self._max_bytes:
-                raise OutboundFailed(detail=f"the answer is larger than {self._max_bytes} bytes")
+                raise AnswerUnusable(detail=f"the answer is larger than {self._max_bytes} bytes")
         if received:
             decode.check_end()
         return bytes(body)
@@ -243,11 +243,11 @@ class _Gzip:
         try:
             return self._inflate.decompress(piece, room)
         except zlib.error:
-            raise OutboundFailed(detail="the answer is not the gzip it says it is") from None
+            raise AnswerUnusable(detail="the answer is not the gzip it says it is") from None
 
     def check_end(self) -> None:
         if not self._inflate.eof:
-            raise OutboundFailed(detail="the answer ends in the middle of its gzip")
+            raise AnswerUnusable(detail="the answer ends in the middle of its gzip")
 
 
 class _Transport(httpx.AsyncHTTPTransport):
@@ -345,7 +345,7 @@ def _decoder(content_encoding: str) -> _Plain | _Gzip:
         case "gzip" | "x-gzip":
             return _Gzip()
         case _:
-            raise OutboundFailed(detail="the answer has a content encoding that was not asked for")
+            raise AnswerUnusable(detail="the answer has a content encoding that was not asked for")
 
 
 def _inner(address: IPAddress) -> IPAddress:

@@ -20,6 +20,8 @@ LONGEST_LABEL = 200
 """A name for people to read."""
 LONGEST_HINT = 512
 """A `login_hint`: an e-mail address has 254 characters at most, and an id 255."""
+LONGEST_CONTEXT = 256
+"""The reason that a client gives for acting on behalf of a user who is away (`audit_context`)."""
 METADATA = 16 * 1024
 """Bytes of a connection's metadata, as JSON."""
 PARTY = 4 * 1024

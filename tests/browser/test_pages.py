@@ -311,7 +311,8 @@ class TestTold:
         [
             ("status=error&error=access_denied&connection=slack", "You did not allow it, so nothing was changed."),
             ("status=error&error=temporarily_unavailable&connection=slack", "Slack cannot be reached right now."),
-            ("status=error&error=%3Cb%3E&connection=slack", "Slack did not allow it."),
+            ("status=error&error=%3Cb%3E&connection=slack", "This service and Slack are not set up rightly"),
+            ("status=error&error=invalid_grant&connection=slack", "This took too long, or it was finished before."),
         ],
     )
     async def test_what_failed_and_what_to_do(self, lived: Lived, open_page: OpenPage, query: str, words: str) -> None:

@@ -27,7 +27,8 @@ OWN: Mapping[str, frozenset[str]] = {
     "logout token": frozenset({"logout token"}),
     "security event of Google's": frozenset({"security event"}),
     "client assertion": frozenset({"client assertion"}),
-    "subject assertion": frozenset({"subject assertion"}),
+    "subject assertion": frozenset({"subject assertion", "worker's assertion"}),
+    "subject assertion of a worker": frozenset({"worker's assertion"}),
     "DPoP proof": frozenset({"DPoP proof"}),
     # Signed by the vault itself, so that nobody else's access token is one.
     "operators' token": frozenset({"access token"}),

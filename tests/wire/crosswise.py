@@ -23,7 +23,7 @@ from starlette.routing import Route
 from tests.support.kinds import ACCESS_TOKEN_BESIDE, Facts, signed_by
 from tests.support.proofs import ProofKey
 from tests.support.signing import ASSERTION_TYPE, Signer
-from tests.wire.vault import TOKEN_EXCHANGE, fresh
+from tests.wire.vault import TOKEN_EXCHANGE, TOKEN_VAULT_TOKEN, fresh
 from vaultd.app import create_app
 from vaultd.sandbox.dev_config import SAMPLE_AGENT, VAULT_AT_ISSUER, VAULT_AT_PROVIDER
 from vaultd.sandbox.loopback import loopback_http
@@ -99,7 +99,8 @@ class Crosswise:
             "back-channel logout": self._logout,
             "notice of Google's": self._notice,
             "client assertion": self._client_assertion,
-            "subject assertion": self._subject_assertion,
+            "subject assertion": self._subject_assertion(),
+            "worker's assertion": self._subject_assertion(requested_token_type=TOKEN_VAULT_TOKEN),
             "DPoP proof": self._proof,
         }
 
@@ -227,14 +228,17 @@ class Crosswise:
 
         return Place(facts, signed, present)
 
-    async def _subject_assertion(self) -> Place:
-        signer, facts, signed = self._by_client()
+    def _subject_assertion(self, **asked: str) -> Callable[[], Awaitable[Place]]:
+        async def place() -> Place:
+            signer, facts, signed = self._by_client()
 
-        async def present(token: str) -> bool:
-            subject = {"subject_token": token, "subject_token_type": TYPE + "jwt"}
-            return await self.exchange({**subject, **signer.credentials()})
+            async def present(token: str) -> bool:
+                subject = {"subject_token": token, "subject_token_type": TYPE + "jwt", **asked}
+                return await self.exchange({**subject, **signer.credentials()})
 
-        return Place(facts, signed, present)
+            return Place(facts, signed, present)
+
+        return place
 
     async def _proof(self) -> Place:
         bound = self.good_subject(cnf=self._holder.cnf)

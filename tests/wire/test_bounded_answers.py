@@ -68,7 +68,7 @@ async def test_at_consent_it_is_a_fault_and_what_was_issued_is_given_back(
     issued = {"access_token": token_in(name, "token"), "refresh_token": token_in(name, "token", "refresh_token")}
     async with stage.app() as app:
         came_back = await consented(app, await begin(app, name))
-        assert came_back["error"] in {"temporarily_unavailable", "unsupported_token_type"}
+        assert came_back["error"] in {"server_error", "unsupported_token_type"}
         assert "connect_code" not in came_back
         assert (await app.http.get("accounts")).json() == {"accounts": []}
     async with asyncio.timeout(15):
@@ -139,7 +139,7 @@ async def test_an_account_that_cannot_be_known_is_given_back(
 ) -> None:
     double.added["userinfo"] = userinfo
     async with stage.app() as app:
-        assert (await consented(app, await begin(app, name)))["error"] == "temporarily_unavailable"
+        assert (await consented(app, await begin(app, name)))["error"] == "server_error"
     async with asyncio.timeout(15):
         while not double.of("revocation"):
             await asyncio.sleep(0.05)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.support.nearly import ANY_BODY, CONTENT_TYPES
 from tests.wire.answers import check_refusal
-from tests.wire.vault import ACCESS_TOKEN, FEDERATED_CONNECTION, FEDERATED_TOKEN, TOKEN_EXCHANGE
+from tests.wire.vault import ACCESS_TOKEN, FEDERATED_CONNECTION, FEDERATED_TOKEN, TOKEN_EXCHANGE, TOKEN_VAULT_TOKEN
 from vaultd.sandbox.dev_config import BRIEFING_AGENT, SAMPLE_AGENT
 from vaultd.sandbox.world import World
 
@@ -70,7 +70,7 @@ def test_a1_any_bytes(
             "subject_token_type": st.sampled_from([ACCESS_TOKEN, ACCESS_TOKEN.replace("access", "id")]) | VALUE,
         },
         optional={
-            "requested_token_type": st.sampled_from([ACCESS_TOKEN, FEDERATED_TOKEN]) | VALUE,
+            "requested_token_type": st.sampled_from([ACCESS_TOKEN, FEDERATED_TOKEN, TOKEN_VAULT_TOKEN]) | VALUE,
             "audience": st.just("github") | VALUE,
             "resource": st.just("https://api.github.com") | VALUE,
             "connection": st.just("github") | VALUE,

@@ -24,11 +24,12 @@ ACCEPTED: Mapping[str, frozenset[str]] = {
     "back-channel logout": frozenset({"logout token"}),
     "notice of Google's": frozenset({"security event"}),
     "client assertion": frozenset({"client assertion"}),
-    "subject assertion": frozenset({"subject assertion"}),
+    "subject assertion": frozenset({"subject assertion", "worker's assertion"}),
+    "worker's assertion": frozenset({"worker's assertion"}),
     "DPoP proof": frozenset({"DPoP proof"}),
 }
 EVENTS = "/v1/audit/events"
-TYPED = ("subject assertion", "DPoP proof")
+TYPED = ("subject assertion", "worker's assertion", "DPoP proof")
 """Places that take their own `typ` and no other."""
 
 

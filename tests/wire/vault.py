@@ -21,6 +21,7 @@ from vaultd.sandbox.world import World
 TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 FEDERATED_CONNECTION = "urn:auth0:params:oauth:grant-type:token-exchange:federated-connection-access-token"
 FEDERATED_TOKEN = "http://auth0.com/oauth/token-type/federated-connection-access-token"
+TOKEN_VAULT_TOKEN = "http://auth0.com/oauth/token-type/token-vault-access-token"
 ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"
 
 

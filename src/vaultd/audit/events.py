@@ -99,6 +99,7 @@ class Draft:
     account: str | None = None
     actor: dict[str, Any] | None = None
     ip: str | None = None
+    audit_context: str | None = None
 
     def canonical(self, *, event_id: UUID, at: str, chain_key: str) -> bytes:
         """The bytes that are stored and chained. Absent members are left out, never null. `at` is RFC 3339's form.
@@ -138,6 +139,8 @@ class Draft:
             "account": self.account,
             "actor": self.actor,
             "ip": self.ip,
+            # A client's own words: they may say who the user is, and go when the user does.
+            "audit_context": self.audit_context,
             "connection_id": str(self.connection_id) if self.connection_id else None,
         }
         return {name: value for name, value in private.items() if value is not None}
@@ -170,6 +173,7 @@ class Draft:
             account=account,
             actor=self.actor,
             ip=self.ip,
+            audit_context=self.audit_context,
         )
 
     def connection_ref(self) -> bytes | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from vaultd.sizes import LONGEST_NAME, LONGEST_SCOPE
+from vaultd.sizes import LONGEST_CONTEXT, LONGEST_NAME, LONGEST_SCOPE
 
 MARK = "cut"
 """The member that names those that were cut."""
@@ -27,6 +27,7 @@ def shorten(members: dict[str, Any], private: dict[str, Any]) -> None:
     cut = {name for name in _LISTS if _cut_list(members, name)}
     cut |= {name for name in _TEXTS if _cut_text(members, name, LONGEST_NAME)}
     cut |= {name for name in _PRIVATE_TEXTS if _cut_text(private, name, LONGEST_NAME)}
+    cut |= {"audit_context"} if _cut_text(private, "audit_context", LONGEST_CONTEXT) else set()
     cut |= {"subject" for name in ("issuer", "sub") if _cut_text(private.get("subject", {}), name, _LONGEST_SUB)}
     if "actor" in private:
         # The nearest one; the chain behind it is what grows.

@@ -43,12 +43,17 @@ Keys: TypeAlias = KeyCache | FixedKeys
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What one kind of JWT must look like. `name` is for the replay memory."""
+    """What one kind of JWT must look like.
+
+    `name` is for the replay memory; a JWT that may pass for several kinds of one name counts once among them. `longest`
+    is the longest life of any of these. With `oldest`, it is the age that decides, and `exp` may be missing.
+    """
 
     name: str
     purpose: Purpose
     audiences: frozenset[str]
     longest: timedelta
+    oldest: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +97,14 @@ class SignedByClients:
                 raise
 
         now = self._clock()
-        jwt = await verify_parsed(unverified, key_for=key_for, algorithms=ASYMMETRIC, now=now, leeway=LEEWAY)
+        jwt = await verify_parsed(
+            unverified,
+            key_for=key_for,
+            algorithms=ASYMMETRIC,
+            now=now,
+            leeway=LEEWAY,
+            oldest=kind.oldest.total_seconds() if kind.oldest else None,
+        )
         _check_claims(jwt, client_id, kind)
         _check_lifetime(jwt, kind.longest, now)
         return jwt
@@ -110,7 +122,7 @@ class SignedByClients:
         if not isinstance(jti, str) or not jti:
             raise JwtRefused("malformed", "jti")
         # Longer than the leeway, so that a replica whose clock is ahead does not forget it too early.
-        until = datetime.fromtimestamp(jwt.expires_at, UTC) + timedelta(seconds=MAX_LEEWAY)
+        until = datetime.fromtimestamp(_last_use(jwt, kind), UTC) + timedelta(seconds=MAX_LEEWAY)
         try:
             await self._replay.use(kind.name, client_id, jti, until=until)
         except Replayed:
@@ -166,6 +178,14 @@ def _check_claims(jwt: VerifiedJwt, client_id: str, kind: Kind) -> None:
     if not read_audience(jwt.claims) <= kind.audiences:
         raise JwtRefused("wrong_audience")
     check_claims(jwt.claims, kind.purpose)
+
+
+def _last_use(jwt: VerifiedJwt, kind: Kind) -> float:
+    """When it ends, as whichever kind of this name it is presented."""
+    if kind.oldest is None:
+        return jwt.expires_at
+    issued_at: float = jwt.claims["iat"]
+    return issued_at + kind.longest.total_seconds()
 
 
 def _check_lifetime(jwt: VerifiedJwt, longest: timedelta, now: datetime) -> None:

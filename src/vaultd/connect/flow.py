@@ -14,6 +14,7 @@ from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
 from vaultd.audit.events import Decision, Draft, EventType
 from vaultd.clients.registry import Client
+from vaultd.connect.trouble import DECLINED, Kind, Trouble
 from vaultd.connections.pending import Pending
 from vaultd.errors import InvalidInput, Mistake, ProviderRefused
 from vaultd.policy import allowed_scopes
@@ -94,6 +95,7 @@ class Returned:
     unverified_query: Mapping[str, str]
     browser: str | None
     session_subject: UUID | None
+    request_id: str | None = None
 
 
 def begun_with(provider: Provider, wish: Wish) -> tuple[dict[str, str], dict[str, str]]:
@@ -130,6 +132,17 @@ def scopes_asked(provider: Provider, allowed: Collection[str], requested: Scopes
     return requested or Scopes(set(provider.config.scopes) & set(allowed)) or Scopes(allowed)
 
 
+def comes_from(config: ProviderConfig, returned: Returned) -> bool:
+    """Whether the answer names the issuer that the provider's table declares (RFC 9207 §2.4).
+
+    The state has matched already. Some providers name themselves beside a code only: an error without a name is an
+    error all the same, since nothing is redeemed for it.
+    """
+    if config.issuer is None or returned.unverified_issuer == config.issuer:
+        return True
+    return returned.unverified_error is not None and not returned.unverified_issuer
+
+
 def callback_metadata(config: ProviderConfig, unverified_query: Mapping[str, str]) -> dict[str, str]:
     """What the table looks for in the callback's query, beside the code.
 
@@ -140,7 +153,9 @@ def callback_metadata(config: ProviderConfig, unverified_query: Mapping[str, str
     """
     found = {name: unverified_query.get(parameter, "") for name, parameter in config.callback_metadata.items()}
     if not all(_IDENTIFIER.fullmatch(value) for value in found.values()):
-        raise ProviderRefused("invalid_request", detail="the callback lacks what the provider's table looks for")
+        refused = ProviderRefused("invalid_request", detail="the callback lacks what the provider's table looks for")
+        refused.step = "authorize"
+        raise refused
     return found
 
 
@@ -182,27 +197,49 @@ def refused(draft: Draft, taken: Pending, reason: str) -> Draft:
 
 
 def error_url(waiting: Pending, error: str) -> str:
-    """Where a failed consent leaves the browser: back at its app, with words for a person."""
-    sentence = _SENTENCES.get(error, "The provider did not allow it.")
+    """Where a consent that is refused here leaves the browser: back at its app, with words for a person."""
+    return _back(waiting, error, _SENTENCES.get(error, "Nothing was connected."))
+
+
+def trouble_url(waiting: Pending, trouble: Trouble, request_id: str | None) -> str:
+    """The same for one that came to nothing at the provider. `request_id` leads the operator to the log and event."""
+    sentence = _TROUBLES[trouble.kind]
+    # Who only declined, or comes back later, needs nobody's help.
+    number = request_id if trouble.kind in _NEED_HELP else None
+    if number is not None:
+        sentence = f"{sentence} {_NEED_HELP[trouble.kind]} {number}"
+    return _back(waiting, trouble.error, sentence, number)
+
+
+def _back(waiting: Pending, error: str, sentence: str, number: str | None = None) -> str:
     query: dict[str, str | None] = {"error": error, "error_description": sentence}
     if waiting.kind == "door":
-        return _door_error(waiting.redirect_uri, waiting.provider, query)
+        return _door_error(waiting.redirect_uri, waiting.provider, {**query, "number": number})
     return with_query(waiting.redirect_uri, {**query, "state": waiting.private["state"]})
 
 
 def declined_url(redirect_uri: str, provider: str) -> str:
     """The same for a person who turns back before the provider asks."""
-    return _door_error(redirect_uri, provider, {"error": DECLINED, "error_description": _SENTENCES[DECLINED]})
+    return _door_error(redirect_uri, provider, {"error": DECLINED, "error_description": _TROUBLES["declined"]})
 
 
 def _door_error(redirect_uri: str, provider: str, query: dict[str, str | None]) -> str:
     return with_query(redirect_uri, {"connection": provider, "status": "error", **query})
 
 
-DECLINED = "access_denied"  # RFC 6749 §4.1.2.1
+# In ASCII, without quotation marks (RFC 6749 §4.1.2.1).
+_TROUBLES: Mapping[Kind, str] = {
+    "declined": "You did not allow the connection.",
+    "setup": "This service and the provider are not set up rightly for each other, so nothing was connected.",
+    "down": "The provider cannot be reached right now. Try again later.",
+    "late": "This took too long, or it was finished before. Start again.",
+}
+_NEED_HELP: Mapping[Kind, str] = {
+    "setup": "Tell whoever runs this service, and give this number:",
+    "late": "If it fails again, tell whoever runs this service, and give this number:",
+}
 _SENTENCES = {
-    DECLINED: "You did not allow the connection.",
-    "temporarily_unavailable": "The provider cannot be reached right now. Try again later.",
+    DECLINED: _TROUBLES["declined"],
     "invalid_issuer": "The answer did not come from the provider that was asked.",
     ERASED: "Your data here was erased meanwhile. Start again from your app.",
     "account_limit": "Another account is connected already. Disconnect it first.",

@@ -28,21 +28,25 @@ from vaultd.connect.flow import (
     Wish,
     begun_with,
     callback_metadata,
+    comes_from,
     error_url,
     refused,
     scopes_asked,
+    trouble_url,
     why_not,
     with_query,
 )
 from vaultd.connect.redemption import Redemption
 from vaultd.connect.returning import ReturnPlaces
+from vaultd.connect.trouble import trouble_of
 from vaultd.connections.grants import Brought, GrantStore
 from vaultd.connections.pending import Pending, PendingGrants
 from vaultd.db import Database
-from vaultd.errors import CannotOpen, ConsentRefused, ProviderError, ProviderRefused, TemporarilyUnavailable
+from vaultd.errors import CannotOpen, ConsentRefused, ProviderError, TemporarilyUnavailable
 from vaultd.policy import entry_at
 from vaultd.providers.oauth import OAuthClient
 from vaultd.providers.registry import Provider, Providers
+from vaultd.providers.told import note, refused_in_redirect
 from vaultd.subjects.store import KnownSubject, SubjectStore
 from vaultd.terms import Clock, Scopes, Secret
 
@@ -146,20 +150,16 @@ class Connect:
         waiting = await self._take_back(returned)
         provider = self._providers.get(waiting.provider).at(waiting.private.get("settings", {}))
         # 2. RFC 9207 §2.4: a declared issuer must be the one that answers
-        if provider.config.issuer is not None and returned.unverified_issuer != provider.config.issuer:
-            return await self._failed(waiting, "invalid_issuer")
-        # 3. the provider's own refusal
-        if returned.unverified_error is not None or returned.unverified_code is None:
-            # RFC 6749 §4.1.2.1: it stands in the place of a code; one that comes beside it was put there.
-            return await self._failed(waiting, returned.unverified_error or "invalid_request")
-        # 4. redeem the code
+        if not comes_from(provider.config, returned):
+            return await self._failed(waiting, "invalid_issuer", request_id=returned.request_id)
         try:
+            # 3. the provider's own refusal
+            code = _code_of(returned)
+            # 4. redeem the code
             beside_code = callback_metadata(provider.config, returned.unverified_query)
-            brought = await self._redemption(provider, waiting, Secret(returned.unverified_code), beside_code)
-        except ProviderRefused as error:
-            return await self._failed(waiting, error.error)
-        except ProviderError:
-            return await self._failed(waiting, "temporarily_unavailable")
+            brought = await self._redemption(provider, waiting, code, beside_code)
+        except ProviderError as error:
+            return await self._in_trouble(waiting, provider, error, request_id=returned.request_id)
         # 5. the signed-in browser that began completes here; an app completes by its own call
         if waiting.kind == "door":
             return await self._complete_at_door(waiting, provider, brought)
@@ -293,7 +293,7 @@ class Connect:
         if waiting is None:
             raise ConsentRefused(reason="state")
         if waiting.kind == "door" and waiting.subject_id != returned.session_subject:
-            await self._failed(waiting, "foreign")
+            await self._failed(waiting, "foreign", request_id=returned.request_id)
             raise ConsentRefused(reason="foreign")
         await self._check_place(waiting)
         return waiting
@@ -331,21 +331,30 @@ class Connect:
                 raise ConsentRefused(reason="connect_code")
             return taken, Brought.from_json(await self._pending.open_grant(connection, taken))
 
-    async def _failed(self, waiting: Pending, error: str) -> str:
+    async def _in_trouble(
+        self, waiting: Pending, provider: Provider, error: ProviderError, *, request_id: str | None
+    ) -> str:
+        """The provider did not do its part: told to the log, in the event and to the person, each as fits."""
+        trouble = trouble_of(error, declined=provider.config.declined_errors)
+        note(provider.name, error, reason=trouble.reason)
+        await self._failed(waiting, trouble.reason, request_id=request_id)
+        return trouble_url(waiting, trouble, request_id)
+
+    async def _failed(self, waiting: Pending, reason: str, *, request_id: str | None = None) -> str:
         known = await self._subjects.get(waiting.subject_id)
         draft = Draft(
             type=EventType.CONNECTION_REFUSED,
             decision=Decision.REFUSED,
-            # The provider's word, so bounded before it is kept.
-            reason=error[:64],
+            reason=reason,
             client_id=waiting.client_id,
             connection=waiting.provider,
+            request_id=request_id,
             subject=known.key if known else None,
         )
         async with self._log.transaction() as transaction:
             await self._pending.forget(transaction.connection, waiting)
             await transaction.append(draft)
-        return error_url(waiting, error)
+        return error_url(waiting, reason)
 
     async def _complete_at_door(self, waiting: Pending, provider: Provider, brought: Brought) -> str:
         subject = await self._subjects.get(waiting.subject_id)
@@ -386,6 +395,16 @@ class Connect:
             draft=draft,
             assumed_life=timedelta(seconds=provider.config.assumed_ttl) if provider.config.expires else None,
         )
+
+
+def _code_of(returned: Returned) -> Secret:
+    """The code that came back. Raises `ProviderRefused` where there is none, and where an error stands in its place."""
+    if returned.unverified_error is None and returned.unverified_code is not None:
+        return Secret(returned.unverified_code)
+    # RFC 6749 §4.1.2.1: an error stands in the place of a code; one that comes beside it was put there.
+    sent = [Secret(value) for value in (returned.unverified_state, returned.unverified_code) if value]
+    description = returned.unverified_query.get("error_description")
+    raise refused_in_redirect(returned.unverified_error or "invalid_request", description, sent=sent)
 
 
 @contextmanager

@@ -7,6 +7,12 @@
 from __future__ import annotations
 
 from vaultd.exchange.recipe import Exchange
-from vaultd.exchange.request import ACCESS_TOKEN, FEDERATED_TOKEN, ExchangeAnswer, ExchangeRequest
+from vaultd.exchange.request import (
+    ACCESS_TOKEN,
+    FEDERATED_TOKEN,
+    TOKEN_VAULT_TOKEN,
+    ExchangeAnswer,
+    ExchangeRequest,
+)
 
-__all__ = ["ACCESS_TOKEN", "FEDERATED_TOKEN", "Exchange", "ExchangeAnswer", "ExchangeRequest"]
+__all__ = ["ACCESS_TOKEN", "FEDERATED_TOKEN", "TOKEN_VAULT_TOKEN", "Exchange", "ExchangeAnswer", "ExchangeRequest"]

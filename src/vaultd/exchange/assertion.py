@@ -7,6 +7,7 @@ has proven itself by its key in this very request, the user is one of its issuer
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -14,9 +15,10 @@ from vaultd.clients.config import ClientConfig
 from vaultd.clients.registry import Client
 from vaultd.clients.signed import Kind, SignedByClients
 from vaultd.errors import InvalidClient, SubjectTokenRefused, UnauthorizedClient
-from vaultd.exchange.request import ExchangeRequest
+from vaultd.exchange.context import read_audit_context
+from vaultd.exchange.request import TOKEN_VAULT_TOKEN, ExchangeRequest
 from vaultd.jose import JwtRefused, UnverifiedJwt, VerifiedJwt, parse_jwt
-from vaultd.jose.purposes import SUBJECT_ASSERTION
+from vaultd.jose.purposes import SUBJECT_ASSERTION, WORKER_ASSERTION
 from vaultd.subjects import rules
 from vaultd.subjects.away import AwaySwitch
 from vaultd.subjects.config import IssuerConfig
@@ -25,6 +27,15 @@ from vaultd.terms import Subject
 
 JWT = "urn:ietf:params:oauth:token-type:jwt"
 LONGEST = timedelta(minutes=5)
+OLDEST_OF_A_WORKER = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True)
+class Asserted:
+    """What a verified assertion says: who the user is, and the client's reason for asking, if it gives one."""
+
+    subject: Subject
+    audit_context: str | None
 
 
 def find_assertion(request: ExchangeRequest) -> UnverifiedJwt | None:
@@ -57,11 +68,12 @@ class Assertions:
             for name, config in configs.items()
             if config.may_assert_subjects
         }
-        self._kind = Kind(
-            name="subject_assertion",
-            purpose=SUBJECT_ASSERTION,
-            audiences=frozenset({public_url, f"{public_url}/"}),
-            longest=LONGEST,
+        ours = frozenset({public_url, f"{public_url}/"})
+        # One name for both: an assertion that was used as one kind is used up as the other too.
+        name = "subject_assertion"
+        self._kind = Kind(name=name, purpose=SUBJECT_ASSERTION, audiences=ours, longest=LONGEST)
+        self._worker = Kind(
+            name=name, purpose=WORKER_ASSERTION, audiences=ours, longest=LONGEST, oldest=OLDEST_OF_A_WORKER
         )
 
     def check_client(self, client: Client | None) -> Client:
@@ -78,23 +90,25 @@ class Assertions:
             raise UnauthorizedClient("This client may not act for users who are away.", reason="may_not_assert")
         return client
 
-    async def subject(self, unverified: UnverifiedJwt, client: Client) -> Subject:
-        """The user whom an authenticated client names.
+    async def read(self, unverified: UnverifiedJwt, client: Client, *, requested_token_type: str) -> Asserted:
+        """What an authenticated client says. Auth0's worker exchange has rules of its own: its age, and a reason.
 
         Raises:
             SubjectTokenRefused: `reason` is `assert_issuer` or one of `jose.REASONS`.
             TemporarilyUnavailable: the replay memory cannot be asked.
         """
         issuers = self._issuers[client.id]
+        kind = self._worker if requested_token_type == TOKEN_VAULT_TOKEN else self._kind
         try:
-            jwt = await self._signed.verify(unverified, client_id=client.id, kind=self._kind)
+            jwt = await self._signed.verify(unverified, client_id=client.id, kind=kind)
+            audit_context = read_audit_context(jwt.claims)
             subject = _read_subject(jwt, issuers)
             if subject.issuer not in issuers:
                 raise SubjectTokenRefused(reason="assert_issuer", detail=f"assert_issuer lacks {subject.issuer!r}")
-            await self._signed.use_up(jwt, client_id=client.id, kind=self._kind)
+            await self._signed.use_up(jwt, client_id=client.id, kind=kind)
         except JwtRefused as refused:
             raise SubjectTokenRefused(reason=refused.reason, detail=refused.detail) from None
-        return subject
+        return Asserted(subject, audit_context)
 
     async def check_away(self, subject: KnownSubject, client: Client) -> None:
         """Raise `SubjectTokenRefused`, `away_refused`, where the user has switched this client off."""

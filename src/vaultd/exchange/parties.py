@@ -103,10 +103,12 @@ class Parties:
     async def _asserted(self, attempt: Attempt, claimed: Client | None, unverified: UnverifiedJwt) -> Client:
         attempt.presence = "asserted"
         client = self._assertions.check_client(claimed)
-        subject = await self._assertions.subject(unverified, client)
-        self._limits.take_for(client, subject)
+        wanted = attempt.request.requested_token_type
+        asserted = await self._assertions.read(unverified, client, requested_token_type=wanted)
+        attempt.audit_context = asserted.audit_context
+        self._limits.take_for(client, asserted.subject)
         # No row is made for a user who is only spoken of: anyone could be, and whoever has none has no connection.
-        attempt.subject = await self._subjects.find(subject)
+        attempt.subject = await self._subjects.find(asserted.subject)
         if attempt.subject is not None:
             await self._assertions.check_away(attempt.subject, client)
         # `may_act` and `act` are claims of a user's token; here the client has said all there is to say.

@@ -14,8 +14,9 @@ from vaultd.terms import Scopes, Secret
 
 ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - the name of a type
 FEDERATED_TOKEN = "http://auth0.com/oauth/token-type/federated-connection-access-token"  # noqa: S105 - the same
-REQUESTABLE = frozenset({ACCESS_TOKEN, FEDERATED_TOKEN})
-"""Two names for what leaves the vault: a provider's access token."""
+TOKEN_VAULT_TOKEN = "http://auth0.com/oauth/token-type/token-vault-access-token"  # noqa: S105 - the same
+REQUESTABLE = frozenset({ACCESS_TOKEN, FEDERATED_TOKEN, TOKEN_VAULT_TOKEN})
+"""Three names for what leaves the vault: a provider's access token. The last is that of Auth0's worker exchange."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -60,6 +61,7 @@ class Attempt:
     subject: KnownSubject | None = None
     presence: Literal["present", "asserted"] | None = None
     actor: dict[str, Any] | None = field(default=None)
+    audit_context: str | None = None
 
     def draft(self) -> Draft:
         """The event of this request as far as it has come."""
@@ -73,4 +75,5 @@ class Attempt:
             subject=self.subject.key if self.subject else None,
             actor=self.actor,
             ip=self.request.ip,
+            audit_context=self.audit_context,
         )

@@ -98,6 +98,12 @@ SUBJECT_ASSERTION = Purpose(
     required=("iss", "aud", "exp", "jti"),
     forbidden=(*marks.EVENTS, *_NEITHER),
 )
+WORKER_ASSERTION = Purpose(
+    name="subject assertion of a worker",
+    types=SUBJECT_ASSERTION.types,
+    required=("iss", "aud", "iat", "jti", "audit_context"),  # Auth0's, which needs no `exp`
+    forbidden=SUBJECT_ASSERTION.forbidden,
+)
 PROOF = Purpose(
     name="DPoP proof",
     types=("dpop+jwt",),  # RFC 9449 §4.2
@@ -121,6 +127,7 @@ PURPOSES = (
     SECURITY_EVENT,
     CLIENT_ASSERTION,
     SUBJECT_ASSERTION,
+    WORKER_ASSERTION,
     PROOF,
     OPERATORS_TOKEN,
 )

@@ -90,12 +90,25 @@ async def verify_jwt(
 
 
 async def verify_parsed(
-    unverified: UnverifiedJwt, *, key_for: KeyFor, algorithms: Collection[str], now: datetime, leeway: int = 30
+    unverified: UnverifiedJwt,
+    *,
+    key_for: KeyFor,
+    algorithms: Collection[str],
+    now: datetime,
+    leeway: int = 30,
+    oldest: float | None = None,
 ) -> VerifiedJwt:
-    """`verify_jwt` for a token that the caller has parsed already, to learn whose it claims to be."""
+    """`verify_jwt` for a token that the caller has parsed already, to learn whose it claims to be.
+
+    With `oldest` its age counts, as `check_age` has it.
+    """
     kid, alg = check_header(unverified.unverified_header, algorithms)
     check_signature(unverified, alg, await key_for(kid, alg))
-    expires_at = check_times(unverified.unverified_claims, now=now, leeway=leeway)
+    claims = unverified.unverified_claims
+    if oldest is None:
+        expires_at = check_times(claims, now=now, leeway=leeway)
+    else:
+        expires_at = check_age(claims, oldest=oldest, now=now, leeway=leeway)
     return VerifiedJwt(unverified.unverified_header, unverified.unverified_claims, expires_at)
 
 
@@ -131,6 +144,20 @@ def check_times(claims: Mapping[str, Any], *, now: datetime, leeway: int) -> flo
         raise JwtRefused("missing_claim", "exp")
     check_given_times(claims, now=now, leeway=leeway)
     return float(claims["exp"])
+
+
+def check_age(claims: Mapping[str, Any], *, oldest: float, now: datetime, leeway: int) -> float:
+    """Check `iat` (required), `exp` and `nbf`; return when it ends: `oldest` seconds after `iat`, or before at `exp`.
+
+    The leeway is for the times that the signer wrote, and not for the age. Raises `JwtRefused`.
+    """
+    expires_at = check_given_times(claims, now=now, leeway=leeway)
+    issued_at = read_time(claims, "iat")
+    if issued_at is None:
+        raise JwtRefused("missing_claim", "iat")
+    if now.timestamp() > issued_at + oldest:
+        raise JwtRefused("expired", f"older than {oldest:.0f} s")
+    return issued_at + oldest if expires_at is None else min(expires_at, issued_at + oldest)
 
 
 def check_given_times(claims: Mapping[str, Any], *, now: datetime, leeway: int) -> float | None:

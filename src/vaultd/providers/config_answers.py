@@ -42,6 +42,7 @@ class AnswersConfig(ConfigTable):
     `account_id_field` and `account_label_fields` are paths in the answer that `account_source` names; with "token" they
     may name a connection setting. An ID token must come from one of `id_token_issuers`, or from `issuer`.
     `error_path` is where an error's word stands, and `error_codes` are the provider's words and OAuth's for them.
+    `declined_errors` are those with which the browser comes back, beside `access_denied`, when a person said no.
     """
 
     token_path: str | None = None
@@ -58,6 +59,7 @@ class AnswersConfig(ConfigTable):
     userinfo_token_scheme: Annotated[str, Field(pattern=r"^[A-Za-z]{1,20}$")] = "Bearer"  # noqa: S105 - a scheme
     error_path: Text = "error"
     error_codes: dict[Text, OAuthError] = Field(default_factory=dict)
+    declined_errors: tuple[Text, ...] = ()
 
     @field_validator("userinfo_body")
     @classmethod

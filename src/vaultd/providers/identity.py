@@ -11,12 +11,14 @@ from typing import Any
 
 from vaultd.errors import ProviderRefused
 from vaultd.jose import JwtRefused, check_given_times, parse_jwt, read_audience
+from vaultd.outbound import Reply
 from vaultd.providers.answers import Account, Grant, read_account
 from vaultd.providers.config import ProviderConfig
 from vaultd.providers.config_endpoints import LookupConfig
 from vaultd.providers.paths import at, texts
 from vaultd.providers.replies import read_answer, read_list
 from vaultd.providers.sender import Sender
+from vaultd.providers.told import telling
 from vaultd.providers.words import label_text, plain_text
 from vaultd.sizes import METADATA
 from vaultd.terms import Clock, Secret
@@ -56,8 +58,9 @@ class Identities:
         elif config.account_source == "token":
             account = read_account(grant.account_fields, config)
         if config.userinfo_endpoint and (config.account_source == "userinfo" or config.userinfo_metadata):
-            members = await self._userinfo(config.userinfo_endpoint, config, grant.access_token)
-            account = account or read_account(members, config)
+            members, reply = await self._userinfo(config.userinfo_endpoint, config, grant.access_token)
+            with telling(reply, config, (grant.access_token,)):
+                account = account or read_account(members, config)
             metadata |= texts(members, config.userinfo_metadata)
         if config.lookup is not None:
             metadata[config.lookup.metadata] = await self._places(config.lookup, config, grant.access_token)
@@ -67,18 +70,21 @@ class Identities:
         """The account that userinfo names; None where it is not userinfo that does. Raises as `of` does."""
         if config.account_source != "userinfo" or config.userinfo_endpoint is None:
             return None
-        return read_account(await self._userinfo(config.userinfo_endpoint, config, token), config)
+        members, _ = await self._userinfo(config.userinfo_endpoint, config, token)
+        return read_account(members, config)
 
-    async def _userinfo(self, endpoint: str, config: ProviderConfig, token: Secret) -> Mapping[str, Any]:
+    async def _userinfo(self, endpoint: str, config: ProviderConfig, token: Secret) -> tuple[Mapping[str, Any], Reply]:
         body = {} if config.userinfo_body is None else {"json": json.loads(config.userinfo_body)}
         reply = await self._sender.as_user(config.userinfo_method, endpoint, config, token, **body)
-        if reply.status == _UNAUTHORIZED:
-            raise ProviderRefused("invalid_token", detail="userinfo does not accept the token")  # RFC 6750 §3.1
-        return read_answer(reply, config, sent=(token,), now=self._clock())
+        with telling(reply, config, (token,)):
+            if reply.status == _UNAUTHORIZED:
+                raise ProviderRefused("invalid_token", detail="userinfo does not accept the token")  # RFC 6750 §3.1
+            return read_answer(reply, config, sent=(token,), now=self._clock()), reply
 
     async def _places(self, lookup: LookupConfig, config: ProviderConfig, token: Secret) -> list[dict[str, str]]:
         reply = await self._sender.as_user("GET", lookup.endpoint, config, token)
-        found = read_list(reply, lookup.list_path, now=self._clock())[:_MOST_PLACES]
+        with telling(reply, config, (token,)):
+            found = read_list(reply, lookup.list_path, now=self._clock())[:_MOST_PLACES]
         return _within_metadata(_place(entry, lookup) for entry in found)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from authlib.common.urls import add_params_to_uri
 
 from vaultd.errors import InvalidRequest, ProviderError, ProviderRefused, ProviderUnavailable
-from vaultd.outbound import Outbound
+from vaultd.outbound import Outbound, Reply
 from vaultd.providers.answers import Account, Grant, read_grant
 from vaultd.providers.config import ProviderConfig
 from vaultd.providers.identity import Identities, Identity
@@ -18,6 +18,7 @@ from vaultd.providers.replies import read_answer
 from vaultd.providers.revocation import Revocations, TokenKind, endpoint_of, takes
 from vaultd.providers.scoped import ScopedTokens
 from vaultd.providers.sender import Params, Sender, check_no_gap, secrets_of
+from vaultd.providers.told import at_step, telling
 from vaultd.terms import Clock, Narrowing, Scopes, Secret, system_clock
 
 __all__ = ["Account", "Grant", "Identity", "Issued", "OAuthClient"]
@@ -102,22 +103,27 @@ class OAuthClient:
         if config.scope_with_code and scopes:
             params["scope"] = _joined(scopes, config)
         params |= config.token_params
-        members = await self._answer(config.token_endpoint, config, params)
-        try:
-            return read_grant(members, config)
-        except ProviderError:
-            issued = issued_in(members, config)
-            if issued is not None and unwanted is not None:
-                await unwanted(issued)
-            raise
+        with at_step("token"):
+            members, reply = await self._answer(config.token_endpoint, config, params)
+            try:
+                with telling(reply, config, secrets_of(config, params)):
+                    return read_grant(members, config)
+            except ProviderError:
+                issued = issued_in(members, config)
+                if issued is not None and unwanted is not None:
+                    await unwanted(issued)
+                raise
 
     async def refresh(self, provider: Provider, *, refresh_token: Secret, scopes: Scopes | None = None) -> Grant:
         """Exchange a refresh token for new tokens, narrowed to `scopes` where given (RFC 6749 §6).
 
         A refresh token that is no longer good is `ProviderRefused("invalid_grant")`, in whatever words it was said.
         """
-        members = await self._refreshed(provider.config, refresh_token, scopes)
-        return read_grant(members, provider.config, refreshed=True)
+        config = provider.config
+        with at_step("refresh", provider=provider.name):
+            members, reply = await self._refreshed(config, refresh_token, scopes)
+            with telling(reply, config, secrets_of(config, {"refresh_token": refresh_token})):
+                return read_grant(members, config, refreshed=True)
 
     async def revoke(
         self,
@@ -138,14 +144,19 @@ class OAuthClient:
         Raises:
             ProviderRefused: `unsupported` where the provider has no way to.
         """
-        config = provider.config
+        with at_step("revoke", provider=provider.name):
+            await self._revoke(provider.config, token=token, hint=hint, metadata=metadata, alone=alone)
+
+    async def _revoke(
+        self, config: ProviderConfig, *, token: Secret, hint: TokenKind, metadata: Mapping[str, Any], alone: bool
+    ) -> None:
         endpoint_of(config, alone=alone)
         if not takes(config, hint):
             if hint == "access_token" or config.revocation == "stripe":
                 # Stripe's way ends all tokens of the account, when it is the access token's turn.
                 return
             try:
-                members = await self._refreshed(config, token, None)
+                members, _ = await self._refreshed(config, token, None)
             except ProviderRefused as error:
                 if error.error == "invalid_grant":
                     return
@@ -171,7 +182,8 @@ class OAuthClient:
         Raises:
             ProviderRefused: `invalid_token`, `invalid_id_token`, or another error of the provider's own.
         """
-        return await self._identities.of(provider.config, grant, nonce=nonce)
+        with at_step("userinfo"):
+            return await self._identities.of(provider.config, grant, nonce=nonce)
 
     async def account(self, provider: Provider, *, access_token: Secret) -> Account | None:
         """Whose token this is, for one that was not redeemed here; None where asking with it does not tell.
@@ -179,11 +191,12 @@ class OAuthClient:
         Raises:
             ProviderRefused: `invalid_token`, or another error of the provider's own.
         """
-        return await self._identities.by_userinfo(provider.config, access_token)
+        with at_step("userinfo"):
+            return await self._identities.by_userinfo(provider.config, access_token)
 
     async def _refreshed(
         self, config: ProviderConfig, refresh_token: Secret, scopes: Scopes | None
-    ) -> Mapping[str, object]:
+    ) -> tuple[Mapping[str, object], Reply]:
         params: Params = {"grant_type": "refresh_token", "refresh_token": refresh_token}
         params |= config.refresh_params
         if scopes is not None:
@@ -193,11 +206,15 @@ class OAuthClient:
         except ProviderRefused as error:
             if error.error not in _GRANT_IS_GONE:
                 raise
-            raise ProviderRefused("invalid_grant", detail=f"{error.error} {error.detail}".strip()) from None
+            gone = ProviderRefused("invalid_grant", detail=f"{error.error} {error.detail}".strip())
+            gone.status, gone.said, gone.words = error.status, error.said, error.words
+            raise gone from None
 
-    async def _answer(self, url: str, config: ProviderConfig, params: Params) -> Mapping[str, object]:
+    async def _answer(self, url: str, config: ProviderConfig, params: Params) -> tuple[Mapping[str, object], Reply]:
         reply = await self._sender.as_client(url, config, params)
-        return read_answer(reply, config, sent=secrets_of(config, params), now=self._clock())
+        sent = secrets_of(config, params)
+        with telling(reply, config, sent):
+            return read_answer(reply, config, sent=sent, now=self._clock()), reply
 
 
 def _joined(scopes: Scopes, config: ProviderConfig) -> str:

@@ -137,6 +137,11 @@ def _members(reply: Reply) -> dict[str, Any] | None:
     return parsed if isinstance(parsed, dict) else None
 
 
+def members_of(reply: Reply) -> dict[str, Any]:
+    """The answer's members, none where it has none."""
+    return _members(reply) or {}
+
+
 def _form(reply: Reply) -> dict[str, Any] | None:
     content_type = reply.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type not in {"application/x-www-form-urlencoded", "text/plain"}:

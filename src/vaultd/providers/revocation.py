@@ -17,6 +17,7 @@ from vaultd.providers.config import ProviderConfig
 from vaultd.providers.replies import read_revocation
 from vaultd.providers.sender import Params, Sender, secrets_of
 from vaultd.providers.templates import CLIENT_ID
+from vaultd.providers.told import telling
 from vaultd.terms import Clock, Secret
 
 TokenKind: TypeAlias = Literal["refresh_token", "access_token"]
@@ -101,7 +102,9 @@ class Revocations:
         self._read(reply, config, {})
 
     def _read(self, reply: Reply, config: ProviderConfig, params: Params, gone: tuple[int, ...] = ()) -> None:
-        read_revocation(reply, config, sent=secrets_of(config, params), now=self._clock(), gone=gone)
+        sent = secrets_of(config, params)
+        with telling(reply, config, sent):
+            read_revocation(reply, config, sent=sent, now=self._clock(), gone=gone)
 
 
 def takes(config: ProviderConfig, kind: TokenKind) -> bool:

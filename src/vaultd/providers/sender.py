@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from typing import Any, TypeAlias
 from urllib.parse import quote_plus
 
-from vaultd.errors import OutboundError, ProviderUnavailable
+from vaultd.errors import AnswerUnusable, OutboundError, OutboundFailed, ProviderUnavailable
 from vaultd.outbound import Outbound, Reply
 from vaultd.providers.config import ProviderConfig
 from vaultd.providers.config_requests import RequestFormat, TokenEndpointAuth
@@ -55,7 +56,9 @@ class Sender:
         try:
             return await self._outbound.request(method, url, allow_private=config.allow_private_hosts, **request)
         except OutboundError as error:
-            raise ProviderUnavailable(detail=f"{error.code}: {error.detail}") from None
+            # An address that is never called is a matter of the configuration, and no outage.
+            down = isinstance(error, OutboundFailed) and not isinstance(error, AnswerUnusable)
+            raise ProviderUnavailable(detail=f"{error.code}: {error.detail}", down=down) from None
 
 
 def check_no_gap(url: str) -> None:
@@ -67,7 +70,11 @@ def check_no_gap(url: str) -> None:
 def secrets_of(config: ProviderConfig, params: Params) -> list[Secret]:
     """Those that the request carries, so that no error repeats them."""
     sent = [value for value in params.values() if isinstance(value, Secret)]
-    return sent if config.client_secret is None else [*sent, config.client_secret]
+    if config.client_secret is None:
+        return sent
+    # RFC 7617 §2: some repeat the header.
+    basic = Secret(b64encode(f"{config.client_id}:{config.client_secret.reveal()}".encode()).decode())
+    return [*sent, config.client_secret, basic]
 
 
 def _proof(

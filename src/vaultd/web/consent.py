@@ -159,6 +159,7 @@ class Doors:
             unverified_query=request.query_params,
             browser=self._cookies.browser(request),
             session_subject=session.subject_id if session else None,
+            request_id=request.state.request_id,
         )
         return see_other(await self._connect.callback(returned))
 

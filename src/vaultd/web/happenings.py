@@ -10,7 +10,7 @@ from typing import Any
 from markupsafe import Markup
 
 from vaultd.audit import read
-from vaultd.audit.events import Decision
+from vaultd.audit.events import Decision, EventType
 from vaultd.audit.read import Reader
 from vaultd.audit.subject_key import SubjectKey
 from vaultd.db import Database
@@ -88,7 +88,8 @@ def _reason(event: Mapping[str, Any], texts: Texts) -> Markup | None:
     reason = event.get("reason")
     if reason is None:
         return None
-    known = texts.find("reason", reason)
+    unconnected = texts.find("unconnected", reason) if event["type"] == EventType.CONNECTION_REFUSED else None
+    known = unconnected or texts.find("reason", reason)
     if known is None and event["decision"] == Decision.REFUSED:
         # A word that has no sentence is shown as it is; it helps whoever is asked.
         return texts("activity.reason", reason=reason)

@@ -81,9 +81,18 @@ def test_private_members_are_nowhere_in_the_clear() -> None:
         account="octocat@example.com",
         actor={"sub": "the agent"},
         ip="192.0.2.7",
+        audit_context="for the case of Ada",
     )
     shown = str(canonical(draft))
-    for private in ("alice", "login.example.com", "octocat", "the agent", "192.0.2.7", str(UUID(int=9))):
+    for private in (
+        "alice",
+        "login.example.com",
+        "octocat",
+        "the agent",
+        "192.0.2.7",
+        "for the case",
+        str(UUID(int=9)),
+    ):
         assert private not in shown
     opened = json.loads(subject_key().open_private(UUID(int=1), decode(canonical(draft)["private"])))
     assert opened == {
@@ -91,6 +100,7 @@ def test_private_members_are_nowhere_in_the_clear() -> None:
         "account": "octocat@example.com",
         "actor": {"sub": "the agent"},
         "ip": "192.0.2.7",
+        "audit_context": "for the case of Ada",
         "connection_id": str(UUID(int=9)),
     }
 

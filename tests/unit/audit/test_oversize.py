@@ -35,6 +35,7 @@ LONGEST = Draft(
     account=ASTRAL * sizes.LONGEST_LABEL,
     actor={"iss": "https://i", "sub": ASTRAL * sizes.LONGEST_NAME, "act": {"sub": "a" * (sizes.PARTY - 10)}},
     request_id=str(uuid4()),
+    audit_context=ASTRAL * sizes.LONGEST_CONTEXT,
 )
 
 
@@ -53,6 +54,7 @@ def test_all_that_is_let_in_fits_at_its_longest() -> None:
     assert len(event) <= sizes.EVENT
     assert "cut" not in members
     assert private["actor"] == LONGEST.actor
+    assert private["audit_context"] == LONGEST.audit_context
     assert len(members["scopes"]) == sizes.MOST_SCOPES
 
 
@@ -64,6 +66,7 @@ def test_all_that_is_let_in_fits_at_its_longest() -> None:
         ({"account": "a" * 900_000}, ["account"]),
         ({"reason": "r" * 900_000}, ["reason"]),
         ({"ip": "1" * 900_000}, ["ip"]),
+        ({"audit_context": "w" * 900_000}, ["audit_context"]),
         ({"actor": {"sub": "robot", "act": {"sub": "r" * 900_000}}}, ["actor"]),
         ({"actor": {"sub": ["deep"] * 100_000}}, ["actor"]),
         ({"subject": SubjectKey(Subject("https://i", "s" * 900_000), Key(ID, b"k" * 32))}, ["subject"]),

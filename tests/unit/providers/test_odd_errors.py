@@ -8,6 +8,7 @@ from tests.unit.providers.conftest import CLIENT_SECRET, GOOD, SENT, Call, provi
 from tests.unit.scripted_server import ScriptedServer
 from vaultd.errors import ProviderError
 from vaultd.providers.oauth import OAuthClient
+from vaultd.providers.words import told_text
 from vaultd.terms import Secret
 
 
@@ -96,3 +97,36 @@ class TestRetryAfter:
     ) -> None:
         server.answers_json({"message": "secondary rate limit"}, status=status, Retry_After="60")
         assert (await unavailable(refresh)).retry_after == 60
+
+
+class TestTold:
+    """What of a provider's words goes into the log."""
+
+    @pytest.mark.parametrize(
+        ("given", "told"),
+        [
+            (None, None),
+            ("", None),
+            (True, None),
+            (["x"], None),
+            ({"x": 1}, None),
+            (4711, "4711"),
+            ("The app is unknown.", "The app is unknown."),
+            ("one\ntwo\ttab", "one two tab"),
+            ("\x1b[31mred\x1b[0m", "red"),
+            (f"it was {SENT.reveal()}!", "it was …!"),
+            ("it was aaaaaaaa1111111122222222", "it was …"),
+            ("x" * 5000, None),
+            ("word " * 1000 + SENT.reveal(), "word " * 39 + "word"),
+        ],
+        ids=lambda value: str(value)[:20],
+    )
+    def test_is_one_line_without_secrets(self, given: object, told: str | None) -> None:
+        shown = told_text(given, [SENT])
+        assert shown is None or len(shown) <= 200
+        assert shown == told
+
+    def test_a_token_at_the_cut_is_left_out_whole(self) -> None:
+        for length in range(1900, 2010):
+            shown = told_text("w " * 90 + "." * (length - 180) + " " + SENT.reveal() * 3, [])
+            assert shown is None or SENT.reveal()[:8] not in shown

@@ -8,6 +8,8 @@ included. Not shown is what is about the vault and not about them:
 - `ip`: an agent's backend, a proxy, an operator or a provider was at the other end, seldom the user. It is of no use
   to them, and a map of the operator's network to whoever has their token.
 - `generation` and `revision`: how often rows were written.
+- `audit_context`: what an agent's operator wrote for those who read the log. On a page of the vault's, any text could
+  be passed off as the vault's own.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from typing import Any
 from vaultd.audit.events import Decision, EventType
 from vaultd.audit.read import UNVERIFIED
 from vaultd.keys.keyring import PURPOSES
+from vaultd.sizes import LONGEST_CONTEXT
 from vaultd.web.openapi.parts import Json, schema
 
 _TEXT: Json = {"type": "string"}
@@ -177,6 +178,10 @@ _EVENTS: dict[str, Json] = {
             "count": _said({"type": "integer", "minimum": 1}, "How many refusals of one kind this event stands for."),
             "window": _said(_MOMENT, "The minute in which they came."),
             "ip": _TEXT,
+            "audit_context": _said(
+                _TEXT | {"minLength": 1, "maxLength": LONGEST_CONTEXT},
+                "Why a client asked on behalf of a user who was away, in its own words. They are not to be trusted.",
+            ),
         },
         "What happened. Members that say who the user was are missing once the user's key is erased.",
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vaultd.exchange import ACCESS_TOKEN, FEDERATED_TOKEN
+from vaultd.exchange import ACCESS_TOKEN, FEDERATED_TOKEN, TOKEN_VAULT_TOKEN
 from vaultd.web.openapi.answers import NO_STORE, carrying, failing
 from vaultd.web.openapi.parts import JSON, Json, header, schema
 from vaultd.web.token.grants import CLIENT_CREDENTIALS, FEDERATED_CONNECTION, TOKEN_EXCHANGE
@@ -27,7 +27,11 @@ A client authenticates as it is configured, by one method only: `client_secret_b
 left out: then the subject token names it.
 
 For a user who is away, a client that may assert subjects signs the subject token itself: a JWT of the type
-`token-vault-req+jwt` that names the user in `sub_id` (RFC 9493) and is good once.
+`token-vault-req+jwt` that names the user in `sub_id` (RFC 9493), or in `sub` where the client acts for the users of
+one issuer only, and is good once. Its claim `audit_context`, a text of 1 to 256 characters without control characters,
+says why the client asks, and goes into the audit event. With the `requested_token_type` of Auth0's worker exchange,
+`http://auth0.com/oauth/token-type/token-vault-access-token`, the JWT must have `audit_context` and `iat`, is good for
+60 seconds from then on, and needs no `exp`. In a user's own token the claim means nothing.
 """
 
 _CLIENT: dict[str, Json] = {
@@ -64,7 +68,11 @@ def _asking(title: str, grant: str, issued: str, several: Json, required: dict[s
                 "description": "`refresh_token` only for an issuer that is asked by introspection (RFC 7662).",
             },
             **required,
-            "requested_token_type": {"enum": ["", ACCESS_TOKEN, FEDERATED_TOKEN], "default": issued},
+            "requested_token_type": {
+                "enum": ["", ACCESS_TOKEN, FEDERATED_TOKEN, TOKEN_VAULT_TOKEN],
+                "default": issued,
+                "description": "Names for one thing, the provider's access token; the answer repeats this one.",
+            },
             "audience": several | {"description": "The provider's name here, such as `github`."},
             "resource": several | {"description": "Or the URL of the API to be called, resolved to its provider."},
             "scope": _SCOPE,

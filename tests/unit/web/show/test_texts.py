@@ -42,7 +42,7 @@ def test_every_text_is_used() -> None:
     """A key that no page asks for is a sentence that nobody keeps true."""
     sources = [*WEB.rglob("*.py"), *WEB.rglob("*.html")]
     said = "\n".join(path.read_text(encoding="utf-8") for path in sources)
-    by_name = {"broken", "failed", "event", "reason", "error"}
+    by_name = {"broken", "failed", "event", "reason", "unconnected", "error"}
     unused = {
         key
         for key in read_texts(WEB / "texts" / "en.toml")
@@ -116,6 +116,7 @@ def test_the_browser_says_which_language(header: str, code: str) -> None:
 
 
 def test_an_unknown_name_is_the_section_s_other() -> None:
-    assert EN.one_of("failed", "nonsense", provider="X") == "X did not allow it."
-    assert EN.one_of("failed", None, provider="X") == "X did not allow it."
+    said = "This service and X are not set up rightly for each other. Whoever runs this service has to mend that."
+    assert EN.one_of("failed", "nonsense", provider="X") == said
+    assert EN.one_of("failed", None, provider="X") == said
     assert EN.find("reason", "nonsense") is None

@@ -1,0 +1,62 @@
+"""Why a consent came to nothing at the provider: what the person and the app are told, and what log and event say."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from vaultd.errors import ProviderError, ProviderRefused, ProviderUnavailable
+
+Kind: TypeAlias = Literal["declined", "setup", "down", "late"]
+"""What a person can do about it: nothing needs to be done; tell the operator; come back later; begin again."""
+DECLINED = "access_denied"  # RFC 6749 §4.1.2.1
+UNUSABLE = "unusable_answer"
+_NOT_NOW = frozenset({"temporarily_unavailable", "server_error"})  # RFC 6749 §4.1.2.1
+_NOT_THEIRS = frozenset({UNUSABLE, "account_limit", "foreign", "invalid_issuer", "setup", "subject_erased"})
+"""Words of our own: from a provider they would tell of what has not happened."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """`reason` is the word in the event and in the log, `error` the one that the app gets."""
+
+    kind: Kind
+    reason: str
+
+    @property
+    def error(self) -> str:
+        """An app knows OAuth's words: an answer of no use is a fault that will not pass by itself."""
+        return "server_error" if self.reason == UNUSABLE else self.reason
+
+
+def trouble_of(error: ProviderError, *, declined: Collection[str]) -> Trouble:
+    """What an error at any step of a consent comes to; `declined` are the provider's own words for a person's no."""
+    if isinstance(error, ProviderUnavailable):
+        return Trouble("down", "temporarily_unavailable") if error.down else Trouble("setup", UNUSABLE)
+    if not isinstance(error, ProviderRefused):
+        return Trouble("setup", UNUSABLE)
+    word = "unknown_error" if error.error in _NOT_THEIRS else error.error
+    if error.step == "authorize":
+        return _in_redirect(word, declined)
+    if word == "invalid_grant":
+        return _code_refused(error)
+    # A person's no comes in the redirect alone; here, some call the app's wrong secret `access_denied`.
+    return Trouble("setup", "unauthorized_client" if word == DECLINED else word)
+
+
+def _code_refused(error: ProviderRefused) -> Trouble:
+    # RFC 6749 §5.2 has one word for a code that has ended or was used before, and for another redirect URI than that of
+    # the authorization. Where the provider's own word is about the URI, the app is registered with another one.
+    if "redirect" in (error.said or "").lower():
+        return Trouble("setup", "redirect_uri_mismatch")
+    return Trouble("late", "invalid_grant") if error.step == "token" else Trouble("setup", UNUSABLE)
+
+
+def _in_redirect(word: str, declined: Collection[str]) -> Trouble:
+    if word == DECLINED or word in declined:
+        return Trouble("declined", DECLINED)
+    if word == "invalid_grant":
+        # Nothing was granted yet that could have ended.
+        word = "invalid_request"
+    return Trouble("down" if word in _NOT_NOW else "setup", word)

@@ -1,0 +1,48 @@
+"""What an error of a provider's comes to, for each step of a consent."""
+
+from __future__ import annotations
+
+import pytest
+
+from vaultd.connect.trouble import Trouble, trouble_of
+from vaultd.errors import ProviderError, ProviderRefused, ProviderUnavailable
+from vaultd.providers.catalogue import load_catalogue
+
+
+def refused(error: str, step: str, said: str | None = None) -> ProviderRefused:
+    refusal = ProviderRefused(error)
+    refusal.step, refusal.said = step, said or error
+    return refusal
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "reason", "told"),
+    [
+        (refused("access_denied", "authorize"), "declined", "access_denied", "access_denied"),
+        (refused("cancelled", "authorize"), "declined", "access_denied", "access_denied"),
+        (refused("cancelled", "token"), "setup", "cancelled", "cancelled"),
+        (refused("access_denied", "token"), "setup", "unauthorized_client", "unauthorized_client"),
+        (refused("access_denied", "userinfo"), "setup", "unauthorized_client", "unauthorized_client"),
+        (refused("server_error", "authorize"), "down", "server_error", "server_error"),
+        (refused("invalid_grant", "token"), "late", "invalid_grant", "invalid_grant"),
+        (refused("invalid_grant", "token", "bad_redirect_uri"), "setup", *["redirect_uri_mismatch"] * 2),
+        (refused("invalid_grant", "authorize"), "setup", "invalid_request", "invalid_request"),
+        (refused("invalid_grant", "userinfo"), "setup", "unusable_answer", "server_error"),
+        (refused("invalid_issuer", "authorize"), "setup", "unknown_error", "unknown_error"),
+        (refused("unusable_answer", "token"), "setup", "unknown_error", "unknown_error"),
+        (ProviderUnavailable(down=True), "down", "temporarily_unavailable", "temporarily_unavailable"),
+        (ProviderUnavailable(), "setup", "unusable_answer", "server_error"),
+        (ProviderError(), "setup", "unusable_answer", "server_error"),
+    ],
+    ids=str,
+)
+def test_what_it_was_is_one_of_four_things(error: ProviderError, kind: str, reason: str, told: str) -> None:
+    trouble = trouble_of(error, declined=["cancelled"])
+    assert (trouble.kind, trouble.reason, trouble.error) == (kind, reason, told)
+
+
+def test_linkedins_words_for_a_no_are_a_no() -> None:
+    declined = load_catalogue()["linkedin"]["declined_errors"]
+    for word in ("user_cancelled_login", "user_cancelled_authorize"):
+        assert trouble_of(refused(word, "authorize"), declined=declined) == Trouble("declined", "access_denied")
+        assert trouble_of(refused(word, "authorize"), declined=()).kind == "setup"

@@ -66,3 +66,35 @@ def test_a_trusted_client_without_a_secret(file: Path) -> None:
     found = told(file, f'pub]\nauth = "none"\n{ALLOWED}', f"agent]\n{SECRET}", issuer=issuer)
     assert [what for what, _ in found] == ["client pub"]
     assert "is among trusted_clients of issuer app, and has no secret" in found[0][1]
+
+
+PROVIDER = """
+[providers.acme]
+client_id = "app"
+client_secret = "env:ACME"
+authorization_endpoint = "https://acme.example/authorize"
+token_endpoint = "https://acme.example/token"
+token_endpoint_auth_method = "{method}"
+"""
+
+
+@pytest.mark.parametrize(
+    ("method", "secret", "advised"),
+    [
+        ("client_secret_basic", "a+b/c=", "client_secret_basic_raw"),
+        ("client_secret_basic", "with%percent", "client_secret_basic_raw"),
+        ("client_secret_basic_raw", "a b", "client_secret_basic"),
+        ("client_secret_basic", "plain-secret_1.2~3", None),
+        ("client_secret_basic_raw", "plain-secret_1.2~3", None),
+        ("client_secret_post", "a+b/c=", None),
+        ("json", "a+b/c=", None),
+    ],
+)
+def test_a_secret_that_the_two_ways_of_basic_write_differently(
+    method: str, secret: str, advised: str | None, tmp_path: Path
+) -> None:
+    text = f"{MINIMAL}{ISSUER}{PROVIDER.format(method=method)}"
+    settings = load_text(tmp_path / "vaultd.toml", text, ACME=secret)
+    found = dict(warnings(settings)).get("provider acme")
+    assert (found and found.rpartition("write ")[2]) == advised
+    assert secret not in str(found)

@@ -15,7 +15,7 @@ from authlib.oauth2.rfc7636 import create_s256_code_challenge
 from vaultd.audit.events import Decision, Draft, EventType
 from vaultd.clients.registry import Client
 from vaultd.connections.pending import Pending
-from vaultd.errors import InvalidInput, Mistake, ProviderRefused
+from vaultd.errors import ConsentRefused, InvalidInput, Mistake, ProviderRefused
 from vaultd.policy import allowed_scopes
 from vaultd.providers.config import ProviderConfig
 from vaultd.providers.registry import Provider
@@ -179,6 +179,12 @@ def refused(draft: Draft, taken: Pending, reason: str) -> Draft:
         reason=reason,
         connection=taken.provider,
     )
+
+
+def refusal(reason: str) -> ConsentRefused:
+    """A completion that is refused, in words for the person where they can do something about it."""
+    sentence = _SENTENCES.get(reason)
+    return ConsentRefused(reason=reason) if sentence is None else ConsentRefused(sentence, reason=reason)
 
 
 def error_url(waiting: Pending, error: str) -> str:

@@ -8,11 +8,12 @@ from __future__ import annotations
 import json
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from vaultd.config_types import ConfigTable, Flag, Seconds, Text
 from vaultd.providers.config_endpoints import SettingName
 from vaultd.providers.config_requests import Headers
+from vaultd.providers.naming import IdFields, check_id_fields, parts_of
 
 AccountSource: TypeAlias = Literal["userinfo", "token", "id_token"]
 Rotation: TypeAlias = Literal["always", "sometimes", "never"]
@@ -40,7 +41,10 @@ class AnswersConfig(ConfigTable):
     `metadata_fields` are the members of `connection_metadata` and their paths in the token's answer,
     `userinfo_metadata` those in userinfo's, `callback_metadata` parameters of the authorization's answer.
     `account_id_field` and `account_label_fields` are paths in the answer that `account_source` names; with "token" they
-    may name a connection setting. An ID token must come from one of `id_token_issuers`, or from `issuer`.
+    may name a connection setting. A path may also begin with the answer in which it leads, `userinfo:`, `token:`,
+    `id_token:` or `redirect:`, the last for what `callback_metadata` looks for. Where an account is known by several
+    values together, `account_id_field` is a list of paths; a list in it has paths of which the first that leads
+    somewhere counts. An ID token must come from one of `id_token_issuers`, or from `issuer`.
     `error_path` is where an error's word stands, and `error_codes` are the provider's words and OAuth's for them.
     """
 
@@ -49,7 +53,7 @@ class AnswersConfig(ConfigTable):
     userinfo_metadata: dict[SettingName, Text] = Field(default_factory=dict)
     callback_metadata: dict[SettingName, Text] = Field(default_factory=dict)
     account_source: AccountSource = "userinfo"
-    account_id_field: Text = "sub"
+    account_id_field: Annotated[IdFields, BeforeValidator(check_id_fields)] = "sub"
     account_label_fields: tuple[Text, ...] = ("email", "preferred_username", "login", "name")
     id_token_issuers: tuple[Text, ...] = ()
     userinfo_method: Literal["GET", "POST"] = "GET"
@@ -58,6 +62,17 @@ class AnswersConfig(ConfigTable):
     userinfo_token_scheme: Annotated[str, Field(pattern=r"^[A-Za-z]{1,20}$")] = "Bearer"  # noqa: S105 - a scheme
     error_path: Text = "error"
     error_codes: dict[Text, OAuthError] = Field(default_factory=dict)
+
+    @field_validator("account_id_field")
+    @classmethod
+    def _brought_along(cls, fields: IdFields, info: ValidationInfo) -> IdFields:
+        # What comes beside the code is looked for, checked and kept as metadata, or not at all.
+        known = {f"redirect:{parameter}" for parameter in info.data.get("callback_metadata", {}).values()}
+        named = {path for part in parts_of(fields) for path in part if path.startswith("redirect:")}
+        missing = sorted(named - known)
+        if missing and "callback_metadata" in info.data:
+            raise ValueError(f"names {missing[0]}, which callback_metadata lacks; write it there too")
+        return fields
 
     @field_validator("userinfo_body")
     @classmethod

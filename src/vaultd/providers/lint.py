@@ -20,7 +20,7 @@ from vaultd.providers.config import ProviderConfig
 from vaultd.providers.templates import gaps
 from vaultd.terms import Secret
 
-REQUIRED = ("display_name", "expires", "pkce", "revocation", "sources", "verified")
+REQUIRED = ("display_name", "expires", "grant_for", "pkce", "revocation", "sources", "verified")
 """Keys that an entry states, also where it has the default's value."""
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _AN_APP = {"client_id": "app"}
@@ -68,7 +68,7 @@ def _undocumented(config: ProviderConfig) -> Iterator[str]:
 def _incomplete(config: ProviderConfig) -> Iterator[str]:
     if config.allow_private_hosts or config.fixed_settings or config.extends:
         yield "it decides what is the operator's: allow_private_hosts, fixed_settings, extends"
-    if config.account_source == "userinfo" and config.userinfo_endpoint is None:
+    if not config.names_accounts:
         yield "nothing says whose account it is; userinfo_endpoint is missing, or another account_source"
     if config.revocation != "none" and config.revocation_endpoint is None:
         yield 'revocation has no revocation_endpoint; or it is revocation = "none"'

@@ -23,16 +23,20 @@ Way = Literal["redirect", "token", "userinfo"]
 class GrantsForPlaces:
     """The provider. `tokens` are those that are good, with the person and the place that each is for.
 
+    A revocation ends the tokens of this person at this place, with `ends_person` all that the person has.
     With `client` the app must prove itself by Basic: read as it comes (`raw`), else form-decoded (RFC 6749 §2.3.1).
     """
 
-    def __init__(self, way: Way, *, client: tuple[str, str] | None = None, raw: bool = False) -> None:
+    def __init__(
+        self, way: Way, *, client: tuple[str, str] | None = None, raw: bool = False, ends_person: bool = False
+    ) -> None:
         self.way = way
         self.person, self.place = "ada", "1"
         self.tokens: dict[str, tuple[str, str]] = {}
         self.refused = 0
         self._client = client
         self._raw = raw
+        self._ends_person = ends_person
         self._codes: dict[str, tuple[str, str]] = {}
         self.app = Starlette(
             routes=[
@@ -104,9 +108,12 @@ class GrantsForPlaces:
             self.refused += 1
             return JSONResponse({"error": "invalid_client"}, status_code=401)
         ended = self.tokens.get(str((await request.form())["token"]))
-        for token in [token for token, owner in self.tokens.items() if owner == ended]:
-            del self.tokens[token]
+        if ended is not None:
+            self.tokens = {token: owner for token, owner in self.tokens.items() if not self._ends(owner, ended)}
         return Response(status_code=200)
+
+    def _ends(self, owner: tuple[str, str], ended: tuple[str, str]) -> bool:
+        return owner == ended or (self._ends_person and owner[0] == ended[0])
 
 
 def table_at(url: str, **keys: Any) -> dict[str, Any]:

@@ -62,7 +62,10 @@ HINTS = {"books": "2", "notes": "Workspace 2", "boards": "2:ada"}
 
 @dataclass(frozen=True, slots=True)
 class Street:
-    """A vault with a provider of each way, and one that takes a single account (`alone`)."""
+    """A vault with a provider of each way.
+
+    Beside them `alone` takes a single account, and at `studio` a revocation ends all that the person gave the app.
+    """
 
     world: World
     at: dict[str, GrantsForPlaces]
@@ -102,13 +105,15 @@ def tables_of(world: World, providers: dict[str, Any]) -> str:
 def street(world: World, module_database: DatabaseUrls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Street]:
     at = {name: GrantsForPlaces(way) for name, (way, _) in WAYS.items()}
     at["alone"] = GrantsForPlaces("redirect")
+    at["studio"] = GrantsForPlaces("userinfo", ends_person=True)
     with LoopbackServers() as servers:
         providers: dict[str, Any] = {}
         for name, provider in at.items():
             url = servers.serve(provider.app)
-            keys = WAYS["books" if name == "alone" else name][1]
+            keys = WAYS[{"alone": "books", "studio": "boards"}.get(name, name)][1]
             providers[name] = table_at(url, userinfo_endpoint=f"{url}/userinfo", **keys)
         providers["alone"]["accounts"] = "single"
+        providers["studio"]["revocation_ends"] = "grant"
         with vault_beside(
             world,
             database_url=module_database.service,
@@ -207,3 +212,32 @@ async def test_a_place_is_taken_from_no_crooked_redirect(street: Street) -> None
             assert "connect_code" not in query_of(page.url)
             assert provider.tokens == before
         assert await accounts_of(app) == []
+
+
+async def test_what_ends_a_person_s_grant_waits_for_the_last_of_their_places(street: Street, vault: Vault) -> None:
+    provider = street.at["studio"]
+    async with street.app() as app, street.app() as other:
+        ids = [await street.connected(app, "studio", "ada", place) for place in ("1", "2")]
+        theirs = await street.connected(other, "studio", "bob", "1")
+        # Of the same team, and another person: that grant is Bob's alone.
+        assert (await other.http.delete(f"accounts/{theirs}")).status_code == 204
+        assert await told(street, vault, other) == [("provider.revoked", None)]
+        assert (await app.http.delete(f"accounts/{ids[0]}")).status_code == 204
+        assert await told(street, vault, app) == [("provider.kept", "kept_shared_grant")]
+        served = await vault.exchange(app.session_token, audience="studio")
+        assert provider.tokens[served.json()["access_token"]] == ("ada", "2")
+        assert (await app.http.delete(f"accounts/{ids[1]}")).status_code == 204
+        assert (await told(street, vault, app, count=2))[1] == ("provider.revoked", None)
+    assert provider.tokens == {}
+
+
+async def told(street: Street, vault: Vault, app: App, count: int = 1) -> list[tuple[str, str | None]]:
+    """What was done at the provider for this user, once so much was decided."""
+    who: dict[str, Any] = {"subject_issuer": street.world.places.issuer, "subject": app.user}
+    async with asyncio.timeout(15):
+        while True:
+            events = (await vault.audit(**who))["events"]
+            found = [each for each in events if each["type"].startswith("provider.")]
+            if len(found) >= count:
+                return [(each["type"], each.get("reason")) for each in reversed(found)]
+            await asyncio.sleep(0.05)

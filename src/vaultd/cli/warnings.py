@@ -22,6 +22,7 @@ def warnings(settings: Settings) -> Iterator[tuple[str, str]]:
     yield from _secrets_worth_nothing(settings.clients)
     yield from _trusted_without_secret(settings)
     yield from _never_revoked(settings)
+    yield from _taken_for_one(settings.providers)
     yield from _two_encodings(settings.providers)
 
 
@@ -64,6 +65,19 @@ def _never_revoked(settings: Settings) -> Iterator[tuple[str, str]]:
         if provider.revocation_endpoint is not None and unknown:
             text = "names no accounts, and no revocation_ends says what a revocation ends: a token is revoked at the"
             yield f"provider {name}", f"{text} provider only when nobody else is connected there"
+
+
+def _taken_for_one(providers: Mapping[str, ProviderConfig]) -> Iterator[tuple[str, str]]:
+    """Where two accounts of a user may have one id, so that a consent for the second takes the first one's place."""
+    for name, provider in providers.items():
+        if not provider.names_accounts:
+            text = (
+                "names no accounts: each consent of a user takes the place of the one before, whosever account it was"
+            )
+            yield f"provider {name}", text
+        for setting in provider.unnamed_settings:
+            text = f"its account_id_field does not name setting:{setting}: accounts with one id at two places are taken"
+            yield f"provider {name}", f"{text} for one, and the second takes the place of the first"
 
 
 def _two_encodings(providers: Mapping[str, ProviderConfig]) -> Iterator[tuple[str, str]]:

@@ -19,6 +19,7 @@ from vaultd.errors import ConsentRefused, InvalidInput, Mistake, ProviderRefused
 from vaultd.policy import allowed_scopes
 from vaultd.providers.config import ProviderConfig
 from vaultd.providers.registry import Provider
+from vaultd.providers.words import identifier_text
 from vaultd.subjects.store import KnownSubject
 from vaultd.terms import Scopes
 
@@ -138,8 +139,10 @@ def callback_metadata(config: ProviderConfig, unverified_query: Mapping[str, str
     Raises:
         ProviderRefused: something is missing, or is none.
     """
-    found = {name: unverified_query.get(parameter, "") for name, parameter in config.callback_metadata.items()}
-    if not all(_IDENTIFIER.fullmatch(value) for value in found.values()):
+    parameters = config.callback_metadata
+    given = {name: identifier_text(unverified_query.get(parameter)) for name, parameter in parameters.items()}
+    found = {name: value for name, value in given.items() if value is not None}
+    if len(found) < len(given):
         raise ProviderRefused("invalid_request", detail="the callback lacks what the provider's table looks for")
     return found
 

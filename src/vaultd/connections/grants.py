@@ -201,7 +201,7 @@ class GrantStore:
         self, connection: AsyncConnection, subject_id: UUID, provider: str, former: Sequence[Former]
     ) -> list[tuple[UUID, Opened]]:
         """Connections that live under a former id of an account, and do not tell whether they are that account's."""
-        found = []
+        found: list[tuple[UUID, Opened]] = []
         for one in former:
             account_ref = self._keyring.lookup("account", subject_id, provider, one.id)
             row = await store.lock_account(connection, subject_id, provider, account_ref)

@@ -66,6 +66,13 @@ class ProviderConfig(
         return frozenset(placed(path, self.account_source)[0] for path in paths)
 
     @property
+    def unnamed_settings(self) -> tuple[str, ...]:
+        """Connection settings that are no part of an account's id: one id may then stand for accounts at two places."""
+        named = {path for part in parts_of(self.account_id_field) for path in part}
+        settings = (name for name in self.connection_settings if name not in self.fixed_settings)
+        return tuple(name for name in settings if not {name, f"setting:{name}", f"token:{name}"} & named)
+
+    @property
     def reads_id_tokens(self) -> bool:
         """Whether an ID token says whose account a grant is, or a part of it."""
         return "id_token" in {self.account_source, *self.named_in}

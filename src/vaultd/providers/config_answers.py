@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 from vaultd.config_types import ConfigTable, Flag, Seconds, Text
 from vaultd.providers.config_endpoints import SettingName
 from vaultd.providers.config_requests import Headers
-from vaultd.providers.naming import IdFields, check_id_fields, parts_of
+from vaultd.providers.naming import IdFields, check_id_fields, parts_of, placed
 
 AccountSource: TypeAlias = Literal["userinfo", "token", "id_token"]
 Rotation: TypeAlias = Literal["always", "sometimes", "never"]
@@ -42,9 +42,10 @@ class AnswersConfig(ConfigTable):
     `userinfo_metadata` those in userinfo's, `callback_metadata` parameters of the authorization's answer.
     `account_id_field` and `account_label_fields` are paths in the answer that `account_source` names; with "token" they
     may name a connection setting. A path may also begin with the answer in which it leads, `userinfo:`, `token:`,
-    `id_token:` or `redirect:`, the last for what `callback_metadata` looks for. Where an account is known by several
-    values together, `account_id_field` is a list of paths; a list in it has paths of which the first that leads
-    somewhere counts. An ID token must come from one of `id_token_issuers`, or from `issuer`.
+    `id_token:`, `redirect:` for what `callback_metadata` looks for, or `setting:` for a connection setting. Where an
+    account is known by several values together, `account_id_field` is a list of paths, the place first and the person
+    last; a list in it has paths of which the first that leads somewhere counts. An ID token must come from one of
+    `id_token_issuers`, or from `issuer`.
     `error_path` is where an error's word stands, and `error_codes` are the provider's words and OAuth's for them.
     """
 
@@ -67,11 +68,15 @@ class AnswersConfig(ConfigTable):
     @classmethod
     def _brought_along(cls, fields: IdFields, info: ValidationInfo) -> IdFields:
         # What comes beside the code is looked for, checked and kept as metadata, or not at all.
-        known = {f"redirect:{parameter}" for parameter in info.data.get("callback_metadata", {}).values()}
-        named = {path for part in parts_of(fields) for path in part if path.startswith("redirect:")}
-        missing = sorted(named - known)
-        if missing and "callback_metadata" in info.data:
-            raise ValueError(f"names {missing[0]}, which callback_metadata lacks; write it there too")
+        named = {placed(path, "") for part in parts_of(fields) for path in part}
+        places = {
+            "redirect": ("callback_metadata", set(info.data.get("callback_metadata", {}).values())),
+            "setting": ("connection_settings", set(info.data.get("connection_settings", {}))),
+        }
+        for where, (key, known) in places.items():
+            missing = sorted({path for source, path in named if source == where} - known)
+            if missing and key in info.data:
+                raise ValueError(f"names {where}:{missing[0]}, which {key} lacks; write it there too")
         return fields
 
     @field_validator("userinfo_body")

@@ -53,6 +53,7 @@ class Identities:
             ProviderRefused: `invalid_token`, `invalid_id_token`, or an error of the provider's own.
         """
         answers: dict[str, object] = {"token": grant.account_fields, "redirect": redirect}
+        answers["setting"] = config.fixed_settings
         metadata: dict[str, Any] = {}
         if config.reads_id_tokens:
             answers["id_token"] = _id_token_claims(grant.id_token, config, nonce=nonce, now=self._clock())
@@ -67,10 +68,10 @@ class Identities:
 
     async def by_userinfo(self, config: ProviderConfig, token: Secret) -> Account | None:
         """The account that userinfo names; None where it is not userinfo that does. Raises as `of` does."""
-        if config.named_in != {"userinfo"} or config.userinfo_endpoint is None:
+        if not config.named_in <= {"userinfo", "setting"} or config.userinfo_endpoint is None:
             return None
         members = await self._userinfo(config.userinfo_endpoint, config, token)
-        return read_account({"userinfo": members}, config)
+        return read_account({"userinfo": members, "setting": config.fixed_settings}, config)
 
     async def _userinfo(self, endpoint: str, config: ProviderConfig, token: Secret) -> Mapping[str, Any]:
         body = {} if config.userinfo_body is None else {"json": json.loads(config.userinfo_body)}

@@ -74,6 +74,8 @@ def _incomplete(config: ProviderConfig) -> Iterator[str]:
         yield 'revocation has no revocation_endpoint; or it is revocation = "none"'
     if config.expires is not False and config.rotation is None:
         yield "rotation is missing, though its tokens end and are refreshed"
+    for setting in config.unnamed_settings:
+        yield f"account_id_field does not name setting:{setting}, so that one id may be two accounts"
     used = gaps(config.authorization_endpoint + config.token_endpoint)
     for setting in sorted(config.connection_settings.keys() - used):
         yield f"connection_settings.{setting} is used in neither authorization_endpoint nor token_endpoint"

@@ -13,10 +13,13 @@ from vaultd.providers.paths import at
 from vaultd.providers.words import plain_text
 
 IdFields: TypeAlias = str | tuple[str | tuple[str, ...], ...]
-"""A path; or several, each with the paths that stand in for it where it leads to nothing."""
+"""A path; or several, that of the place first and that of the person last.
+
+Each of these may be a list, of paths that stand in for the one before where it leads to nothing.
+"""
 Answers: TypeAlias = Mapping[str, object]
-"""What was answered, by where: `token`, `id_token`, `userinfo`, and `redirect` for what came beside the code."""
-SOURCES = ("userinfo", "token", "id_token", "redirect")
+"""What was answered, by where: one of `SOURCES`, `redirect` for what came beside the code."""
+SOURCES = ("userinfo", "token", "id_token", "redirect", "setting")
 _JOINT = ":"
 
 
@@ -69,10 +72,15 @@ def joined(values: Sequence[str | None]) -> str | None:
     return plain_text(_JOINT.join(_escaped(value) for value in values if value is not None))
 
 
+def split_id(account_id: str) -> list[str]:
+    """The parts of an id that has several, the place first and the person last; of one that has not, itself."""
+    return account_id.split(_JOINT)
+
+
 def agree(account_id: str, fields: IdFields, values: Iterable[str | None], sure: Collection[str]) -> bool | None:
     """Whether an id is made of these values, None where some are not known. Parts at paths that are `sure` are."""
     parts = parts_of(fields)
-    own = account_id.split(_JOINT) if len(parts) > 1 else [account_id]
+    own = split_id(account_id) if len(parts) > 1 else [account_id]
     known = True
     for part, mine, theirs in zip(parts, own, values, strict=False):
         if set(part) & set(sure):

@@ -31,6 +31,7 @@ def _values(config: ProviderConfig, metadata: Mapping[str, Any]) -> Iterator[str
         "token": {**config.metadata_fields, **settings},
         "userinfo": config.userinfo_metadata,
         "redirect": config.callback_metadata,
+        "setting": settings,
     }
     for part in parts_of(config.account_id_field):
         places = [placed(path, config.account_source) for path in part]

@@ -1,4 +1,4 @@
-"""Recognising a user's connection that was made when accounts of its provider were known by another id."""
+"""Recognising a user's connection that is kept under another id than its account has now: a former one, or none."""
 
 from __future__ import annotations
 
@@ -30,13 +30,14 @@ class Recognition:
         Asked where nothing that is kept tells, and before anything is stored, as an answer takes its time.
         """
         former = former_of(provider.config, brought)
-        if not former:
-            return brought
         async with self._database.transaction() as connection:
             undecided = await self._grants.undecided(connection, subject_id, provider.name, former)
         for connection_id, opened in undecided:
-            if await self._owner(provider, opened) == brought.account_id:
+            owner = await self._owner(provider, opened)
+            if owner == brought.account_id:
                 return replace(brought, known_before_as=str(connection_id))
+            if owner is not None:
+                brought = replace(brought, others=(*brought.others, str(connection_id)))
         return brought
 
     async def _owner(self, provider: Provider, opened: Opened) -> str | None:

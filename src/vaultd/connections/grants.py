@@ -15,6 +15,7 @@ from vaultd.audit.events import Draft, EventType
 from vaultd.audit.log import AuditTransaction
 from vaultd.audit.subject_key import SubjectKey
 from vaultd.connections import outbox, store
+from vaultd.connections.imported import NO_ACCESS_TOKEN
 from vaultd.connections.lookups import NoticeLookups
 from vaultd.connections.sealing import (
     PURPOSE,
@@ -36,7 +37,8 @@ from vaultd.terms import Clock, Scopes, Secret
 class Brought:
     """A redeemed grant, in the clear between its redemption and its storing.
 
-    `known_before_as` is the id of a connection that the provider says is this account's, though kept under a former id.
+    `known_before_as` is the id of a connection that the provider says is this account's, though kept under another id,
+    and `others` are those of which it says that they are not.
     """
 
     access_token: Secret
@@ -49,6 +51,7 @@ class Brought:
     account_names: tuple[str, ...] = ()
     former_ids: tuple[str | None, ...] = ()
     known_before_as: str | None = None
+    others: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """For sealing; holds the tokens in the clear."""
@@ -62,6 +65,7 @@ class Brought:
             "account_names": self.account_names,
             "former_ids": self.former_ids,
             "known_before_as": self.known_before_as,
+            "others": self.others,
             "metadata": self.metadata,
         }
 
@@ -79,8 +83,13 @@ class Brought:
             account_names=tuple(document.get("account_names", ())),
             former_ids=tuple(document.get("former_ids", ())),
             known_before_as=document.get("known_before_as"),
+            others=tuple(document.get("others", ())),
             metadata=document["metadata"],
         )
+
+
+UNNAMED = "unnamed_before"
+"""The reason in the event of a consent that took the place of a connection of which nobody could say whose it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +144,10 @@ class GrantStore:
         previous = await store.lock_account(connection, subject_id, provider, account_ref)
         if previous is None:
             previous = await self._former(connection, subject_id, provider, former, brought.known_before_as)
+        guessed = None
         if previous is None:
-            previous = await self._unnamed(connection, subject_id, provider)
+            previous = await self._unnamed(connection, subject_id, provider, brought)
+            guessed = UNNAMED if previous is not None and str(previous.id) != brought.known_before_as else None
         if single and await self._has_another(transaction, subject_id, provider, previous):
             return "account_limit"
         opened, expires_at = self._to_seal(brought, previous), brought.expires_at
@@ -160,6 +171,7 @@ class GrantStore:
             replace(
                 draft,
                 type=EventType.CONNECTION_RECONNECTED if previous else EventType.CONNECTION_CONNECTED,
+                reason=guessed,
                 connection=provider,
                 subject=subject,
                 connection_id=connection_id,
@@ -200,15 +212,15 @@ class GrantStore:
     async def undecided(
         self, connection: AsyncConnection, subject_id: UUID, provider: str, former: Sequence[Former]
     ) -> list[tuple[UUID, Opened]]:
-        """Connections that live under a former id of an account, and do not tell whether they are that account's."""
+        """Connections that may be an account's, and do not tell whether they are: under a former id, or without one."""
         found: list[tuple[UUID, Opened]] = []
-        for one in former:
+        for one in (*former, Former(UNNAMED_ACCOUNT, lambda _: None)):
             account_ref = self._keyring.lookup("account", subject_id, provider, one.id)
             row = await store.lock_account(connection, subject_id, provider, account_ref)
             if row is not None and row.status == "connected" and self._told(row, one) is None:
                 with suppress(CannotOpen):
                     found.append((row.id, open_connection(data_key_of(row, self._data_keys), row)))
-        return found
+        return [(connection_id, opened) for connection_id, opened in found if opened.access_token != NO_ACCESS_TOKEN]
 
     async def _former(
         self,
@@ -240,15 +252,20 @@ class GrantStore:
         except CannotOpen:
             return None
 
-    async def _unnamed(self, connection: AsyncConnection, subject_id: UUID, provider: str) -> ConnectionRow | None:
+    async def _unnamed(
+        self, connection: AsyncConnection, subject_id: UUID, provider: str, brought: Brought
+    ) -> ConnectionRow | None:
         """The connection that was imported without a word about its account: this consent gives it one.
 
-        It is the subject's only one there. A user who agrees with another account than the imported one has the one
-        they agreed with; beside it the imported one would be an account that nobody can name.
+        If the provider said that it is another account, it stays beside the new one. Where nobody can say so, a user
+        who agrees with another account than the imported one has the one they agreed with, and the event tells of it:
+        beside it the imported one would be an account that nobody can name.
         """
         account_ref = self._keyring.lookup("account", subject_id, provider, UNNAMED_ACCOUNT)
         row = await store.lock_account(connection, subject_id, provider, account_ref)
-        return row if row is not None and row.status != "revoked" else None
+        if row is None or row.status == "revoked" or str(row.id) in brought.others:
+            return None
+        return row
 
     def _to_seal(self, brought: Brought, previous: ConnectionRow | None) -> Opened:
         return Opened(

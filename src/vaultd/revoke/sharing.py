@@ -41,7 +41,7 @@ class Verdict:
     reason: str | None = None
 
 
-def _shared(config: ProviderConfig) -> Shared | None:
+def shared_by(config: ProviderConfig) -> Shared | None:
     """Which parts of an account's id two that live on one grant have in common, where it has several.
 
     What ends a grant of a person ends it in all their places, and what ends an installation ends it for all its people;
@@ -103,7 +103,7 @@ class Sharing:
         tables = self._providers.of_one_app(own)
         alike = frozenset(str(table.name) for table in tables if table.config.accounts_named_by == naming)
         unlike = frozenset(str(table.name) for table in tables) - alike
-        return Names(alike, unlike, shared=_shared(own.config))
+        return Names(alike, unlike, shared=shared_by(own.config))
 
     async def _others(self, names: Names, account_id: str | None) -> bool:
         async with self._database.transaction() as connection:

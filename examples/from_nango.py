@@ -7,7 +7,8 @@
 Needs Python 3.11 and nothing else. What cannot be moved is named on standard error by its connection id, never with a
 token. Nothing is written unless all was read, so that a part is not taken for the whole.
 Nango's side is as its documentation has it: GET /connections lists connections without their credentials, and
-GET /connections/{id}?refresh_token=true gives one with them.
+GET /connections/{id}?refresh_token=true gives one with them. What a provider needs beside the token, such as the name
+of a shop, stands in `connection_config` there; `metadata` there is your app's own, and is moved where you ask for it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -25,6 +27,26 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlencode, urlsplit
 from urllib.request import Request, urlopen
 
+CARRIED: Mapping[str, Mapping[str, str]] = {
+    "auth0": {"settings.tenant": "connection_config.subdomain"},
+    "confluence": {"metadata.sites[]": "connection_config.cloudId", "account.id": "connection_config.accountId"},
+    "jira": {"metadata.sites[]": "connection_config.cloudId", "account.id": "connection_config.accountId"},
+    "notion": {"metadata.workspace_id": "connection_config.workspace_id"},
+    "okta": {"settings.org": "connection_config.subdomain"},
+    "quickbooks": {"metadata.realm_id": "connection_config.realmId"},
+    "quickbooks-sandbox": {"metadata.realm_id": "connection_config.realmId"},
+    "salesforce": {"metadata.instance_url": "connection_config.instance_url"},
+    "salesforce-sandbox": {"metadata.instance_url": "connection_config.instance_url"},
+    "shopify": {"settings.shop": "connection_config.subdomain"},
+    "slack": {"metadata.team_id": "connection_config.team.id"},
+    "zendesk": {"settings.subdomain": "connection_config.subdomain"},
+}
+"""By Nango's name of the provider: the place in the line, and where it stands in the connection.
+
+Nango's names are those of https://github.com/NangoHQ/nango/blob/2f4c0af671/packages/providers/providers.yaml
+(2026-11-30), the line's those of vaultd's catalogue. `[]` makes a list of one.
+"""
+_PLACE = re.compile(r"(settings|metadata|account)\.([a-z][a-z0-9_]{0,31})(\[\])?")
 MOST_LISTED = 10_000
 """Nango's server lists no more connections at once than this."""
 _DEAD = (HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.FAILED_DEPENDENCY)
@@ -96,6 +118,7 @@ def import_line(
     user_tag: str = "end_user_id",
     users: Mapping[str, str] | None = None,
     scopes: str | None = None,
+    carried: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """The line of docs/import.md for a connection as Nango gives it with its credentials. Raises `Skipped`.
 
@@ -106,6 +129,7 @@ def import_line(
         user_tag: the tag that holds your user's id; Nango's former `end_user.id` is used where there is none.
         users: that id to the `sub` of your session tokens, where they differ.
         scopes: what the users granted, where the provider's answer does not say.
+        carried: further values for the line, by their place in it: `{"settings.site": "connection_config.site"}`.
     """
     credentials = connection["credentials"]
     if credentials.get("type") != "OAUTH2":
@@ -127,13 +151,38 @@ def import_line(
         "access_token": credentials.get("access_token"),
         "expires_at": credentials.get("expires_at"),
     }
+    line |= _carried(connection, {**CARRIED.get(connection.get("provider", ""), {}), **(carried or {})})
     return {name: value for name, value in line.items() if value is not None}
+
+
+def _carried(connection: Mapping[str, Any], places: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """The line's `settings`, `metadata` and `account`, as far as the connection has what belongs there."""
+    found: dict[str, dict[str, Any]] = {}
+    for place, path in places.items():
+        value = _at(connection, path)
+        named = _PLACE.fullmatch(place)
+        if value is not None and named is not None:
+            found.setdefault(named[1], {})[named[2]] = [value] if named[3] else value
+    return found
+
+
+def _at(document: Any, path: str) -> Any:
+    """What stands at a path. Nango keeps some names with a dot in them as they are, such as `team.id`."""
+    before, dot, behind = path.partition(".")
+    if not isinstance(document, Mapping):
+        return None
+    if path in document or not dot:
+        return document.get(path)
+    return _at(document.get(before), behind)
 
 
 def lines(nango: Nango, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Every connection that can be moved; the others are told of."""
     users = json.loads(options.users.read_text(encoding="utf-8")) if options.users else None
     scopes = dict(options.scopes)
+    carried: dict[str, dict[str, str]] = {}
+    for integration, (place, path) in options.carry:
+        carried.setdefault(integration, {})[place] = path
     for integration, provider in options.integration:
         for listed in nango.connections(integration):
             connection_id = listed["connection_id"]
@@ -145,6 +194,7 @@ def lines(nango: Nango, options: argparse.Namespace) -> Iterator[dict[str, Any]]
                     user_tag=options.user_tag,
                     users=users,
                     scopes=scopes.get(integration),
+                    carried=carried.get(integration),
                 )
             except Skipped as why:
                 sys.stderr.write(f"left out: {integration} {connection_id}: {why}\n")
@@ -155,6 +205,16 @@ def _pair(text: str) -> tuple[str, str]:
     if not (name and equals and value):
         raise argparse.ArgumentTypeError(f"{text!r} is no NAME=VALUE")
     return name, value
+
+
+def _carry(text: str) -> tuple[str, tuple[str, str]]:
+    integration, _, pair = text.partition(":")
+    place, path = _pair(pair)
+    if not integration or not _PLACE.fullmatch(place):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no NANGO:PLACE=PATH, such as acme-prod:settings.site=metadata.site"
+        )
+    return integration, (place, path)
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
@@ -171,6 +231,15 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--user-tag", default="end_user_id", help="the tag with your user's id (default: end_user_id)")
     parser.add_argument("--users", type=Path, help='a JSON file {"that id": "the sub of your session tokens"}')
     parser.add_argument("--scopes", action="append", default=[], type=_pair, metavar="NANGO=SCOPES")
+    parser.add_argument(
+        "--carry",
+        action="append",
+        default=[],
+        type=_carry,
+        metavar="NANGO:PLACE=PATH",
+        help="a value of each connection for the line's settings, metadata or account, such as"
+        " acme-prod:settings.site=connection_config.subdomain; may be repeated",
+    )
     parser.add_argument("--host", default="https://api.nango.dev", help="of a Nango of your own")
     return parser.parse_args(arguments)
 

@@ -46,7 +46,8 @@ class Asked:
     @property
     def way(self) -> str:
         """How the client proved itself and wrote the request, such as `basic form`."""
-        return f"{'basic' if self.basic else 'body' if 'client_secret' in self.params else 'none'} {self.body}"
+        in_body = {"client_secret", "clientSecret"} & self.params.keys()
+        return f"{'basic' if self.basic else 'body' if in_body else 'none'} {self.body}"
 
     @property
     def token(self) -> str | None:

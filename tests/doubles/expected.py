@@ -19,7 +19,7 @@ KNOWN: dict[str, tuple[str, dict[str, Any]]] = {
     "airtable": ("made.up@example.com", {}),
     "asana": ("ada@example.com", {}),
     "atlassian": ("ada@example.com", SITE),
-    "auth0": ("ada@example.com", {"tenant": "acme.eu"}),
+    "auth0": ("ada@example.com (acme.eu)", {"tenant": "acme.eu"}),
     "box": ("ada@example.com", {}),
     "calendly": (
         "ada@example.com",
@@ -28,7 +28,7 @@ KNOWN: dict[str, tuple[str, dict[str, Any]]] = {
             "organization": "https://api.calendly.com/organizations/MADEUPORG0000001",
         },
     ),
-    "canva": ("Made Up", {}),
+    "canva": ("Made Up (made-up-team-id)", {}),
     "confluence": ("ada@example.com", SITE),
     "discord": ("ada", {}),
     "docusign": (
@@ -42,14 +42,15 @@ KNOWN: dict[str, tuple[str, dict[str, Any]]] = {
     "gitlab": ("ada", {}),
     "google": ("ada@example.com", {}),
     "hubspot": ("1000001", {"hub_id": "1000001", "user_id": "2000002"}),
-    "intercom": ("ada@example.com", {}),
+    "intercom": ("MyApp 1", {}),
     "jira": ("ada@example.com", SITE),
     "linear": ("Ada Nobody", {}),
     "linkedin": ("made.up@example.com", {}),
     "microsoft": ("ada@example.com", {}),
-    "monday": ("ada@example.com", {}),
+    "miro": ("Ada Nobody (Made-up Team)", {"team_id": "3074457350000000001"}),
+    "monday": ("ada@example.com (acme)", {}),
     "notion": (
-        "Made-up Workspace",
+        "Ada Nobody (Made-up Workspace)",
         {
             "workspace_id": "00000000-0000-4000-8000-00000000000d",
             "workspace_name": "Made-up Workspace",
@@ -57,9 +58,9 @@ KNOWN: dict[str, tuple[str, dict[str, Any]]] = {
             "owner_id": "00000000-0000-4000-8000-00000000000b",
         },
     ),
-    "okta": ("made.up@example.com", {"org": "acme"}),
-    "pagerduty": ("made-up", {}),
-    "quickbooks": ("ada@example.com", {"realm_id": "1000000000000001"}),
+    "okta": ("made.up@example.com (acme)", {"org": "acme"}),
+    "pagerduty": ("made.up@example.com (made-up)", {}),
+    "quickbooks": ("ada@example.com (1000000000000001)", {"realm_id": "1000000000000001"}),
     "reddit": ("ada", {}),
     "salesforce": (
         "https://made-up.my.salesforce.com",
@@ -70,7 +71,7 @@ KNOWN: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "shopify": ("my-shop", {"shop": "my-shop"}),
     "slack": ("Made-up Team", {**SLACK, "bot_user_id": "U0MADEUPB", "authed_user_id": "U0MADEUPU"}),
-    "slack-user": ("Made-up Team", {**SLACK, "user_id": "U0MADEUPU"}),
+    "slack-user": ("U0MADEUPU (Made-up Team)", {**SLACK, "user_id": "U0MADEUPU"}),
     "spotify": ("ada@example.com", {}),
     "strava": ("Ada", {}),
     "stripe": ("acct_MadeUp0000000001", {"stripe_user_id": "acct_MadeUp0000000001"}),
@@ -79,7 +80,7 @@ KNOWN: dict[str, tuple[str, dict[str, Any]]] = {
         "ada@example.com",
         {"tenants": [{"id": "00000000-0000-4000-8000-00000000000b", "name": "Made Up Company (NZ)"}]},
     ),
-    "zendesk": ("ada@example.com", {"subdomain": "acme"}),
+    "zendesk": ("ada@example.com (acme)", {"subdomain": "acme"}),
 }
 """The account's label and the connection's metadata, the connection settings in it."""
 
@@ -87,8 +88,8 @@ WAYS: dict[str, str] = {
     "basic form": "airtable calendly canva discord docusign figma okta quickbooks reddit slack slack-user spotify xero",
     "basic json": "notion",
     "body form": (
-        "asana auth0 box dropbox github github-app gitlab google hubspot intercom linear linkedin microsoft pagerduty "
-        "salesforce strava stripe twitch"
+        "asana auth0 box dropbox github github-app gitlab google hubspot intercom linear linkedin microsoft miro "
+        "pagerduty salesforce strava stripe twitch"
     ),
     "body json": "atlassian confluence jira monday shopify zendesk",
 }
@@ -106,13 +107,17 @@ REVOKED: dict[str, tuple[str, str]] = {
     "github-app": ("DELETE basic json", "second first"),
     "gitlab": ("POST body form", "refresh first"),
     "google": ("POST body form", "refresh"),
+    "hubspot": ("POST body form", "refresh"),
+    "intercom": ("POST none json", "first"),
     "linear": ("POST body form", "refresh first"),
+    "miro": ("POST body json", "second first"),
     "monday": ("POST body json", "refresh first"),
     "notion": ("POST basic json", "second first"),
     "okta": ("POST basic form", "refresh first"),
     "quickbooks": ("POST basic json", "refresh first"),
     "reddit": ("POST basic form", "refresh first"),
     "salesforce": ("POST body form", "refresh"),
+    "shopify": ("DELETE none json", "second first"),
     "slack": ("POST none none", "first"),
     "slack-user": ("POST none none", "first"),
     "strava": ("POST body form", "second first"),
@@ -127,13 +132,13 @@ Stripe is told the account and no token.
 """
 
 LEFT_OUT: dict[str, str] = {
-    "connect": "bitbucket clickup mailchimp miro todoist typeform webex x zoom",
-    "refresh": "asana calendly docusign github intercom okta quickbooks shopify spotify stripe xero",
+    "connect": "bitbucket clickup mailchimp todoist typeform webex x zoom",
+    "refresh": "asana calendly docusign github intercom okta quickbooks spotify stripe xero",
     "refusal": (
         "airtable asana auth0 calendly canva discord docusign dropbox figma github gitlab google hubspot intercom "
-        "linear monday notion okta pagerduty reddit salesforce shopify spotify strava stripe xero zendesk"
+        "linear miro monday notion okta pagerduty reddit salesforce shopify spotify strava stripe xero zendesk"
     ),
-    "answer to a revocation": "canva discord dropbox quickbooks reddit strava xero",
+    "answer to a revocation": "canva discord dropbox hubspot intercom quickbooks reddit strava xero",
 }
 """What is not played, since no page was seen that shows the answer.
 

@@ -157,7 +157,7 @@ def told(asked: list[Asked], name: str) -> list[tuple[str, Any]]:
     tokens = {token for _, token in given_back(name)}
     found = []
     for each in asked:
-        values = {each.token, *each.params.values()} & tokens
+        values = {each.token, *each.params.values(), *each.headers.values()} & tokens
         found.append((f"{each.method} {each.way}", values.pop() if len(values) == 1 else None))
     return found
 

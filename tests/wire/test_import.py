@@ -121,6 +121,37 @@ async def test_the_consent_of_an_unnamed_account_makes_no_second_one(
     assert (await vault.exchange(app.session_token, audience="google")).status_code == 200
 
 
+async def test_the_event_tells_that_nobody_could_say_whose_it_was(
+    world: World, vault: Vault, app: App, here: Installation
+) -> None:
+    assert run_import(here, "-", stdin=line(world, app.user, issued(world)).encode()).code == 0
+    await app.connect("google")
+    events = (await vault.audit(subject_issuer=world.places.issuer, subject=app.user))["events"]
+    assert [(event["type"], event.get("reason")) for event in events] == [
+        ("connection.reconnected", "unnamed_before"),
+        ("connection.imported", None),
+    ]
+
+
+@pytest.mark.parametrize(("person", "count"), [("alice", 1), ("bob", 2)])
+async def test_an_unnamed_account_is_kept_beside_another_one(  # noqa: PLR0917 - the columns of the table
+    person: str, count: int, world: World, vault: Vault, app: App, here: Installation
+) -> None:
+    """The provider says whose the imported token is, so no other account takes its place."""
+    grant = issued(world, person=person)
+    text = line(world, app.user, grant, access_token=grant["access_token"])
+    assert run_import(here, "-", stdin=text.encode()).code == 0
+    (before,) = (await app.http.get("accounts")).json()["accounts"]
+    await app.connect("google")
+    after = (await app.http.get("accounts")).json()["accounts"]
+    assert (len(after), before["id"] in {account["id"] for account in after}) == (count, True)
+    assert all(account["status"] == "connected" for account in after)
+    assert world.providers["google"].grants.access(grant["access_token"]) is not None
+    (event,) = (await vault.audit(subject_issuer=world.places.issuer, subject=app.user, limit=1))["events"]
+    kind = "connection.reconnected" if count == 1 else "connection.connected"
+    assert (event["type"], event.get("reason")) == (kind, None)
+
+
 async def test_an_access_token_that_the_provider_does_not_take_leaves_the_account_unnamed(
     world: World, app: App, here: Installation
 ) -> None:

@@ -87,6 +87,21 @@ def test_looking_around_without_a_configuration(vaultd: Run) -> None:
     assert vaultd("show", "github", "--config", "none.toml")[0] == 1, "one that was named must be there"
 
 
+@pytest.mark.parametrize(
+    ("name", "grant_for", "known_by"),
+    [
+        ("quickbooks", "company", "redirect:realmId"),
+        ("slack", "workspace", "team.id|enterprise.id"),
+        ("notion", "member", "workspace_id owner.user.id|bot_id"),
+        ("google", "person", "sub"),
+    ],
+)
+def test_what_a_grant_is_for_is_shown(name: str, grant_for: str, known_by: str, vaultd: Run) -> None:
+    _, said, _ = vaultd("show", name)
+    shown = dict(line.split(maxsplit=1) for line in said.splitlines() if " " in line.strip())
+    assert (shown["grant_for"], shown["account_id_field"]) == (grant_for, known_by)
+
+
 def test_what_is_configured_is_shown_as_it_is_used(vaultd: Run, tmp_path: Path, server: ScriptedServer) -> None:
     configure(tmp_path, server)
     assert [line.split()[0] for line in vaultd("list")[1].splitlines()] == ["github", "acme"]

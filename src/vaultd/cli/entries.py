@@ -66,8 +66,14 @@ def lines_of(table: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, 
         if isinstance(value, Mapping) and value:
             yield from lines_of(value, f"{within}{key}.")
         else:
-            text = " ".join(map(str, value)) if isinstance(value, tuple | Mapping) else str(value)
-            yield f"{within}{key}", text
+            yield f"{within}{key}", _text(value)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, tuple | Mapping):
+        return str(value)
+    # In a list of paths one may be a list of those that stand in for each other.
+    return " ".join("|".join(each) if isinstance(each, tuple) else str(each) for each in value)
 
 
 def settings_of(provider: Provider, given: Iterable[str]) -> dict[str, str]:

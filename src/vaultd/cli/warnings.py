@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from vaultd.clients.config import ClientConfig
+from vaultd.providers.config import ProviderConfig
+from vaultd.providers.sender import written_otherwise
 from vaultd.settings import Settings
 
 NOTHING = "none"
@@ -20,6 +22,8 @@ def warnings(settings: Settings) -> Iterator[tuple[str, str]]:
     yield from _secrets_worth_nothing(settings.clients)
     yield from _trusted_without_secret(settings)
     yield from _never_revoked(settings)
+    yield from _taken_for_one(settings.providers)
+    yield from _two_encodings(settings.providers)
 
 
 def _without_secret(settings: Settings) -> Iterator[tuple[str, str]]:
@@ -61,6 +65,31 @@ def _never_revoked(settings: Settings) -> Iterator[tuple[str, str]]:
         if provider.revocation_endpoint is not None and unknown:
             text = "names no accounts, and no revocation_ends says what a revocation ends: a token is revoked at the"
             yield f"provider {name}", f"{text} provider only when nobody else is connected there"
+
+
+def _taken_for_one(providers: Mapping[str, ProviderConfig]) -> Iterator[tuple[str, str]]:
+    """Where two accounts of a user may have one id, so that a consent for the second takes the first one's place."""
+    for name, provider in providers.items():
+        if not provider.names_accounts:
+            text = (
+                "names no accounts: each consent of a user takes the place of the one before, whosever account it was"
+            )
+            yield f"provider {name}", text
+        for setting in provider.unnamed_settings:
+            text = f"its account_id_field does not name setting:{setting}: accounts with one id at two places are taken"
+            yield f"provider {name}", f"{text} for one, and the second takes the place of the first"
+
+
+def _two_encodings(providers: Mapping[str, ProviderConfig]) -> Iterator[tuple[str, str]]:
+    """Where a server that reads Basic in the other of its two ways would see another id or secret."""
+    for name, provider in providers.items():
+        method = written_otherwise(provider)
+        if method is not None:
+            text = "its client_id or client_secret has characters that client_secret_basic form-encodes"
+            other = (
+                f"{text} and client_secret_basic_raw does not; if the provider answers invalid_client, write {method}"
+            )
+            yield f"provider {name}", other
 
 
 def _accepted(name: str, client: ClientConfig) -> frozenset[str]:

@@ -16,10 +16,11 @@ from vaultd.audit.events import Decision, Draft, EventType
 from vaultd.clients.registry import Client
 from vaultd.connect.trouble import DECLINED, Kind, Trouble
 from vaultd.connections.pending import Pending
-from vaultd.errors import InvalidInput, Mistake, ProviderRefused
+from vaultd.errors import ConsentRefused, InvalidInput, Mistake, ProviderRefused
 from vaultd.policy import allowed_scopes
 from vaultd.providers.config import ProviderConfig
 from vaultd.providers.registry import Provider
+from vaultd.providers.words import identifier_text
 from vaultd.subjects.store import KnownSubject
 from vaultd.terms import Scopes
 
@@ -151,8 +152,10 @@ def callback_metadata(config: ProviderConfig, unverified_query: Mapping[str, str
     Raises:
         ProviderRefused: something is missing, or is none.
     """
-    found = {name: unverified_query.get(parameter, "") for name, parameter in config.callback_metadata.items()}
-    if not all(_IDENTIFIER.fullmatch(value) for value in found.values()):
+    parameters = config.callback_metadata
+    given = {name: identifier_text(unverified_query.get(parameter)) for name, parameter in parameters.items()}
+    found = {name: value for name, value in given.items() if value is not None}
+    if len(found) < len(given):
         refused = ProviderRefused("invalid_request", detail="the callback lacks what the provider's table looks for")
         refused.step = "authorize"
         raise refused
@@ -194,6 +197,12 @@ def refused(draft: Draft, taken: Pending, reason: str) -> Draft:
         reason=reason,
         connection=taken.provider,
     )
+
+
+def refusal(reason: str) -> ConsentRefused:
+    """A completion that is refused, in words for the person where they can do something about it."""
+    sentence = _SENTENCES.get(reason)
+    return ConsentRefused(reason=reason) if sentence is None else ConsentRefused(sentence, reason=reason)
 
 
 def error_url(waiting: Pending, error: str) -> str:

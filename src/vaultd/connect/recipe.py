@@ -30,12 +30,14 @@ from vaultd.connect.flow import (
     callback_metadata,
     comes_from,
     error_url,
+    refusal,
     refused,
     scopes_asked,
     trouble_url,
     why_not,
     with_query,
 )
+from vaultd.connect.recognition import Recognition, former_of
 from vaultd.connect.redemption import Redemption
 from vaultd.connect.returning import ReturnPlaces
 from vaultd.connect.trouble import trouble_of
@@ -82,6 +84,7 @@ class Connect:
         self._oauth = oauth
         self._grants = grants
         self._redemption = Redemption(log=log, oauth=oauth, grants=grants, clock=clock, redirect_uri=self.redirect_uri)
+        self._recognition = Recognition(database=database, oauth=oauth, grants=grants)
         self._clock = clock
 
     async def begin(self, subject: KnownSubject, wish: Wish) -> Begun:
@@ -158,6 +161,8 @@ class Connect:
             # 4. redeem the code
             beside_code = callback_metadata(provider.config, returned.unverified_query)
             brought = await self._redemption(provider, waiting, code, beside_code)
+            unfilled = self._providers.get(waiting.provider)
+            brought = await self._recognition(unfilled, waiting.subject_id, brought)
         except ProviderError as error:
             return await self._in_trouble(waiting, provider, error, request_id=returned.request_id)
         # 5. the signed-in browser that began completes here; an app completes by its own call
@@ -202,7 +207,7 @@ class Connect:
                 await transaction.append(refused(draft, taken, outcome))
             await self._pending.forget(transaction.connection, taken)
         if isinstance(outcome, str):
-            raise ConsentRefused(reason=outcome)
+            raise refusal(outcome)
         return outcome
 
     async def sweep(self) -> None:
@@ -246,7 +251,7 @@ class Connect:
             "scopes": sorted(asked),
             "params": params,
             "settings": settings,
-            "nonce": secrets.token_urlsafe(32) if provider.config.account_source == "id_token" else None,
+            "nonce": secrets.token_urlsafe(32) if provider.config.reads_id_tokens else None,
         }
         now = self._clock()
         common = {
@@ -394,6 +399,7 @@ class Connect:
             brought=brought,
             draft=draft,
             assumed_life=timedelta(seconds=provider.config.assumed_ttl) if provider.config.expires else None,
+            former=former_of(provider.config, brought),
         )
 
 

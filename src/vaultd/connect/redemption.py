@@ -56,7 +56,9 @@ class Redemption:
             unwanted=unwanted,
         )
         try:
-            identity = await self._oauth.identify(provider, grant=grant, nonce=private.get("nonce"))
+            parameters = provider.config.callback_metadata
+            redirect = {parameters[name]: value for name, value in beside_code.items()}
+            identity = await self._oauth.identify(provider, grant=grant, nonce=private.get("nonce"), redirect=redirect)
         except ProviderError:
             # Nobody can say whose tokens these are, so they must not stay alive (B3).
             await self._give_back(waiting, self._brought(grant, Identity(None, dict(beside_code)), private))
@@ -78,6 +80,7 @@ class Redemption:
             account_id=account.id if account else "",
             account_label=account.label if account else "",
             account_names=account.names if account else (),
+            former_ids=account.former_ids if account else (),
             # A setting says where the provider is: nothing that was answered takes its place (C0).
             metadata={**grant.metadata, **identity.metadata, **private.get("settings", {})},
         )

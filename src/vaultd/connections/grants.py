@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Self
@@ -14,6 +15,7 @@ from vaultd.audit.events import Draft, EventType
 from vaultd.audit.log import AuditTransaction
 from vaultd.audit.subject_key import SubjectKey
 from vaultd.connections import outbox, store
+from vaultd.connections.imported import NO_ACCESS_TOKEN
 from vaultd.connections.lookups import NoticeLookups
 from vaultd.connections.sealing import (
     PURPOSE,
@@ -22,6 +24,7 @@ from vaultd.connections.sealing import (
     data_key_of,
     known_account,
     open_connection,
+    open_metadata,
 )
 from vaultd.connections.table import ConnectionRow
 from vaultd.errors import CannotOpen
@@ -32,7 +35,11 @@ from vaultd.terms import Clock, Scopes, Secret
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Brought:
-    """A redeemed grant, in the clear between its redemption and its storing."""
+    """A redeemed grant, in the clear between its redemption and its storing.
+
+    `known_before_as` is the id of a connection that the provider says is this account's, though kept under another id,
+    and `others` are those of which it says that they are not.
+    """
 
     access_token: Secret
     refresh_token: Secret | None
@@ -42,6 +49,9 @@ class Brought:
     account_label: str
     metadata: dict[str, Any]
     account_names: tuple[str, ...] = ()
+    former_ids: tuple[str | None, ...] = ()
+    known_before_as: str | None = None
+    others: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """For sealing; holds the tokens in the clear."""
@@ -53,6 +63,9 @@ class Brought:
             "account_id": self.account_id,
             "account_label": self.account_label,
             "account_names": self.account_names,
+            "former_ids": self.former_ids,
+            "known_before_as": self.known_before_as,
+            "others": self.others,
             "metadata": self.metadata,
         }
 
@@ -68,8 +81,26 @@ class Brought:
             account_id=document["account_id"],
             account_label=document["account_label"],
             account_names=tuple(document.get("account_names", ())),
+            former_ids=tuple(document.get("former_ids", ())),
+            known_before_as=document.get("known_before_as"),
+            others=tuple(document.get("others", ())),
             metadata=document["metadata"],
         )
+
+
+UNNAMED = "unnamed_before"
+"""The reason in the event of a consent that took the place of a connection of which nobody could say whose it was."""
+
+
+@dataclass(frozen=True, slots=True)
+class Former:
+    """An id that the grant's account had by earlier rules, under which its connection may still be kept.
+
+    `is_account` says of a connection's metadata whether it is this account's, None where they do not tell.
+    """
+
+    id: str
+    is_account: Callable[[Mapping[str, Any]], bool | None]
 
 
 class GrantStore:
@@ -101,17 +132,22 @@ class GrantStore:
         brought: Brought,
         draft: Draft,
         assumed_life: timedelta | None = None,
+        former: Sequence[Former] = (),
     ) -> UUID | str:
         """Make or renew the connection of the grant's account, with its event; gives its id, or why not.
 
-        `assumed_life` is for a provider whose tokens end.
+        `assumed_life` is for a provider whose tokens end. `former` are ids that the account may be kept under still.
         Another account of the same provider is another connection, or with `single` refused (B5).
         """
         connection = transaction.connection
         account_ref = self._keyring.lookup("account", subject_id, provider, brought.account_id)
         previous = await store.lock_account(connection, subject_id, provider, account_ref)
         if previous is None:
-            previous = await self._unnamed(connection, subject_id, provider)
+            previous = await self._former(connection, subject_id, provider, former, brought.known_before_as)
+        guessed = None
+        if previous is None:
+            previous = await self._unnamed(connection, subject_id, provider, brought)
+            guessed = UNNAMED if previous is not None and str(previous.id) != brought.known_before_as else None
         if single and await self._has_another(transaction, subject_id, provider, previous):
             return "account_limit"
         opened, expires_at = self._to_seal(brought, previous), brought.expires_at
@@ -135,6 +171,7 @@ class GrantStore:
             replace(
                 draft,
                 type=EventType.CONNECTION_RECONNECTED if previous else EventType.CONNECTION_CONNECTED,
+                reason=guessed,
                 connection=provider,
                 subject=subject,
                 connection_id=connection_id,
@@ -172,15 +209,63 @@ class GrantStore:
         rows = await store.rows_of(transaction.connection, subject_id)
         return any(row.provider == provider and (own is None or row.id != own.id) for row in rows)
 
-    async def _unnamed(self, connection: AsyncConnection, subject_id: UUID, provider: str) -> ConnectionRow | None:
+    async def undecided(
+        self, connection: AsyncConnection, subject_id: UUID, provider: str, former: Sequence[Former]
+    ) -> list[tuple[UUID, Opened]]:
+        """Connections that may be an account's, and do not tell whether they are: under a former id, or without one."""
+        found: list[tuple[UUID, Opened]] = []
+        for one in (*former, Former(UNNAMED_ACCOUNT, lambda _: None)):
+            account_ref = self._keyring.lookup("account", subject_id, provider, one.id)
+            row = await store.lock_account(connection, subject_id, provider, account_ref)
+            if row is not None and row.status == "connected" and self._told(row, one) is None:
+                with suppress(CannotOpen):
+                    found.append((row.id, open_connection(data_key_of(row, self._data_keys), row)))
+        return [(connection_id, opened) for connection_id, opened in found if opened.access_token != NO_ACCESS_TOKEN]
+
+    async def _former(
+        self,
+        connection: AsyncConnection,
+        subject_id: UUID,
+        provider: str,
+        former: Sequence[Former],
+        known_before_as: str | None,
+    ) -> ConnectionRow | None:
+        """This account's connection, where it is kept under an id by earlier rules.
+
+        By those rules one id may have stood for two accounts; the metadata tell which of them it is, or the provider
+        does (`undecided`). Where neither does, a connection that lives is left beside the new one, since it may be the
+        other's. One that is broken has nothing to lose, and it is the one that its user was asked to connect again.
+        """
+        for one in former:
+            account_ref = self._keyring.lookup("account", subject_id, provider, one.id)
+            row = await store.lock_account(connection, subject_id, provider, account_ref)
+            if row is None or row.status == "revoked":
+                continue
+            told = True if str(row.id) == known_before_as else self._told(row, one)
+            if told or (told is None and row.status != "connected"):
+                return row
+        return None
+
+    def _told(self, row: ConnectionRow, former: Former) -> bool | None:
+        try:
+            return former.is_account(open_metadata(data_key_of(row, self._data_keys), row))
+        except CannotOpen:
+            return None
+
+    async def _unnamed(
+        self, connection: AsyncConnection, subject_id: UUID, provider: str, brought: Brought
+    ) -> ConnectionRow | None:
         """The connection that was imported without a word about its account: this consent gives it one.
 
-        It is the subject's only one there. A user who agrees with another account than the imported one has the one
-        they agreed with; beside it the imported one would be an account that nobody can name.
+        If the provider said that it is another account, it stays beside the new one. Where nobody can say so, a user
+        who agrees with another account than the imported one has the one they agreed with, and the event tells of it:
+        beside it the imported one would be an account that nobody can name.
         """
         account_ref = self._keyring.lookup("account", subject_id, provider, UNNAMED_ACCOUNT)
         row = await store.lock_account(connection, subject_id, provider, account_ref)
-        return row if row is not None and row.status != "revoked" else None
+        if row is None or row.status == "revoked" or str(row.id) in brought.others:
+            return None
+        return row
 
     def _to_seal(self, brought: Brought, previous: ConnectionRow | None) -> Opened:
         return Opened(

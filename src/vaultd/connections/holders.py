@@ -6,9 +6,9 @@ account at the provider, under the names of all tables that are of this app.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from sqlalchemy import Select, and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -26,16 +26,29 @@ from vaultd.terms import Clock, Secret
 _c, _p = connections_table.c, pending_table.c
 
 
+Shared: TypeAlias = Callable[[str, str], bool]
+"""Whether two accounts, each by its id, may live on one grant."""
+
+
 @dataclass(frozen=True, slots=True)
 class Names:
-    """The tables of one app at a provider. In those `alike` an account has one id, in those `unlike` maybe another."""
+    """The tables of one app at a provider. In those `alike` an account has one id, in those `unlike` maybe another.
+
+    `shared` is for a provider whose accounts are known by several values together: a grant may be that of one of them.
+    Without, two accounts have a grant in common only if they are one.
+    """
 
     alike: frozenset[str]
     unlike: frozenset[str] = frozenset()
+    shared: Shared | None = None
 
     def all(self) -> frozenset[str]:
         """Both."""
         return self.alike | self.unlike
+
+    def may_share(self, one: str, other: str) -> bool:
+        """Whether two accounts may live on one grant."""
+        return one == other or (self.shared is not None and self.shared(one, other))
 
 
 class Holders:
@@ -63,7 +76,7 @@ class Holders:
             await rows.close()
         async for provider, brought in self._waiting(connection, names):
             comparable = account_id and brought.account_id and provider in names.alike
-            if not comparable or brought.account_id == account_id:
+            if not comparable or names.may_share(brought.account_id, account_id or ""):
                 return True
         return False
 
@@ -82,7 +95,7 @@ class Holders:
         return False
 
     def _living(self, names: Names, account_id: str | None) -> Select[Any]:
-        if not account_id:
+        if not account_id or names.shared is not None:
             return self._usable(names)
         known = _c.account_lookup.in_(self._lookups_of(names, account_id))
         return self._usable(names).where(or_(known, _c.account_lookup.is_(None), _c.provider.in_(names.unlike)))
@@ -118,7 +131,7 @@ class Holders:
             return False
         theirs = known_account(opened.account_id)
         comparable = account_id and theirs is not None and row.provider in names.alike
-        return not comparable or theirs == account_id
+        return not comparable or names.may_share(theirs or "", account_id or "")
 
     def _held(self, row: ConnectionRow) -> set[str]:
         try:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Any, TypeAlias
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -52,7 +52,8 @@ class Conflict(StrEnum):
 class Imported:
     """One account's tokens as they are stored. `account_id` is the provider's, or `UNNAMED_ACCOUNT`.
 
-    `settings` are those of the connection: what the operator has fixed.
+    `settings` are those of the connection: what the operator has fixed, or what its line says. `metadata` is what an
+    API call needs beside the token.
     """
 
     provider: str
@@ -65,6 +66,7 @@ class Imported:
     account_label: str
     account_names: tuple[str, ...] = ()
     settings: dict[str, str] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
 
     def opened(self) -> Opened:
         """What is sealed of it."""
@@ -73,7 +75,8 @@ class Imported:
             self.refresh_token,
             self.account_id,
             self.account_label,
-            dict(self.settings),
+            # A setting says where the provider is: nothing takes its place (C0).
+            {**self.metadata, **self.settings},
             self.account_names,
         )
 

@@ -193,6 +193,12 @@ def open_connection(key: Key, row: ConnectionRow) -> Opened:
     return Opened(delivery.access_token, refresh, account_id, label, delivery.metadata, names)
 
 
+def open_metadata(key: Key, row: ConnectionRow) -> dict[str, Any]:
+    """A connection's metadata, also where its tokens are gone. Raises `CannotOpen`."""
+    place = Place.of(row)
+    return _metadata(key, row, place, _account(key, row, place)[0])
+
+
 def open_delivery(key: Key, row: ConnectionRow) -> Delivery:
     """What of a row leaves the vault; the refresh token stays closed. Raises `CannotOpen`."""
     place = Place.of(row)
@@ -208,10 +214,14 @@ def _account(key: Key, row: ConnectionRow, place: Place) -> tuple[str, str, tupl
 
 def _delivery(key: Key, row: ConnectionRow, place: Place, account_id: str, label: str) -> Delivery:
     access = _open(key, row.access_token, _bound_as_stored(row, place, account_id))
-    metadata = {}
-    if row.provider_metadata is not None:
-        metadata = json.loads(_open(key, row.provider_metadata, place.bound("metadata", account_id)))
-    return Delivery(Secret(access.decode()), account_id, label, metadata)
+    return Delivery(Secret(access.decode()), account_id, label, _metadata(key, row, place, account_id))
+
+
+def _metadata(key: Key, row: ConnectionRow, place: Place, account_id: str) -> dict[str, Any]:
+    if row.provider_metadata is None:
+        return {}
+    metadata: dict[str, Any] = json.loads(_open(key, row.provider_metadata, place.bound("metadata", account_id)))
+    return metadata
 
 
 def bound_access_token(

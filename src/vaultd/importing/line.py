@@ -14,10 +14,24 @@ from vaultd.connections.imported import LONG_OVER, NO_ACCESS_TOKEN, Imported
 from vaultd.connections.sealing import UNNAMED_ACCOUNT
 from vaultd.errors import InvalidTarget
 from vaultd.importing import fields
+from vaultd.importing.place import Place, read_place
+from vaultd.providers.naming import parts_of, split_id
+from vaultd.providers.recognising import account_in
 from vaultd.providers.registry import Provider, Providers
 from vaultd.terms import Scopes, Secret, Subject
 
-KEYS = ("issuer", "sub", "provider", "refresh_token", "access_token", "expires_at", "scopes", "account")
+KEYS = (
+    "issuer",
+    "sub",
+    "provider",
+    "refresh_token",
+    "access_token",
+    "expires_at",
+    "scopes",
+    "account",
+    "settings",
+    "metadata",
+)
 REQUIRED = ("issuer", "sub", "provider", "scopes")
 _A_WORD = re.compile(r"[A-Za-z_]{1,32}")
 _T = TypeVar("_T")
@@ -71,8 +85,10 @@ class LineReader:
         expires_at = checked.take("expires_at", lambda value: fields.moment(value, now))
         account = checked.take("account", fields.account) or (None, None)
         mistakes += _together(members, access_token, refresh_token, expires_at, now)
+        place = Place()
         if provider is not None:
-            mistakes += _of_the_account(provider, account[0])
+            place, wrong = read_place(provider, members.get("settings"), members.get("metadata"))
+            mistakes += wrong or _of_the_account(provider, account[0], place)
         if mistakes or issuer is None or sub is None or provider is None or scopes is None:
             raise LineRefused(mistakes)
         imported = _imported(
@@ -82,6 +98,7 @@ class LineReader:
             refresh_token=refresh_token,
             expires_at=expires_at,
             account=account,
+            place=place,
         )
         return Line(number, Subject(issuer, sub), imported)
 
@@ -93,18 +110,10 @@ class LineReader:
 
     def _provider(self, value: object) -> Provider:
         try:
-            provider = self._providers.get(value if isinstance(value, str) else "")
+            return self._providers.get(value if isinstance(value, str) else "")
         except InvalidTarget:
             names = [provider.name for provider in self._providers.all()]
             raise ValueError(f"is no configured provider; {_one_of(names)}") from None
-        try:
-            provider.at({})
-        except InvalidTarget:
-            settings = ", ".join(provider.config.connection_settings)
-            raise ValueError(
-                f"needs {settings} with each connection; write fixed_settings in its table, or have the users connect"
-            ) from None
-        return provider
 
 
 class _Checked:
@@ -192,9 +201,9 @@ def _imported(
     refresh_token: Secret | None,
     expires_at: datetime | None,
     account: tuple[str | None, str | None],
+    place: Place,
 ) -> Imported:
     account_id, label = account
-    settings = provider.settings_from({})
     # A token that can be renewed and whose end nobody knows is renewed before its first use.
     over = refresh_token is not None and (access_token is None or expires_at is None)
     return Imported(
@@ -204,35 +213,41 @@ def _imported(
         refresh_token=refresh_token,
         expires_at=LONG_OVER if over else expires_at,
         scopes=scopes,
-        account_id=account_id if account_id is not None else _unsaid_account(provider, settings),
+        account_id=account_id if account_id is not None else _unsaid_account(provider, place),
         account_label=label or account_id or "",
-        settings=settings,
+        settings=place.settings,
+        metadata=place.metadata,
     )
 
 
-def _of_the_account(provider: Provider, account_id: str | None) -> list[str]:
-    """What the account's id says against what consent would give it (`account_source`)."""
+def _of_the_account(provider: Provider, account_id: str | None, place: Place) -> list[str]:
+    """What the account's id says against what consent would give it."""
     if account_id is None:
         return []
     if not provider.config.names_accounts:
         return ["account has an id, and this provider tells none at consent; write a label alone"]
-    decided = _decided_account(provider, provider.settings_from({}))
-    if decided is not None and account_id != decided:
-        return [f"account has an id, which {provider.config.account_id_field} in fixed_settings decides; leave it out"]
+    parts = parts_of(provider.config.account_id_field)
+    decided = _decided_account(provider, place)
+    if decided is not None:
+        what = " and ".join(" or ".join(part) for part in parts)
+        where = "settings or metadata" if place.from_line else "fixed_settings"
+        return [] if account_id == decided else [f"account has an id, which {what} in {where} decides; leave it out"]
+    if len(parts) > 1 and len(split_id(account_id)) != len(parts):
+        wanted = ":".join(" or ".join(part) for part in parts)
+        return [f"account has an id that is not made of {wanted}; write all of its parts with colons between"]
     return []
 
 
-def _unsaid_account(provider: Provider, settings: Mapping[str, str]) -> str:
+def _unsaid_account(provider: Provider, place: Place) -> str:
     """The id of an account that the line does not name."""
     # Where the provider names no account, consent stores the empty id.
     unknown = UNNAMED_ACCOUNT if provider.config.names_accounts else ""
-    return _decided_account(provider, settings) or unknown
+    return _decided_account(provider, place) or unknown
 
 
-def _decided_account(provider: Provider, settings: Mapping[str, str]) -> str | None:
-    """The id where a setting is the account, such as a shop: no answer of the provider is needed to know it."""
-    config = provider.config
-    return settings.get(config.account_id_field) if config.account_source == "token" else None
+def _decided_account(provider: Provider, place: Place) -> str | None:
+    """The id where it stands in the settings or the metadata: no answer of the provider is needed to know it."""
+    return account_in(provider.config, {**place.metadata, **place.settings})
 
 
 def _one_of(names: Iterable[str]) -> str:

@@ -74,6 +74,7 @@ def _to_json(line: Line) -> dict[str, Any]:
         "scopes": sorted(imported.scopes),
         "account": [imported.account_id, imported.account_label, *imported.account_names],
         "settings": imported.settings,
+        "metadata": imported.metadata,
     }
 
 
@@ -91,5 +92,6 @@ def _from_json(document: dict[str, Any]) -> Line:
         account_label=label,
         account_names=tuple(names),
         settings=document["settings"],
+        metadata=document["metadata"],
     )
     return Line(document["number"], Subject(*document["subject"]), imported)

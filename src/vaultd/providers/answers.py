@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from vaultd.errors import ProviderRefused, ProviderUnavailable
 from vaultd.providers.config import ProviderConfig
+from vaultd.providers.naming import Answers, look_up, parts_of, placed, read_id
 from vaultd.providers.paths import at, texts
 from vaultd.providers.received import received_scopes, received_token
-from vaultd.providers.words import label_text, plain_text
+from vaultd.providers.words import label_text
+from vaultd.sizes import LONGEST_LABEL
 from vaultd.terms import Scopes, Secret
 
 LONGEST_LIFE = 10 * 365 * 86_400
@@ -44,12 +46,14 @@ class Grant:
 class Account:
     """Whose token it is at the provider: the immutable id there, and a name that its owner knows.
 
-    `names` are all that the owner may call it by: login, e-mail and the like, the label among them.
+    `names` are all that the owner may call it by: login, e-mail and the like, the label among them. `former_ids` are
+    its ids by each of `former_account_id_fields`, None where the answers do not have that one.
     """
 
     id: str
     label: str
     names: tuple[str, ...] = ()
+    former_ids: tuple[str | None, ...] = ()
 
 
 def read_grant(members: Mapping[str, Any], config: ProviderConfig, *, refreshed: bool = False) -> Grant:
@@ -76,31 +80,54 @@ def read_grant(members: Mapping[str, Any], config: ProviderConfig, *, refreshed:
         scopes=received_scopes(holder.get("scope")),
         metadata=texts(members, config.metadata_fields),
         # Nobody looks at it elsewhere, so how long it is does not matter there.
-        id_token=received_token(members, "id_token") if config.account_source == "id_token" else None,
+        id_token=received_token(members, "id_token") if config.reads_id_tokens else None,
         account_fields=_account_fields(members, config),
     )
 
 
-def read_account(members: Mapping[str, Any], config: ProviderConfig) -> Account:
-    """The account in an answer about it.
+def read_account(answers: Answers, config: ProviderConfig) -> Account:
+    """The account in what was answered about it.
 
     Raises:
-        ProviderUnavailable: the answer lacks the field with the account's id.
+        ProviderUnavailable: there is not all of the account's id in it.
     """
-    account_id = plain_text(at(members, config.account_id_field))
+    source = config.account_source
+    account_id = read_id(config.account_id_field, answers, source)
     if account_id is None:
-        raise ProviderUnavailable(detail=f"the account has no usable {config.account_id_field}")
-    found = (label_text(at(members, path)) for path in config.account_label_fields)
-    names = tuple(dict.fromkeys(filter(None, found)))
-    return Account(id=account_id, label=names[0] if names else account_id, names=names)
+        wanted = " and ".join(" or ".join(part) for part in parts_of(config.account_id_field))
+        raise ProviderUnavailable(detail=f"the account has no usable {wanted}")
+    called = _names(config.account_label_fields, answers, source)
+    places = _names(config.account_place_fields, answers, source)
+    label = _label(called, places) or account_id
+    return Account(
+        id=account_id,
+        label=label,
+        names=tuple(dict.fromkeys([label, *called, *places[:1]])) if called or places else (),
+        former_ids=tuple(read_id(fields, answers, source) for fields in config.former_account_id_fields),
+    )
+
+
+def _names(paths: Iterable[str], answers: Answers, source: str) -> list[str]:
+    found = (label_text(look_up(path, answers, source)) for path in paths)
+    return list(dict.fromkeys(filter(None, found)))
+
+
+def _label(called: Sequence[str], places: Sequence[str]) -> str | None:
+    """The name, with its place behind it: one person may have an account in several."""
+    if not (called and places) or called[0] == places[0]:
+        return next(iter([*called, *places]), None)
+    behind = f" ({places[0][: LONGEST_LABEL // 2]})"
+    return f"{called[0][: LONGEST_LABEL - len(behind)]}{behind}"
 
 
 def _account_fields(members: Mapping[str, Any], config: ProviderConfig) -> dict[str, object]:
-    if config.account_source != "token":
-        return {}
     # Where the account is a place of its own, such as a shop, it may be named by a setting alone.
     named = {**members, **config.fixed_settings}
-    return {path: at(named, path) for path in (config.account_id_field, *config.account_label_fields)}
+    fields = (config.account_id_field, *config.former_account_id_fields)
+    paths = [path for each in fields for part in parts_of(each) for path in part]
+    paths += [*config.account_label_fields, *config.account_place_fields]
+    here = (within for where, within in (placed(path, config.account_source) for path in paths) if where == "token")
+    return {path: at(named, path) for path in here}
 
 
 def token_holder(members: Mapping[str, Any], config: ProviderConfig, *, refreshed: bool) -> Mapping[str, Any]:

@@ -12,9 +12,11 @@ from vaultd.config_types import ScopeNames, Text, check_endpoint
 from vaultd.providers.config_about import AboutConfig
 from vaultd.providers.config_answers import AnswersConfig, LifeConfig
 from vaultd.providers.config_endpoints import ADDRESSES, EndpointsConfig, check_gaps
+from vaultd.providers.config_naming import NamingConfig
 from vaultd.providers.config_notices import NoticesConfig
 from vaultd.providers.config_requests import RequestsConfig
 from vaultd.providers.config_revocation import RevocationConfig
+from vaultd.providers.naming import parts_of, placed
 from vaultd.providers.templates import fill, gaps
 
 Narrowing: TypeAlias = Literal["none", "refresh", "github_scoped"]
@@ -24,7 +26,14 @@ _METADATA = ("metadata_fields", "userinfo_metadata", "callback_metadata")
 
 # The bases' keys are checked from the last base to the first, and a rule looks at keys that were checked before.
 class ProviderConfig(
-    AboutConfig, NoticesConfig, RevocationConfig, LifeConfig, AnswersConfig, RequestsConfig, EndpointsConfig
+    AboutConfig,
+    NoticesConfig,
+    RevocationConfig,
+    LifeConfig,
+    NamingConfig,
+    AnswersConfig,
+    RequestsConfig,
+    EndpointsConfig,
 ):
     """One provider, the catalogue's entry of that name merged in. Its name is its connection's name.
 
@@ -51,15 +60,40 @@ class ProviderConfig(
         return found.group() if found else self.client_id
 
     @property
-    def names_accounts(self) -> bool:
-        """Whether the provider tells whose account a grant is."""
-        return self.account_source != "userinfo" or self.userinfo_endpoint is not None
+    def named_in(self) -> frozenset[str]:
+        """The answers in which the parts of an account's id stand."""
+        paths = (path for part in parts_of(self.account_id_field) for path in part)
+        return frozenset(placed(path, self.account_source)[0] for path in paths)
 
     @property
-    def accounts_named_by(self) -> tuple[str, ...]:
+    def unnamed_settings(self) -> tuple[str, ...]:
+        """Connection settings that are no part of an account's id: one id may then stand for accounts at two places."""
+        named = {path for part in parts_of(self.account_id_field) for path in part}
+        settings = (name for name in self.connection_settings if name not in self.fixed_settings)
+        return tuple(name for name in settings if not {name, f"setting:{name}", f"token:{name}"} & named)
+
+    @property
+    def reads_id_tokens(self) -> bool:
+        """Whether an ID token says whose account a grant is, or a part of it."""
+        return "id_token" in {self.account_source, *self.named_in}
+
+    @property
+    def asks_userinfo(self) -> bool:
+        """Whether userinfo says whose account a grant is, or what its owner calls it."""
+        return "userinfo" in {self.account_source, *self.named_in} or any(
+            path.startswith("userinfo:") for path in (*self.account_label_fields, *self.account_place_fields)
+        )
+
+    @property
+    def names_accounts(self) -> bool:
+        """Whether the provider tells whose account a grant is."""
+        return "userinfo" not in self.named_in or self.userinfo_endpoint is not None
+
+    @property
+    def accounts_named_by(self) -> tuple[object, ...]:
         """What tells whose account a grant is: where it is one for two tables, an account has one id in both."""
-        endpoint = self.userinfo_endpoint if self.account_source == "userinfo" else None
-        return self.account_source, self.account_id_field, endpoint or ""
+        endpoint = self.userinfo_endpoint if "userinfo" in self.named_in else None
+        return self.account_source, parts_of(self.account_id_field), endpoint or ""
 
     def filled(self, values: Mapping[str, str]) -> Self:
         """This table with the gaps in its addresses filled.
@@ -109,7 +143,10 @@ class ProviderConfig(
     @field_validator("id_token_issuers")
     @classmethod
     def _known_issuer(cls, issuers: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        if info.data.get("account_source") == "id_token" and not issuers and info.data.get("issuer") is None:
+        by_id_token = info.data.get("account_source") == "id_token" or any(
+            path.startswith("id_token:") for part in parts_of(info.data.get("account_id_field", "sub")) for path in part
+        )
+        if by_id_token and not issuers and info.data.get("issuer") is None:
             raise ValueError('is missing beside account_source = "id_token"; write the iss of its ID tokens')
         check_gaps(gaps(" ".join(issuers)), info.data.get("connection_settings"))
         return issuers

@@ -8,11 +8,12 @@ from __future__ import annotations
 import json
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from vaultd.config_types import ConfigTable, Flag, Seconds, Text
 from vaultd.providers.config_endpoints import SettingName
 from vaultd.providers.config_requests import Headers
+from vaultd.providers.naming import IdFields, check_id_fields, parts_of, placed
 
 AccountSource: TypeAlias = Literal["userinfo", "token", "id_token"]
 Rotation: TypeAlias = Literal["always", "sometimes", "never"]
@@ -40,7 +41,11 @@ class AnswersConfig(ConfigTable):
     `metadata_fields` are the members of `connection_metadata` and their paths in the token's answer,
     `userinfo_metadata` those in userinfo's, `callback_metadata` parameters of the authorization's answer.
     `account_id_field` and `account_label_fields` are paths in the answer that `account_source` names; with "token" they
-    may name a connection setting. An ID token must come from one of `id_token_issuers`, or from `issuer`.
+    may name a connection setting. A path may also begin with the answer in which it leads, `userinfo:`, `token:`,
+    `id_token:`, `redirect:` for what `callback_metadata` looks for, or `setting:` for a connection setting. Where an
+    account is known by several values together, `account_id_field` is a list of paths, the place first and the person
+    last; a list in it has paths of which the first that leads somewhere counts. An ID token must come from one of
+    `id_token_issuers`, or from `issuer`.
     `error_path` is where an error's word stands, and `error_codes` are the provider's words and OAuth's for them.
     `declined_errors` are those with which the browser comes back, beside `access_denied`, when a person said no.
     """
@@ -50,7 +55,7 @@ class AnswersConfig(ConfigTable):
     userinfo_metadata: dict[SettingName, Text] = Field(default_factory=dict)
     callback_metadata: dict[SettingName, Text] = Field(default_factory=dict)
     account_source: AccountSource = "userinfo"
-    account_id_field: Text = "sub"
+    account_id_field: Annotated[IdFields, BeforeValidator(check_id_fields)] = "sub"
     account_label_fields: tuple[Text, ...] = ("email", "preferred_username", "login", "name")
     id_token_issuers: tuple[Text, ...] = ()
     userinfo_method: Literal["GET", "POST"] = "GET"
@@ -60,6 +65,21 @@ class AnswersConfig(ConfigTable):
     error_path: Text = "error"
     error_codes: dict[Text, OAuthError] = Field(default_factory=dict)
     declined_errors: tuple[Text, ...] = ()
+
+    @field_validator("account_id_field")
+    @classmethod
+    def _brought_along(cls, fields: IdFields, info: ValidationInfo) -> IdFields:
+        # What comes beside the code is looked for, checked and kept as metadata, or not at all.
+        named = {placed(path, "") for part in parts_of(fields) for path in part}
+        places = {
+            "redirect": ("callback_metadata", set(info.data.get("callback_metadata", {}).values())),
+            "setting": ("connection_settings", set(info.data.get("connection_settings", {}))),
+        }
+        for where, (key, known) in places.items():
+            missing = sorted({path for source, path in named if source == where} - known)
+            if missing and key in info.data:
+                raise ValueError(f"names {where}:{missing[0]}, which {key} lacks; write it there too")
+        return fields
 
     @field_validator("userinfo_body")
     @classmethod

@@ -8,12 +8,23 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from vaultd.config_types import ConfigTable, Flag, Text
-from vaultd.providers.config_requests import RequestFormat, TokenEndpointAuth
+from vaultd.providers.config_requests import (
+    RAW_BASIC,
+    HeaderName,
+    Headers,
+    Renamed,
+    RequestFormat,
+    TokenEndpointAuth,
+    Value,
+    check_raw,
+    each_its_own,
+)
 
 Revocation: TypeAlias = Literal["rfc7009", "github_grant", "slack", "stripe", "bearer_post", "delete_bearer", "none"]
 RevocationEnds: TypeAlias = Literal["token", "grant", "installation"]
 
 _BY_THE_APP = frozenset({"github_grant", "stripe"})
+_BY_THE_TOKEN = frozenset({"bearer_post", "delete_bearer"})
 
 
 def _pattern(text: str) -> str:
@@ -28,10 +39,13 @@ class RevocationConfig(ConfigTable):
     """`revocation` is how tokens are given back at `revocation_endpoint`, "rfc7009" being the standard's way.
 
     "github_grant" deletes the grant of `{client_id}` as GitHub has it, "slack" asks `auth.revoke`, "stripe" ends the
-    app's connection with the account, "bearer_post" and "delete_bearer" send nothing but the token itself.
-    `revocation_token` are the kinds that the provider takes, `revocation_params` are sent along. Where the standard's
-    way is wanted otherwise than at the token endpoint, `revocation_auth_method` and `revocation_request_format` say so;
-    without `revocation_hint`, the token's kind is not named.
+    app's connection with the account, "bearer_post" and "delete_bearer" send nothing but the token itself: after
+    "Bearer", or alone in the header that `revocation_token_header` names.
+    `revocation_token` are the kinds that the provider takes; `revocation_params` and `revocation_headers` are sent
+    along. Where the standard's way is wanted otherwise than at the token endpoint, `revocation_method`,
+    `revocation_auth_method`, `revocation_request_format` and `revocation_parameter_names` say so, the last instead of
+    `parameter_names`; without `revocation_hint`, the token's kind is not named. A format that is named is kept to where
+    there are no parameters too, so that "json" alone sends `{}`.
 
     `revocation_ends` is what a revocation ends: "token" the tokens of this one consent; "grant" all that the user ever
     gave the app there, whichever of its tokens is given back; "installation" what several users share. Where the
@@ -42,6 +56,10 @@ class RevocationConfig(ConfigTable):
     revocation: Revocation = "rfc7009"
     revocation_token: Literal["both", "access_token", "refresh_token"] = "both"  # noqa: S105 - names of kinds
     revocation_params: dict[Text, str] = Field(default_factory=dict)
+    revocation_parameter_names: Annotated[dict[Renamed, Text], AfterValidator(each_its_own)] | None = None
+    revocation_headers: Headers = Field(default_factory=dict)
+    revocation_method: Literal["POST", "DELETE"] = "POST"
+    revocation_token_header: HeaderName | None = None
     revocation_auth_method: TokenEndpointAuth | None = None
     revocation_request_format: RequestFormat | None = None
     revocation_hint: Flag = True
@@ -60,6 +78,20 @@ class RevocationConfig(ConfigTable):
             raise ValueError("needs a client_secret, by which the app proves itself; write one")
         return style
 
+    @field_validator("revocation_method", "revocation_parameter_names")
+    @classmethod
+    def _of_the_standard_way(cls, given: Value, info: ValidationInfo) -> Value:
+        if given is not None and given != "POST":
+            _check_beside(info, frozenset({"rfc7009"}))
+        return given
+
+    @field_validator("revocation_token_header")
+    @classmethod
+    def _of_the_token_s_way(cls, name: str | None, info: ValidationInfo) -> str | None:
+        if name is not None:
+            _check_beside(info, _BY_THE_TOKEN)
+        return name
+
     @field_validator("revocation_ends")
     @classmethod
     def _of_a_revocation(cls, ends: str | None, info: ValidationInfo) -> str | None:
@@ -72,4 +104,17 @@ class RevocationConfig(ConfigTable):
     def _has_its_secret(cls, method: str | None, info: ValidationInfo) -> str | None:
         if method not in {None, "none"} and info.data.get("client_secret", method) is None:
             raise ValueError("needs a client_secret, by which the app proves itself; write one")
+        secret = info.data.get("client_secret")
+        if method == RAW_BASIC and secret is not None:
+            try:
+                check_raw(info.data.get("client_id", ""), secret)
+            except ValueError as error:
+                raise ValueError(f"does not fit: client_secret {error}") from None
         return method
+
+
+def _check_beside(info: ValidationInfo, ways: frozenset[str]) -> None:
+    """Raises `ValueError`: the way of revoking is another one, at which this would be without effect."""
+    way = info.data.get("revocation")
+    if way is not None and way not in ways:
+        raise ValueError(f'has no effect beside revocation = "{way}"; leave it out')

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -43,35 +44,39 @@ class Identities:
         self._sender = sender
         self._clock = clock
 
-    async def of(self, config: ProviderConfig, grant: Grant, *, nonce: str | None) -> Identity:
+    async def of(
+        self, config: ProviderConfig, grant: Grant, *, nonce: str | None, redirect: Mapping[str, str]
+    ) -> Identity:
         """The account of a grant just redeemed; `nonce` is what its authorization request carried.
+
+        `redirect` is what came beside the code, as far as `callback_metadata` looks for it.
 
         Raises:
             ProviderUnavailable: an answer that names nobody.
             ProviderRefused: `invalid_token`, `invalid_id_token`, or an error of the provider's own.
         """
-        account: Account | None = None
+        answers: dict[str, object] = {"token": grant.account_fields, "redirect": redirect}
+        answers["setting"] = config.fixed_settings
         metadata: dict[str, Any] = {}
-        if config.account_source == "id_token":
-            claims = _id_token_claims(grant.id_token, config, nonce=nonce, now=self._clock())
-            account = read_account(claims, config)
-        elif config.account_source == "token":
-            account = read_account(grant.account_fields, config)
-        if config.userinfo_endpoint and (config.account_source == "userinfo" or config.userinfo_metadata):
+        told: AbstractContextManager[None] = nullcontext()
+        if config.reads_id_tokens:
+            answers["id_token"] = _id_token_claims(grant.id_token, config, nonce=nonce, now=self._clock())
+        if config.userinfo_endpoint and (config.asks_userinfo or config.userinfo_metadata):
             members, reply = await self._userinfo(config.userinfo_endpoint, config, grant.access_token)
-            with telling(reply, config, (grant.access_token,)):
-                account = account or read_account(members, config)
+            answers["userinfo"], told = members, telling(reply, config, (grant.access_token,))
             metadata |= texts(members, config.userinfo_metadata)
+        with told:
+            account = read_account(answers, config) if config.names_accounts else None
         if config.lookup is not None:
             metadata[config.lookup.metadata] = await self._places(config.lookup, config, grant.access_token)
         return Identity(account, metadata)
 
     async def by_userinfo(self, config: ProviderConfig, token: Secret) -> Account | None:
         """The account that userinfo names; None where it is not userinfo that does. Raises as `of` does."""
-        if config.account_source != "userinfo" or config.userinfo_endpoint is None:
+        if not config.named_in <= {"userinfo", "setting"} or config.userinfo_endpoint is None:
             return None
         members, _ = await self._userinfo(config.userinfo_endpoint, config, token)
-        return read_account(members, config)
+        return read_account({"userinfo": members, "setting": config.fixed_settings}, config)
 
     async def _userinfo(self, endpoint: str, config: ProviderConfig, token: Secret) -> tuple[Mapping[str, Any], Reply]:
         body = {} if config.userinfo_body is None else {"json": json.loads(config.userinfo_body)}

@@ -20,7 +20,7 @@ from vaultd.providers.config import ProviderConfig
 from vaultd.providers.templates import gaps
 from vaultd.terms import Secret
 
-REQUIRED = ("display_name", "expires", "pkce", "revocation", "sources", "verified")
+REQUIRED = ("display_name", "expires", "grant_for", "pkce", "revocation", "sources", "verified")
 """Keys that an entry states, also where it has the default's value."""
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _AN_APP = {"client_id": "app"}
@@ -68,12 +68,14 @@ def _undocumented(config: ProviderConfig) -> Iterator[str]:
 def _incomplete(config: ProviderConfig) -> Iterator[str]:
     if config.allow_private_hosts or config.fixed_settings or config.extends:
         yield "it decides what is the operator's: allow_private_hosts, fixed_settings, extends"
-    if config.account_source == "userinfo" and config.userinfo_endpoint is None:
+    if not config.names_accounts:
         yield "nothing says whose account it is; userinfo_endpoint is missing, or another account_source"
     if config.revocation != "none" and config.revocation_endpoint is None:
         yield 'revocation has no revocation_endpoint; or it is revocation = "none"'
     if config.expires is not False and config.rotation is None:
         yield "rotation is missing, though its tokens end and are refreshed"
+    for setting in config.unnamed_settings:
+        yield f"account_id_field does not name setting:{setting}, so that one id may be two accounts"
     used = gaps(config.authorization_endpoint + config.token_endpoint)
     for setting in sorted(config.connection_settings.keys() - used):
         yield f"connection_settings.{setting} is used in neither authorization_endpoint nor token_endpoint"

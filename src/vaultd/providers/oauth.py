@@ -176,14 +176,18 @@ class OAuthClient:
         """
         return await self._scoped.get(provider.config, access_token=access_token, narrowing=narrowing)
 
-    async def identify(self, provider: Provider, *, grant: Grant, nonce: str | None = None) -> Identity:
+    async def identify(
+        self, provider: Provider, *, grant: Grant, nonce: str | None = None, redirect: Mapping[str, str] | None = None
+    ) -> Identity:
         """Whose token this is, and what an API call needs besides. `nonce` is that of the authorization request.
+
+        `redirect` is what came beside the code, as far as `callback_metadata` looks for it.
 
         Raises:
             ProviderRefused: `invalid_token`, `invalid_id_token`, or another error of the provider's own.
         """
         with at_step("userinfo"):
-            return await self._identities.of(provider.config, grant, nonce=nonce)
+            return await self._identities.of(provider.config, grant, nonce=nonce, redirect=redirect or {})
 
     async def account(self, provider: Provider, *, access_token: Secret) -> Account | None:
         """Whose token this is, for one that was not redeemed here; None where asking with it does not tell.

@@ -15,7 +15,7 @@ from vaultd.errors import ProviderRefused
 from vaultd.outbound import Reply
 from vaultd.providers.config import ProviderConfig
 from vaultd.providers.replies import read_revocation
-from vaultd.providers.sender import Params, Sender, secrets_of
+from vaultd.providers.sender import Asking, Params, Sender, merged, secrets_of
 from vaultd.providers.templates import CLIENT_ID
 from vaultd.providers.told import telling
 from vaultd.terms import Clock, Secret
@@ -63,26 +63,37 @@ class Revocations:
         params: Params = {"token": token, **config.revocation_params}
         if config.revocation_hint:
             params["token_type_hint"] = kind
-        reply = await self._sender.as_client(
-            endpoint,
-            config,
-            params,
-            method=config.revocation_auth_method,
-            written_as=config.revocation_request_format,
+        asking = Asking(
+            proved_by=config.revocation_auth_method or config.token_endpoint_auth_method,
+            written_as=config.revocation_request_format or config.token_request_format,
+            method=config.revocation_method,
+            names=config.revocation_parameter_names,
+            headers=config.revocation_headers,
         )
+        reply = await self._sender.as_client_by(asking, endpoint, config, params)
         self._read(reply, config, params)
 
     async def _delete_grant(self, endpoint: str, config: ProviderConfig, token: Secret) -> None:
         basic = (config.client_id, config.client_secret or Secret(""))
-        headers = {"accept": "application/vnd.github+json", **config.token_headers}
+        own = {"accept": "application/vnd.github+json"}
+        headers = merged(own, config.token_headers, config.revocation_headers)
         reply = await self._sender.call(
             "DELETE", endpoint, config, headers=headers, basic=basic, json={"access_token": token.reveal()}
         )
         self._read(reply, config, {"token": token}, gone=_NO_SUCH_GRANT)
 
     async def _with_bearer(self, method: str, endpoint: str, config: ProviderConfig, token: Secret) -> None:
-        body = {"json": config.revocation_params} if config.revocation_params else {}
-        reply = await self._sender.as_user(method, endpoint, config, token, **body)
+        written_as = config.revocation_request_format or ("json" if config.revocation_params else None)
+        body = {} if written_as is None else {written_as: config.revocation_params}
+        reply = await self._sender.as_user(
+            method,
+            endpoint,
+            config,
+            token,
+            headers=config.revocation_headers,
+            token_header=config.revocation_token_header,
+            **body,
+        )
         # RFC 6750 §3.1: a token that is not accepted cannot do harm any more either.
         self._read(reply, config, {"token": token}, gone=(_UNAUTHORIZED,))
 
@@ -95,7 +106,7 @@ class Revocations:
             "POST",
             endpoint,
             config,
-            headers={"accept": "application/json"},
+            headers=merged({"accept": "application/json"}, config.revocation_headers),
             basic=(config.client_secret.reveal(), Secret("")),
             form={"client_id": config.client_id, _STRIPE_ACCOUNT: str(account)},
         )

@@ -15,7 +15,7 @@ from vaultd.providers.answers import LONGEST_LIFE, Grant
 from vaultd.providers.config import ProviderConfig
 from vaultd.providers.received import bounded_scopes, received_token
 from vaultd.providers.replies import read_answer
-from vaultd.providers.sender import Sender
+from vaultd.providers.sender import Sender, merged
 from vaultd.providers.templates import CLIENT_ID
 from vaultd.providers.words import error_text
 from vaultd.terms import Clock, Narrowing, Secret
@@ -45,7 +45,7 @@ class ScopedTokens:
             "POST",
             config.narrowing_endpoint.replace(f"{{{CLIENT_ID}}}", quote(config.client_id, safe="")),
             config,
-            headers={"accept": "application/vnd.github+json", **config.token_headers},
+            headers=merged({"accept": "application/vnd.github+json"}, config.token_headers),
             basic=(config.client_id, config.client_secret),
             json=_body(access_token, narrowing),
         )

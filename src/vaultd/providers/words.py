@@ -15,6 +15,7 @@ from vaultd.telemetry.redaction import redact_text
 from vaultd.terms import Secret
 
 _CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.:/-]{0,63}")
+_IDENTIFIER = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _TOKEN_LIKE = re.compile(r"(?=[^\s'\"<>]{0,500}\d)[^\s'\"<>]{24,}|[^\s'\"<>]{40,}")
 """Error codes and words are long without a digit at times; tokens have one, or are longer still."""
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
@@ -62,6 +63,12 @@ def plain_text(value: object) -> str | None:
     if isinstance(text, str) and 0 < len(text) <= LONGEST_NAME and text.isprintable():
         return text
     return None
+
+
+def identifier_text(value: object) -> str | None:
+    """An identifier that stays one in any URL; None for anything else. For what comes through a browser or a file."""
+    text = plain_text(value)
+    return text if text is not None and _IDENTIFIER.fullmatch(text) else None
 
 
 def label_text(value: object) -> str | None:

@@ -9,10 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from vaultd.connections.holders import Holders, Names
+from vaultd.connections.holders import Holders, Names, Shared
 from vaultd.connections.outbox import Revocation
 from vaultd.db import Database
 from vaultd.errors import ProviderRefused, ProviderUnavailable
+from vaultd.providers.config import ProviderConfig
+from vaultd.providers.naming import parts_of, split_id
 from vaultd.providers.oauth import OAuthClient
 from vaultd.providers.registry import Provider, Providers
 from vaultd.terms import Secret
@@ -37,6 +39,30 @@ class Verdict:
 
     extent: Extent
     reason: str | None = None
+
+
+def shared_by(config: ProviderConfig) -> Shared | None:
+    """Which parts of an account's id two that live on one grant have in common, where it has several.
+
+    What ends a grant of a person ends it in all their places, and what ends an installation ends it for all its people;
+    but a setting says which of the provider's servers it is, and servers have no grants in common.
+    """
+    parts = parts_of(config.account_id_field)
+    of_answers = [place for place, part in enumerate(parts) if not part[0].startswith("setting:")]
+    if len(of_answers) <= 1 or config.revocation_ends == "token":
+        return None
+    which = {"installation": of_answers[:1], "grant": of_answers[-1:]}.get(config.revocation_ends or "", of_answers)
+
+    def shared(one: str, other: str) -> bool:
+        ours, theirs = split_id(one), split_id(other)
+        if len(ours) != len(theirs):
+            # One of them is from before its accounts were known by this id: it is the same where a part of it is.
+            return bool(set(ours) & set(theirs))
+        if any(ours[place] != theirs[place] for place in range(len(ours)) if place not in of_answers):
+            return False
+        return any(ours[place] == theirs[place] for place in which)
+
+    return shared
 
 
 class Sharing:
@@ -76,7 +102,8 @@ class Sharing:
         naming = own.config.accounts_named_by
         tables = self._providers.of_one_app(own)
         alike = frozenset(str(table.name) for table in tables if table.config.accounts_named_by == naming)
-        return Names(alike, frozenset(str(table.name) for table in tables) - alike)
+        unlike = frozenset(str(table.name) for table in tables) - alike
+        return Names(alike, unlike, shared=shared_by(own.config))
 
     async def _others(self, names: Names, account_id: str | None) -> bool:
         async with self._database.transaction() as connection:

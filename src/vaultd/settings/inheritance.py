@@ -83,8 +83,14 @@ def _root(names: tuple[str, ...], own: Table, catalogue: Mapping[str, Table]) ->
 def _merge(lineage: Lineage, tables: Mapping[str, Any], catalogue: Mapping[str, Table]) -> dict[str, Any]:
     merged: dict[str, Any] = dict(catalogue[lineage.last]) if lineage.ends == "catalogue" else {}
     for name in reversed(lineage.names):
-        merged = {key: value for key, value in merged.items() if key not in NOT_INHERITED} | tables[name]
+        merged = {key: value for key, value in merged.items() if not _left_out(key, tables[name])} | tables[name]
     return merged
+
+
+def _left_out(key: str, table: Table) -> bool:
+    # Where a table says that nothing is to be revoked, how it would be done has no place in it any more.
+    of_a_revocation = key.removeprefix("token_").startswith("revocation")
+    return key in NOT_INHERITED or (of_a_revocation and table.get("revocation") == "none")
 
 
 def _mistake(name: str, lineage: Lineage, tables: Mapping[str, Any], catalogue: Mapping[str, Table]) -> Mistake | None:

@@ -66,3 +66,70 @@ def test_a_trusted_client_without_a_secret(file: Path) -> None:
     found = told(file, f'pub]\nauth = "none"\n{ALLOWED}', f"agent]\n{SECRET}", issuer=issuer)
     assert [what for what, _ in found] == ["client pub"]
     assert "is among trusted_clients of issuer app, and has no secret" in found[0][1]
+
+
+PROVIDER = """
+[providers.acme]
+client_id = "app"
+client_secret = "env:ACME"
+authorization_endpoint = "https://acme.example/authorize"
+token_endpoint = "https://acme.example/token"
+token_endpoint_auth_method = "{method}"
+"""
+
+
+@pytest.mark.parametrize(
+    ("method", "secret", "advised"),
+    [
+        ("client_secret_basic", "a+b/c=", "client_secret_basic_raw"),
+        ("client_secret_basic", "with%percent", "client_secret_basic_raw"),
+        ("client_secret_basic_raw", "a b", "client_secret_basic"),
+        ("client_secret_basic", "plain-secret_1.2~3", None),
+        ("client_secret_basic_raw", "plain-secret_1.2~3", None),
+        ("client_secret_post", "a+b/c=", None),
+        ("json", "a+b/c=", None),
+    ],
+)
+def test_a_secret_that_the_two_ways_of_basic_write_differently(
+    method: str, secret: str, advised: str | None, tmp_path: Path
+) -> None:
+    text = f"{MINIMAL}{ISSUER}{PROVIDER.format(method=method)}"
+    settings = load_text(tmp_path / "vaultd.toml", text, ACME=secret)
+    found = [said for what, said in warnings(settings) if what == "provider acme" and "form-encodes" in said]
+    assert [said.rpartition("write ")[2] for said in found] == ([advised] if advised else [])
+    assert secret not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ("", "names no accounts: each consent of a user takes the place of the one before, whosever account it was"),
+        ('userinfo_endpoint = "https://acme.example/me"', None),
+        ('callback_metadata = {realm = "realmId"}\naccount_id_field = "redirect:realmId"', None),
+    ],
+)
+def test_accounts_that_nobody_can_tell_apart(keys: str, told: str | None, tmp_path: Path) -> None:
+    text = f"{MINIMAL}{ISSUER}{PROVIDER.format(method='client_secret_post')}{keys}\n"
+    found = [said for what, said in warnings(load_text(tmp_path / "f.toml", text, ACME="x")) if what == "provider acme"]
+    assert found == ([told] if told else [])
+
+
+@pytest.mark.parametrize(
+    ("keys", "warned"),
+    [
+        ('account_id_field = "id"', True),
+        ('account_id_field = ["setting:site", "id"]', False),
+        ('account_source = "token"\naccount_id_field = "site"', False),
+        ('account_id_field = "id"\nfixed_settings = {site = "ours"}', False),
+    ],
+)
+def test_one_id_at_two_places(keys: str, warned: bool, tmp_path: Path) -> None:  # noqa: FBT001 - a column of the table
+    table = PROVIDER.format(method="client_secret_post").replace(
+        "https://acme.example/token", "https://acme.example/{site}"
+    )
+    setting = '\nconnection_settings.site = {pattern = "[a-z]+", example = "acme", description = "Your site."}\n'
+    text = f'{MINIMAL}{ISSUER}{table}userinfo_endpoint = "https://acme.example/me"\n{keys}{setting}'
+    found = [said for what, said in warnings(load_text(tmp_path / "f.toml", text, ACME="x")) if what == "provider acme"]
+    assert [said.partition(":")[0] for said in found] == (
+        ["its account_id_field does not name setting"] if warned else []
+    )

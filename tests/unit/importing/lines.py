@@ -21,7 +21,8 @@ def providers() -> Providers:
     """`google` names accounts, `plain` has no userinfo, `solo` takes one account.
 
     Without userinfo, `slack` has accounts in the token's answer and `linkedin` in the ID token; with `shopify`, a
-    setting is the account.
+    setting is the account. `books` has the company beside the code, `notes` a person in a workspace, `tickets` a
+    setting that nobody fixed and one that has a default, and `sites` a lookup.
     """
     table: dict[str, Any] = {
         "client_id": "vaultd",
@@ -41,6 +42,26 @@ def providers() -> Providers:
         "connection_settings": {"shop": shop},
         "fixed_settings": {"shop": "my-shop"},
     }
+    tables["books"] = (
+        table
+        | userinfo
+        | {"account_id_field": "redirect:realmId", "callback_metadata": {"realm_id": "realmId"}}
+        | {"userinfo_metadata": {"region": "data.region"}}
+    )
+    tables["notes"] = table | {
+        "account_source": "token",
+        "account_id_field": ["workspace.id", ["owner.id", "bot.id"]],
+        "metadata_fields": {"workspace_id": "workspace.id", "owner_id": "owner.id", "bot_id": "bot.id"},
+    }
+    site = {"pattern": "[a-z-]+", "description": "The site's name", "example": "acme"}
+    tables["tickets"] = (
+        table
+        | userinfo
+        | {"authorization_endpoint": "https://{site}.provider.example/authorize"}
+        | {"token_endpoint": "https://{site}.provider.example/{zone}/token"}
+        | {"connection_settings": {"site": site, "zone": site | {"default": "main"}}}
+    )
+    tables["sites"] = table | userinfo | {"lookup": {"endpoint": "https://provider.example/sites", "metadata": "sites"}}
     return Providers(configs={name: ProviderConfig.model_validate(one) for name, one in tables.items()})
 
 

@@ -84,7 +84,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"issuer": 1}, "issuer is no configured issuer"),
     (
         {"provider": f"{CANARY}"},
-        "provider is no configured provider; write one of google, linkedin, plain, shopify, slack, solo",
+        "provider is no configured provider; write one of books, google, linkedin, notes, plain, shopify, sites, ",
     ),
     ({"sub": 7}, "sub is not text"),
     ({"sub": ""}, "sub is empty"),

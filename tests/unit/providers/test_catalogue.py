@@ -41,6 +41,8 @@ WHOLE: dict[str, Any] = {
     "token_endpoint": "https://{shop}.acme.example/token",
     "userinfo_endpoint": "https://{shop}.acme.example/me",
     "connection_settings": {"shop": {"pattern": "[a-z]{1,20}", "example": "mine", "description": "Your shop."}},
+    "grant_for": "member",
+    "account_id_field": ["setting:shop", "sub"],
     "pkce": True,
     "expires": True,
     "rotation": "never",
@@ -72,6 +74,8 @@ class TestWholeEntries:
             ({"allow_private_hosts": ["10.0.0.1"]}, "it decides what is the operator's: allow_private_hosts, fixed"),
             ({"userinfo_endpoint": None}, "nothing says whose account it is; userinfo_endpoint is missing, or anoth"),
             ({"revocation": "rfc7009"}, 'revocation has no revocation_endpoint; or it is revocation = "none"'),
+            ({"account_id_field": "sub"}, "account_id_field does not name setting:shop, so that one id may be two"),
+            ({"grant_for": "town"}, "grant_for: Input should be 'person', 'member'"),
             ({"rotation": None}, "rotation is missing, though its tokens end and are refreshed"),
             (
                 {"authorization_endpoint": "https://acme.example/a", "token_endpoint": "https://acme.example/t"},

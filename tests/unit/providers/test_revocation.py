@@ -104,6 +104,18 @@ class TestWithTheTokenItself:
         await revoke(oauth, provider_of(server, revocation=style, revocation_params={"why": "user"}))
         assert json.loads(server.last.body) == {"why": "user"}
 
+    async def test_an_empty_object_and_headers_of_its_own(
+        self, style: str, oauth: OAuthClient, server: ScriptedServer
+    ) -> None:
+        """Intercom is sent an empty object."""
+        server.answers(b"")
+        headers = {"Acme-Version": "2", "Accept": "text/x"}
+        provider = provider_of(server, revocation=style, revocation_request_format="json", revocation_headers=headers)
+        await revoke(oauth, provider)
+        assert (server.last.body, server.last.headers["content-type"]) == (b"{}", "application/json")
+        assert server.last.headers["authorization"] == "Bearer tok3n-1"
+        assert (server.last.headers["acme-version"], server.last.headers["accept"]) == ("2", "text/x")
+
     @pytest.mark.parametrize("answer", [{"ok": False, "error": "token_revoked"}, {"error": "token_expired"}])
     async def test_gone_already(self, style: str, answer: Any, oauth: OAuthClient, server: ScriptedServer) -> None:
         server.answers_json(answer)
@@ -122,7 +134,95 @@ class TestWithTheTokenItself:
         assert (await refused(lambda: revoke(oauth, provider_of(server, revocation=style)))).error == "not_allowed"
 
 
+@pytest.mark.parametrize("style", ["bearer_post", "delete_bearer"])
+async def test_the_token_in_a_header_of_the_provider_s(style: str, oauth: OAuthClient, server: ScriptedServer) -> None:
+    """Shopify: the token stands alone in it, and no `Authorization` beside it."""
+    server.answers(b"")
+    provider = provider_of(server, revocation=style, revocation_token_header="X-Acme-Access-Token")
+    await revoke(oauth, provider)
+    assert (server.last.method, server.last.headers["x-acme-access-token"]) == (STYLES[style], "tok3n-1")
+    assert "authorization" not in server.last.headers
+    server.answers_json({"errors": "Invalid API key or access token"}, status=401)
+    await revoke(oauth, provider)
+    server.answers_json({"error": "not_allowed", "error_description": "tok3n-1 may not"}, status=403)
+    assert "tok3n-1" not in str(await refused(lambda: revoke(oauth, provider)))
+
+
 class TestRfc7009:
+    async def test_names_of_the_revocation_s_own(self, oauth: OAuthClient, server: ScriptedServer) -> None:
+        """Miro: names at the revocation that the token endpoint does not know."""
+        server.answers(b"", status=204)
+        provider = provider_of(
+            server,
+            token_endpoint_auth_method="client_secret_post",
+            parameter_names={"client_id": "client_key"},
+            revocation_parameter_names={
+                "token": "accessToken",
+                "client_id": "clientId",
+                "client_secret": "clientSecret",
+            },
+            revocation_request_format="json",
+            revocation_hint=False,
+        )
+        await revoke(oauth, provider)
+        expected = {"accessToken": "tok3n-1", "clientId": CLIENT_ID, "clientSecret": CLIENT_SECRET}
+        assert json.loads(server.last.body) == expected
+        server.answers_json(GOOD)
+        await oauth.refresh(provider, refresh_token=Secret("r"))
+        assert server.last.form()["client_key"] == [CLIENT_ID]
+
+    @pytest.mark.parametrize("names", [{}, {"token": "access_token"}])
+    async def test_without_names_of_its_own_it_has_the_token_endpoint_s(
+        self, names: dict[str, str], oauth: OAuthClient, server: ScriptedServer
+    ) -> None:
+        server.answers(b"")
+        await revoke(oauth, provider_of(server, parameter_names=names))
+        assert server.last.form()[names.get("token", "token")] == ["tok3n-1"]
+        # An empty table says that there the parameters have OAuth's names.
+        await revoke(oauth, provider_of(server, parameter_names=names, revocation_parameter_names={}))
+        assert server.last.form()["token"] == ["tok3n-1"]
+
+    @pytest.mark.parametrize("written_as", ["form", "json"])
+    async def test_by_delete_and_with_headers(
+        self, written_as: str, oauth: OAuthClient, server: ScriptedServer
+    ) -> None:
+        server.answers(b"", status=204)
+        provider = provider_of(
+            server,
+            revocation_method="DELETE",
+            revocation_request_format=written_as,
+            revocation_headers={"Acme-Version": "2"},
+            token_headers={"Acme-Version": "1", "Acme-App": "a"},
+        )
+        await revoke(oauth, provider)
+        assert (server.last.method, server.last.path) == ("DELETE", "/revoke")
+        assert b"tok3n-1" in server.last.body
+        assert (server.last.headers["acme-version"], server.last.headers["acme-app"]) == ("2", "a")
+
+    async def test_raw_basic(self, oauth: OAuthClient, server: ScriptedServer) -> None:
+        server.answers(b"")
+        await revoke(oauth, provider_of(server, revocation_auth_method="client_secret_basic_raw"))
+        raw = base64.b64encode(f"{CLIENT_ID}:{CLIENT_SECRET}".encode()).decode()
+        assert server.last.headers["authorization"] == f"Basic {raw}"
+
+    @pytest.mark.parametrize(
+        ("key", "value", "way"),
+        [
+            ("revocation_method", "DELETE", "bearer_post"),
+            ("revocation_parameter_names", {"token": "t"}, "github_grant"),
+            ("revocation_token_header", "X-Token", "rfc7009"),
+            ("revocation_token_header", "X-Token", "slack"),
+        ],
+    )
+    def test_what_has_no_effect_is_refused(self, key: str, value: Any, way: str, server: ScriptedServer) -> None:
+        with pytest.raises(ValidationError, match=f'has no effect beside revocation = "{way}"; leave it out'):
+            provider_of(server, **{key: value, "revocation": way})
+
+    @pytest.mark.parametrize("names", [{"token": "client_id"}, {"token": "x", "client_id": "x"}])
+    def test_two_parameters_with_one_name(self, names: dict[str, str], server: ScriptedServer) -> None:
+        with pytest.raises(ValidationError, match="gives two parameters one name"):
+            provider_of(server, revocation_parameter_names=names)
+
     async def test_parameters_and_names(self, oauth: OAuthClient, server: ScriptedServer) -> None:
         """Strava calls the token `access_token`; Notion wants JSON."""
         server.answers(b"")

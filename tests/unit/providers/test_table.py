@@ -46,6 +46,7 @@ def test_what_is_told() -> None:
     assert row == [
         "[`acme`](#acme)",
         "Acme / Co",
+        "a member",
         "docs",
         "yes",
         "never",
@@ -58,6 +59,7 @@ def test_what_is_told() -> None:
         "Ask first.",
         "",
         "- Asks each user for `shop`, like `mine`: Your shop.",
+        "- A grant is for a member, known by `setting:shop` with `sub`",
         "- Scopes unless told otherwise: `read` (Read everything)",
         "- `resource`: `https://api.acme.example`",
         "- `connection_metadata`: `realm`, `sites`, `shop`",
@@ -69,4 +71,4 @@ def test_what_is_told() -> None:
 
 def test_tokens_that_do_not_end_are_not_refreshed() -> None:
     (row,) = rows_of(render({"acme": WHOLE | {"expires": False, "rotation": "always"}}))
-    assert row[3:5] == ["no", "—"]
+    assert row[4:6] == ["no", "—"]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.settings.a_file import ACME, MINIMAL, load_text, one_line
+from vaultd.terms import Secret
 
 SHOP = 'connection_settings.shop = {pattern = "[a-z]{1,9}", example = "mine", description = "Your shop."}\n'
 TEMPLATED = MINIMAL + ACME.replace("https://acme.example", "https://{shop}.acme.example") + SHOP
@@ -138,3 +139,39 @@ def test_a_whole_one(file: Path) -> None:
     config = load_text(file, TEMPLATED + 'fixed_settings = {shop = "ours"}').providers["acme"]
     assert config.connection_settings["shop"].example == "mine"
     assert config.token_endpoint == "https://{shop}.acme.example/token"
+
+
+RAW = 'token_endpoint_auth_method = "client_secret_basic_raw"\n'
+RAW_AT_REVOCATION = (
+    'revocation_auth_method = "client_secret_basic_raw"\nrevocation_endpoint = "https://acme.example/revoke"\n'
+)
+
+
+@pytest.mark.parametrize("secret", ["a+b/c=", "50%:50%", "with space", '"quoted\\"'])
+def test_raw_basic_sends_every_visible_secret(file: Path, secret: str) -> None:
+    config = load_text(file, MINIMAL + ACME + RAW + RAW_AT_REVOCATION, SECRET=secret).providers["acme"]
+    assert config.client_secret == Secret(secret)
+
+
+@pytest.mark.parametrize("text", ["s\u00e9cret", "s\u20accret", "tab\there", "nul\x7f"])
+@pytest.mark.parametrize("line", [RAW, RAW_AT_REVOCATION])
+def test_raw_basic_refuses_what_nobody_says_how_to_write(file: Path, line: str, text: str) -> None:
+    """RFC 7617 leaves open how anything beyond ASCII is sent, and has no control characters."""
+    told = one_line(file, MINIMAL + ACME + line, SECRET=text)
+    assert "is not visible ASCII, which client_secret_basic_raw cannot send; write client_secret_basic or" in told
+    assert text not in told
+    # Form-encoded it can be sent: of the two ways this is the one that can write anything.
+    load_text(file, MINIMAL + ACME + line.replace("basic_raw", "basic"), SECRET=text)
+
+
+@pytest.mark.parametrize("line", [RAW, RAW_AT_REVOCATION])
+def test_raw_basic_refuses_an_id_with_a_colon(file: Path, line: str) -> None:
+    """RFC 7617 section 2: what stands behind the first colon is the password."""
+    text = MINIMAL + ACME.replace('client_id = "vaultd"', 'client_id = "urn:app"') + line
+    assert "beside a client_id with a colon (RFC 7617); write another" in one_line(file, text)
+    load_text(file, text.replace("basic_raw", "basic"))
+
+
+def test_raw_basic_needs_a_secret(file: Path) -> None:
+    text = MINIMAL + ACME.replace('client_secret = "env:SECRET"\n', "") + RAW
+    assert one_line(file, text).startswith("providers.acme.client_secret: is missing")

@@ -259,6 +259,14 @@ class TestTheCatalogue:
         own = {"token_endpoint": "mine", "client_id": "x"}
         assert self._complete(github=own)["github"] == own
 
+    def test_a_table_that_wants_nothing_revoked_takes_over_nothing_about_it(self) -> None:
+        entry = dict.fromkeys(("token_endpoint", "revocation", "revocation_endpoint", "revocation_method"), "x")
+        entry |= {"token_revocation_endpoint": "x", "revocation_ends": "installation"}
+        inherited = complete_providers({"acme": {"revocation": "none", "client_id": "y"}}, {"acme": entry})
+        assert inherited.tables["acme"] == {"token_endpoint": "x", "revocation": "none", "client_id": "y"}
+        other = complete_providers({"acme": {"revocation": "slack"}}, {"acme": entry})
+        assert other.tables["acme"] == entry | {"revocation": "slack"}
+
     def test_a_second_app_has_its_own_credentials(self) -> None:
         first = {"client_id": "x", "client_secret": "s", "scopes": ["b"]}
         completed = self._complete(github=first, work={"extends": "github", "client_id": "y"})

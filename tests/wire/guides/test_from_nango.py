@@ -189,6 +189,41 @@ def test_it_stops_with_a_word_and_no_half_of_the_lines_passes_for_the_whole(nang
     assert json.loads(with_scopes.stdout)["scopes"] == "openid email"
 
 
+@pytest.mark.parametrize(
+    ("provider", "connection_config", "moved"),
+    [
+        ("quickbooks", {"realmId": "4620816365"}, {"metadata": {"realm_id": "4620816365"}}),
+        ("shopify", {"subdomain": "my-shop"}, {"settings": {"shop": "my-shop"}}),
+        ("zendesk", {"subdomain": "acme"}, {"settings": {"subdomain": "acme"}}),
+        ("jira", {"cloudId": "c-1", "accountId": "a-1"}, {"metadata": {"sites": ["c-1"]}, "account": {"id": "a-1"}}),
+        ("slack", {"team.id": "T1", "bot_user_id": "U2"}, {"metadata": {"team_id": "T1"}}),
+        ("google-calendar", {"subdomain": "acme"}, {}),
+        ("shopify", {}, {}),
+        ("shopify", None, {}),
+    ],
+)
+def test_what_the_token_is_for_goes_along(
+    provider: str, connection_config: Any, moved: dict[str, Any], nango: tuple[NangoDouble, str]
+) -> None:
+    double, host = nango
+    grant = {"access_token": "a", "refresh_token": "r", "scope": "s"}
+    more = {"provider": provider, "connection_config": connection_config, "tags": {"end_user_id": "u"}}
+    double.hold("one", _oauth2(grant), **more)
+    exported = _export(host, "--integration", f"{INTEGRATION}=acme")
+    line = json.loads(exported.stdout)
+    assert {key: line[key] for key in ("settings", "metadata", "account") if key in line} == moved
+    # What the operator names goes along for any provider, from Nango's own metadata too.
+    carried = ("--carry", f"{INTEGRATION}:settings.site=metadata.myProperty")
+    line = json.loads(_export(host, "--integration", f"{INTEGRATION}=acme", *carried).stdout)
+    assert line["settings"] == {**moved.get("settings", {}), "site": "yes"}
+
+
+def test_a_place_that_no_line_has_is_refused(nango: tuple[NangoDouble, str]) -> None:
+    for carried in ("settings.site=x", f"{INTEGRATION}:refresh_token=x", f"{INTEGRATION}:settings.site"):
+        stopped = _export(nango[1], "--integration", f"{INTEGRATION}=acme", "--carry", carried)
+        assert (stopped.returncode, stopped.stdout) == (2, "")
+
+
 def test_the_guide_shows_what_the_script_makes(nango: tuple[NangoDouble, str]) -> None:
     double, host = nango
     _, connection, made = (json.loads(block.text) for block in blocks(GUIDE, "json"))

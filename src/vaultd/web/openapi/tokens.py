@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vaultd.exchange import ACCESS_TOKEN, FEDERATED_TOKEN
+from vaultd.sizes import LONGEST_TOKEN
 from vaultd.web.openapi.answers import NO_STORE, carrying, failing
 from vaultd.web.openapi.parts import JSON, Json, header, schema
 from vaultd.web.token.grants import CLIENT_CREDENTIALS, FEDERATED_CONNECTION, TOKEN_EXCHANGE
@@ -28,6 +29,13 @@ left out: then the subject token names it.
 
 For a user who is away, a client that may assert subjects signs the subject token itself: a JWT of the type
 `token-vault-req+jwt` that names the user in `sub_id` (RFC 9493) and is good once.
+
+When the provider's API refuses a token with 401 before its end, ask again with that token as `refused_token`. If it is
+the one that would be given now, it is renewed first, or the provider is asked whether it is still good; otherwise the
+answer is the same as without the parameter. Where the answer has the refused token once more, there is no other: the
+API's 401 is to be believed, and is about something else. So that nobody can use up a user's refresh tokens, reports
+cause at most six calls to the provider in a quarter of an hour for one connection, and at most three of one client's.
+A token that was refused and cannot be renewed at the moment is answered with 503.
 """
 
 _CLIENT: dict[str, Json] = {
@@ -71,6 +79,12 @@ def _asking(title: str, grant: str, issued: str, several: Json, required: dict[s
             "actor_token": _TEXT | {"description": "The agent's own token, issued to this client; see `may_act`."},
             "actor_token_type": _TEXT | {"description": "Comes with `actor_token`, and only then."},
             "login_hint": _TEXT | {"description": "Which account, of several: its id, login or e-mail address."},
+            "refused_token": _TEXT
+            | {
+                "maxLength": LONGEST_TOKEN,
+                "format": "password",
+                "description": "A token from an earlier answer that the provider's API refused with 401.",
+            },
             **_CLIENT,
         },
         "additionalProperties": _TEXT,

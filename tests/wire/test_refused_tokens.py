@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 import pytest
@@ -76,7 +77,7 @@ class Reporting:
         if refused is not None:
             form["refused_token"] = refused
         async with agent_http() as http:
-            auth = self.briefing if briefing else None
+            auth = httpx.BasicAuth(*self.briefing) if briefing else httpx.Auth()
             return await http.post(f"{at or self.vault}/oauth/token", data=form, auth=auth)
 
     async def token(self, refused: str | None = None, **how: Any) -> str:
@@ -344,7 +345,7 @@ async def test_it_comes_once_and_is_no_longer_than_a_token(reporting: Reporting)
     async with agent_http() as http:
         twice = await http.post(
             f"{reporting.vault}/oauth/token",
-            content=str(httpx.QueryParams(form)),
+            content=urlencode(form),
             headers={"Content-Type": "application/x-www-form-urlencoded"},
         )
     assert (twice.status_code, twice.json()["error"]) == (400, "invalid_request")

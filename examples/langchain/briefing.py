@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import ExitStack
 
 import httpx
 from langchain.agents import create_agent
@@ -15,33 +16,44 @@ from langchain.tools import BaseTool, tool
 from langchain_core.language_models import BaseChatModel
 
 from examples.workday import AGENDA, CALENDAR, INSTRUCTIONS, QUESTION, REVIEWS, Places, events, messages, pull_requests
-from vaultd_client import AccessToken, VaultClient, acting_for
+from vaultd_client import VaultClient, acting_for
 
 
-def make_tools(vault: VaultClient, places: Places, http: httpx.Client) -> list[BaseTool]:
-    """The tools, made once: whom they act for is said when they are called."""
+def make_tools(vault: VaultClient, places: Places, stack: ExitStack) -> list[BaseTool]:
+    """The tools, made once: whom they act for is said when they are called.
 
-    def get(url: str, token: AccessToken, params: Mapping[str, str]) -> httpx.Response:
-        headers = {"Authorization": f"Bearer {token.access_token}"}
-        return http.get(url, params=params, headers=headers).raise_for_status()
+    Each API has an HTTP client that puts the user's token on its requests. When the provider says 401 before a token's
+    end, it tells the vault, which has another one then.
+    """
+
+    def client(connection: str, api: str, *scopes: str) -> httpx.Client:
+        auth = vault.auth(connection, origins=[api], scopes=scopes)
+        return stack.enter_context(httpx.Client(auth=auth, timeout=15.0, trust_env=False))
+
+    github = client("github", places.github, "repo")
+    google = client("google", places.google, CALENDAR)
+    slack = client("slack", places.slack, "channels:history")
 
     @tool
-    @vault.tool("github", scopes=["repo"])
-    def reviews(token: AccessToken) -> str:
+    @vault.tool("github")
+    def reviews() -> str:
         """Pull requests that wait for the user's review."""
-        return pull_requests(get(f"{places.github}/search/issues", token, REVIEWS).json())
+        answer = github.get(f"{places.github}/search/issues", params=REVIEWS)
+        return pull_requests(answer.raise_for_status().json())
 
     @tool
-    @vault.tool("google", scopes=[CALENDAR], label="Google Calendar")
-    def agenda(token: AccessToken) -> str:
+    @vault.tool("google", label="Google Calendar")
+    def agenda() -> str:
         """The events in the user's calendar."""
-        return events(get(f"{places.google}/calendar/v3/calendars/primary/events", token, AGENDA).json())
+        answer = google.get(f"{places.google}/calendar/v3/calendars/primary/events", params=AGENDA)
+        return events(answer.raise_for_status().json())
 
     @tool
-    @vault.tool("slack", scopes=["channels:history"])
-    def chat(channel: str, token: AccessToken) -> str:
+    @vault.tool("slack")
+    def chat(channel: str) -> str:
         """The latest messages in a channel of the user's Slack."""
-        return messages(get(f"{places.slack}/conversations.history", token, {"channel": channel}).json())
+        answer = slack.get(f"{places.slack}/conversations.history", params={"channel": channel})
+        return messages(answer.raise_for_status().json())
 
     return [reviews, agenda, chat]
 
@@ -49,11 +61,9 @@ def make_tools(vault: VaultClient, places: Places, http: httpx.Client) -> list[B
 def main(model: str | BaseChatModel, environ: Mapping[str, str]) -> str:
     """Ask once, for the user of the session token."""
     places = Places.of(environ)
-    with (
-        VaultClient(places.vault, auth=places.credentials) as vault,
-        httpx.Client(timeout=15.0, trust_env=False) as http,
-    ):
-        agent = create_agent(model, make_tools(vault, places, http), system_prompt=INSTRUCTIONS)
+    with ExitStack() as stack:
+        vault = stack.enter_context(VaultClient(places.vault, auth=places.credentials))
+        agent = create_agent(model, make_tools(vault, places, stack), system_prompt=INSTRUCTIONS)
         # In a web application, this is around the handling of a request.
         with acting_for(environ["SESSION_TOKEN"]):
             done = agent.invoke({"messages": [{"role": "user", "content": QUESTION}]})

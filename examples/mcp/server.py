@@ -43,6 +43,7 @@ async def make_server(environ: Mapping[str, str]) -> AsyncIterator[MCPServer]:
                 validate_token_resource=True,
             ),
         )
+        # When the provider says 401 before a token's end, these tell the vault, which has another one then.
         auth = vault.auth("github", origins=[places.github], subject_token=session, scopes=["repo"])
         github = await stack.enter_async_context(httpx.AsyncClient(auth=auth, timeout=15.0, trust_env=False))
         auth = vault.auth("slack", origins=[places.slack], subject_token=session, scopes=["channels:history"])

@@ -21,7 +21,8 @@ from vaultd_client import AsyncVaultClient, acting_for
 async def make_tools(vault: AsyncVaultClient, places: Places, stack: AsyncExitStack) -> list[Tool]:
     """The tools, made once: whom they act for is said when they are called.
 
-    Each API has an HTTP client that puts the user's token on its requests, and a new one when the provider says 401.
+    Each API has an HTTP client that puts the user's token on its requests. When the provider says 401 before a token's
+    end, it tells the vault, which has another one then.
     """
 
     async def client(connection: str, api: str, *scopes: str) -> httpx.AsyncClient:

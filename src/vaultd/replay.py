@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime
 
-from sqlalchemy import Column, DateTime, LargeBinary, Table, text
+from sqlalchemy import Column, DateTime, LargeBinary, Table, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -52,14 +53,25 @@ class ReplayMemory:
         self, connection: AsyncConnection, purpose: str, issuer: str, jti: str, *, until: datetime
     ) -> None:
         """The same in the caller's transaction: it is used up only if that commits. Raises `Replayed`."""
-        statement = (
-            insert(replay_table)
-            .values(jti_hash=hashlib.sha256(bind(purpose, issuer, jti)).digest(), expires_at=until)
-            .on_conflict_do_nothing(index_elements=["jti_hash"])
-            .returning(replay_table.c.jti_hash)
-        )
-        if (await connection.execute(statement)).first() is None:
+        if not await _insert(connection, _hash(purpose, issuer, jti), until):
             raise Replayed
+
+    async def is_used(self, connection: AsyncConnection, purpose: str, issuer: str, jti: str) -> bool:
+        """Whether it was used up, and is remembered."""
+        known = select(replay_table.c.jti_hash).where(replay_table.c.jti_hash == _hash(purpose, issuer, jti))
+        return (await connection.execute(known)).first() is not None
+
+    async def use_one_within(
+        self, connection: AsyncConnection, purpose: str, issuer: str, jtis: Iterable[str], *, until: datetime
+    ) -> None:
+        """Use up the first of these that is left, as `use_within` does. Raises `Replayed` where none is."""
+        hashes = [_hash(purpose, issuer, jti) for jti in jtis]
+        known = select(replay_table.c.jti_hash).where(replay_table.c.jti_hash.in_(hashes))
+        used = set((await connection.execute(known)).scalars())
+        for left in hashes:
+            if left not in used and await _insert(connection, left, until):
+                return
+        raise Replayed
 
     async def sweep(self) -> None:
         """Forget what has ended."""
@@ -73,3 +85,17 @@ class ReplayMemory:
             await asyncio.sleep(EVERY)
             with suppress(TemporarilyUnavailable):
                 await self.sweep()
+
+
+def _hash(purpose: str, issuer: str, jti: str) -> bytes:
+    return hashlib.sha256(bind(purpose, issuer, jti)).digest()
+
+
+async def _insert(connection: AsyncConnection, jti_hash: bytes, until: datetime) -> bool:
+    statement = (
+        insert(replay_table)
+        .values(jti_hash=jti_hash, expires_at=until)
+        .on_conflict_do_nothing(index_elements=["jti_hash"])
+        .returning(replay_table.c.jti_hash)
+    )
+    return (await connection.execute(statement)).first() is not None

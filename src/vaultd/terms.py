@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -78,6 +79,10 @@ class Secret:
     def reveal(self) -> str:
         """The secret itself; called only where it is used."""
         return self._value
+
+    def is_equal(self, other: Secret) -> bool:
+        """Whether it is that one, found out in a time that does not tell how much of it is alike."""
+        return hmac.compare_digest(self._value.encode(), other._value.encode())
 
     def __repr__(self) -> str:
         return "Secret(…)"

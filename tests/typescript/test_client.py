@@ -81,6 +81,8 @@ async def handed_over(world: World) -> dict[str, Any]:
         "bea": await connected(world, "bea", "Alice", "Bob"),
         "cyd": await connected(world, "cyd"),
         "dan": await connected(world, "dan", "Carol"),
+        "fay": await connected(world, "fay", "Alice"),
+        "gus": await connected(world, "gus", "Alice"),
     }
     # From now on: those that the others hold are not refreshed while the tests run.
     grants.ttl = timedelta(seconds=2)

@@ -70,6 +70,24 @@ async def test_a_bound_token_with_a_proof_gets_the_providers_own_token(issuers: 
     assert (await holder.exchange(holder.proof(token=holder.token))).status_code == 200
 
 
+async def test_who_reports_a_refused_token_proves_the_key_as_ever(issuers: Issuers, holder: Holder) -> None:
+    """A stranger with the session token and the provider's token renews nothing."""
+    async with App(issuers.world, user=holder.user) as app:
+        await app.connect()
+    github = issuers.world.providers["github"]
+    dead = (await holder.exchange(holder.proof())).json()["access_token"]
+    github.calls.clear()
+    stolen = await holder.exchange(refused_token=dead)
+    assert (stolen.status_code, await holder.reason(stolen)) == (400, "dpop_missing")
+    proof = STRANGER.proof(holder.url)
+    assert (await holder.exchange(proof, refused_token=dead)).status_code == 400
+    assert github.calls["refresh"] == 0
+    answer = await holder.exchange(holder.proof(), refused_token=dead)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["access_token"] != dead
+    assert github.calls["refresh"] == 1
+
+
 async def test_without_a_proof_it_is_refused(holder: Holder) -> None:
     assert await holder.reason(await holder.exchange()) == "dpop_missing"
     implicit = await holder.vault.http.post("/oauth/token", data=holder.vault.exchange_form(holder.token))

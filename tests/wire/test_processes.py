@@ -74,6 +74,28 @@ async def test_two_processes_refresh_one_connection_once(
     assert google.calls["refresh"] == 1
 
 
+async def test_two_processes_renew_a_token_that_was_refused_once_and_log_it_nowhere(
+    shared: World, google: SandboxProvider, first: Running, second: Running
+) -> None:
+    user = await connected(shared, google, timedelta(seconds=300))
+    refused = (await exchange(first.url, user.session_token, "google")).json()["access_token"]
+    google.grants.end_access_tokens()
+    form = exchange_form(user.session_token, "google") | {"refused_token": refused}
+    async with agent_http() as http:
+        answers = await asyncio.gather(
+            *(http.post(f"{at.url}/oauth/token", data=form) for _ in range(40) for at in (first, second))
+        )
+        google.faults.token = "down"
+        (renewed,) = {answer.json()["access_token"] for answer in answers}
+        in_vain = [form | {"refused_token": token} for token in (renewed, refused, "x" * 20_000, "made-up-token")]
+        for each in (*in_vain, form | {"audience": "nowhere"}):
+            await http.post(f"{first.url}/oauth/token", data=each)
+    assert google.calls["refresh"] == 2
+    said = first.log.read_text(encoding="utf-8") + second.log.read_text(encoding="utf-8")
+    assert "temporarily_unavailable" in said
+    assert not [token for token in (refused, renewed, "x" * 100, "made-up-token") if token in said]
+
+
 async def test_a_process_killed_while_refreshing_is_relieved_by_another(
     shared: World, google: SandboxProvider, second: Running
 ) -> None:

@@ -170,3 +170,18 @@ async def test_c7_it_is_given_back_with_its_grant(stage: Stage, double: Provider
                 await asyncio.sleep(0.05)
         refused = await ask(stage, app)
     assert (refused.status_code, refused.json()["reason"]) == (400, "reconnect_required")
+
+
+async def test_a_scoped_token_that_the_api_refused_is_got_anew_and_costs_no_refresh_token(
+    stage: Stage, double: ProviderDouble
+) -> None:
+    async with stage.app() as app:
+        await connect(app, NAME)
+        await given(stage, app)
+        # What is documented is always the same token, so GitHub is asked, and there is no other.
+        body = await given(stage, app, refused_token=SCOPED)
+        assert body["access_token"] == SCOPED
+        whole = await exchanged(stage, app, NAME)
+        await given(stage, app, refused_token=whole["access_token"])
+    assert len(double.of("narrowing")) == 2
+    assert double.of("refresh") == []

@@ -44,6 +44,8 @@ MALFORMED: dict[str, tuple[str, bytes]] = {
     "repeated grant_type": (FORM, ENCODED + b"&grant_type=client_credentials"),
     "repeated scope": (FORM, ENCODED + b"&scope=a&scope=a"),
     "repeated empty scope": (FORM, ENCODED + b"&scope=&scope="),
+    "repeated refused_token": (FORM, ENCODED + b"&refused_token=a&refused_token=a"),
+    "too long a refused_token": (FORM, ENCODED + b"&refused_token=" + b"t" * 16_385),
     "repeated client_id": (FORM, ENCODED + b"&client_id=a&client_id=b"),
     "repeated unknown": (FORM, ENCODED + b"&colour=a&colour=b"),
     "repeated by another spelling": (FORM, ENCODED + b"&subject%5Ftoken=again"),

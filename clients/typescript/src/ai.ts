@@ -66,7 +66,11 @@ export function withConnection<T extends Executable>(needed: ConnectionNeeded, t
   return tool === undefined ? (given: T) => wrapped(needed, given) : wrapped(needed, tool);
 }
 
-/** The user's token for a connection that the tool was wrapped with. */
+/**
+ * The user's token for a connection that the tool was wrapped with.
+ *
+ * It is yours to use; `fetchForConnection` also gets another when the API does not take it.
+ */
 export async function getAccessTokenForConnection(connection: string): Promise<string> {
   const { vault, wanted } = current(connection);
   return (await vault.getAccessToken(connection, wanted)).accessToken;

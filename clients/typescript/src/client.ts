@@ -15,7 +15,7 @@ export interface ConnectLink {
   readonly loginHint?: string;
 }
 
-export interface ApiAccess extends Wanted {
+export interface ApiAccess extends Omit<Wanted, 'insteadOf'> {
   /** The provider's API, `https://api.github.com`. Relative URLs start there; the token goes to its origin only. */
   readonly baseUrl: string;
 }
@@ -60,7 +60,7 @@ export class VaultClient {
   fetch(connection: string, access: ApiAccess): Fetch {
     const source = {
       get: () => this.#tokens.get(connection, access),
-      drop: (token: ProviderToken) => this.#tokens.drop(token),
+      insteadOf: (refused: ProviderToken) => this.#tokens.get(connection, { ...access, insteadOf: refused }),
     };
     return authenticatedFetch(source, access.baseUrl, this.#settings.fetch);
   }

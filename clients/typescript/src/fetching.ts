@@ -8,15 +8,16 @@ const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 
 export interface TokenSource {
   get(): Promise<ProviderToken>;
-  drop(token: ProviderToken): void;
+  /** Another than this one, which the provider did not take; the same again where there is no other. */
+  insteadOf(refused: ProviderToken): Promise<ProviderToken>;
 }
 
 /**
  * A `fetch` for one provider's API at `baseUrl`, which brings the token along.
  *
- * The token is asked for with each request, and once more when the provider says 401. It goes to the origin of
- * `baseUrl` and to no other: requests elsewhere are refused before there is a token, redirects elsewhere are handed to
- * the caller.
+ * The token is asked for with each request. When the provider says 401, vaultd is told, and if it has another token,
+ * the request is sent once more. The token goes to the origin of `baseUrl` and to no other: requests elsewhere are
+ * refused before there is a token, redirects elsewhere are handed to the caller.
  */
 export function authenticatedFetch(source: TokenSource, baseUrl: string, network: Fetch): Fetch {
   if (!URL.canParse(baseUrl)) throw new MistakenUse('baseUrl is not a URL.');
@@ -32,8 +33,7 @@ export function authenticatedFetch(source: TokenSource, baseUrl: string, network
       await request.body?.cancel();
       return response;
     }
-    source.drop(token);
-    const fresh = await unlessAborted(source.get(), request.signal);
+    const fresh = await unlessAborted(source.insteadOf(token), request.signal);
     // The same again would be refused again.
     if (fresh.accessToken === token.accessToken) return response;
     await response.body?.cancel();

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 
 import { MistakenUse } from './errors.js';
+import type { ProviderToken } from './token.js';
 
 const TYPES = {
   access_token: 'urn:ietf:params:oauth:token-type:access_token',
@@ -26,6 +27,8 @@ export interface Wanted extends Subject {
   /** The agent's own token, recorded as the one that acts (RFC 8693 §4.1). */
   readonly actorToken?: string;
   readonly actorTokenType?: TokenType;
+  /** A token from here that the provider's API did not take: it is forgotten, and vaultd is told. */
+  readonly insteadOf?: ProviderToken;
   /** Ends this caller's waiting. */
   readonly signal?: AbortSignal;
 }

@@ -36,17 +36,16 @@ export class Tokens {
 
   get(connection: string, wanted: Wanted): Promise<ProviderToken> {
     const form = exchangeForm(connection, wanted);
-    const key = fingerprint(...Object.values(form));
+    const key = nameOf(form);
+    const refused = wanted.insteadOf?.accessToken;
+    // One that has come since is good.
+    if (refused !== undefined) this.#kept.deleteWhere(({ token }) => token.accessToken === refused);
     const kept = this.#kept.get(key);
     if (kept !== undefined && this.#settings.now() < kept.until) return Promise.resolve(kept.token);
+    const asked = refused === undefined ? form : { ...form, refused_token: refused };
     // A signal ends one caller's waiting; the exchange belongs to all who wait for it.
-    const flight = this.#flights.join(key, () => this.#exchange(key, form, wanted.subjectToken));
+    const flight = this.#flights.join(nameOf(asked), () => this.#exchange(key, asked, wanted.subjectToken));
     return unlessAborted(flight, wanted.signal);
-  }
-
-  /** The provider did not take this token any more. */
-  drop(token: ProviderToken): void {
-    this.#kept.deleteWhere((kept) => kept.token === token);
   }
 
   /** Keep nothing of a session, as after signing out. */
@@ -89,6 +88,11 @@ export class Tokens {
     };
     return this.#http.request(`${url}/oauth/token`, init, MOST_BYTES);
   }
+}
+
+/** With the names of the parameters, so that a scope is not taken for a hint. */
+function nameOf(form: Record<string, string>): string {
+  return fingerprint(...Object.entries(form).flat());
 }
 
 function tokenOf({ body, status }: Answer, asked: number): ProviderToken {

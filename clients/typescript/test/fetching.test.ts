@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 
-import { InteractionRequired, MistakenUse } from '@vaultd/client';
+import { type Fetch, InteractionRequired, MistakenUse, type VaultClient } from '@vaultd/client';
 import { client, json, rejection, scripted, watched, world } from './support.js';
 
 const { tokens, github, vault } = world();
@@ -61,12 +61,63 @@ async function fetchKept({ requests }: { requests: readonly Request[] }): Promis
   return (await fetch(used.clone())).status;
 }
 
-test('a 401 that a new exchange does not help is the caller’s to read', async () => {
+/** A clock that stands still keeps the two seconds of life that renewed tokens have here. */
+function keeping(fetch: Fetch): VaultClient {
+  const start = Date.now();
+  return client({ fetch, now: () => start, expiryMargin: 0 });
+}
+
+test('a 401 that another token does not help is the caller’s to read', async () => {
   await using api = await scripted((_, response) => json(response, 401, { message: 'Bad credentials' }));
-  const get = client().fetch('github', { subjectToken: tokens.ada, baseUrl: api.url });
+  const network = watched();
+  const get = keeping(network.fetch).fetch('github', { subjectToken: tokens.fay, baseUrl: api.url });
   const answer = await get('/user', { method: 'POST', body: 'kept' });
   assert.deepEqual([answer.status, await answer.json()], [401, { message: 'Bad credentials' }]);
-  assert.equal(api.seen.length, 1);
+  // Once with each of two tokens, and then no more.
+  assert.equal(api.seen.length, 2);
+  assert.equal(new Set(api.seen.map(({ headers }) => headers.authorization)).size, 2);
+  assert.equal(exchanges(network.requests), 2);
+});
+
+test('vaultd is told which token the provider refused, and has it renewed before its end', async () => {
+  const refused: string[] = [];
+  await using api = await scripted((request, response) => {
+    const sent = request.headers.authorization ?? '';
+    if (refused.length === 0) refused.push(sent);
+    json(response, refused.includes(sent) ? 401 : 200, {});
+  });
+  const network = watched();
+  const told = keeping(network.fetch);
+  const get = told.fetch('github', { subjectToken: tokens.fay, baseUrl: api.url });
+  const answers = await Promise.all([get('/'), get('/'), get('/')]);
+  assert.deepEqual(
+    answers.map(({ status }) => status),
+    [200, 200, 200],
+  );
+  // The three asked together, and heard together of the other one.
+  const forms = await Promise.all(
+    network.requests.filter(({ url }) => url === `${vault}/oauth/token`).map(async (sent) => sent.clone().formData()),
+  );
+  const [first] = refused;
+  assert.deepEqual(
+    forms.map((form) => form.get('refused_token')),
+    [null, first?.replace('Bearer ', '')],
+  );
+  // Its own copy is gone too: what is kept is the other one.
+  const kept = await told.getAccessToken('github', { subjectToken: tokens.fay });
+  assert.notEqual(`Bearer ${kept.accessToken}`, first);
+  assert.equal(exchanges(network.requests), 2);
+});
+
+test('a token that was replaced already costs no exchange', async () => {
+  const network = watched();
+  const told = keeping(network.fetch);
+  const wanted = { subjectToken: tokens.gus };
+  const old = await told.getAccessToken('github', wanted);
+  const fresh = await told.getAccessToken('github', { ...wanted, insteadOf: old });
+  assert.notEqual(fresh.accessToken, old.accessToken);
+  assert.equal(await told.getAccessToken('github', { ...wanted, insteadOf: old }), fresh);
+  assert.equal(exchanges(network.requests), 2);
 });
 
 test('a body is sent again with the second request', async () => {

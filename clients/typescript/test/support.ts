@@ -2,7 +2,8 @@
  * What the Python test that starts vaultd hands over in the environment, and small helpers.
  *
  * Each user is there for one purpose: `ada` has GitHub connected, `bea` two accounts there, `cyd` none, `dan` one that
- * a test takes away, `eve` one whose tokens live for two seconds.
+ * a test takes away, `eve` one whose tokens live for two seconds, `fay` and `gus` one each whose tokens an API
+ * refuses.
  */
 import assert from 'node:assert/strict';
 import { type IncomingMessage, type ServerResponse, createServer } from 'node:http';
@@ -17,7 +18,7 @@ import {
   clientSecretBasic,
 } from '@vaultd/client';
 
-type User = 'ada' | 'bea' | 'cyd' | 'dan' | 'eve';
+type User = 'ada' | 'bea' | 'cyd' | 'dan' | 'eve' | 'fay' | 'gus';
 interface World {
   readonly vault: string;
   readonly github: string;

@@ -88,6 +88,14 @@ test('a token is kept until shortly before its end, and only in memory for its o
   assert.equal(network.requests.length, 3);
 });
 
+test('a scope is not taken for a hint', async () => {
+  const network = watched();
+  const keeping = client({ fetch: network.fetch });
+  await keeping.getAccessToken('github', { subjectToken: tokens.ada, scopes: ['repo'] });
+  const hinted = keeping.getAccessToken('github', { subjectToken: tokens.ada, loginHint: 'repo' });
+  assert.equal((await rejection(InteractionRequired, hinted)).reason, 'not_connected');
+});
+
 test('a kept token outlives neither the session token nor signing out', async () => {
   const network = watched();
   const claims = JSON.parse(Buffer.from(tokens.ada.split('.')[1] ?? '', 'base64url').toString()) as { exp: number };

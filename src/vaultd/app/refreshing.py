@@ -7,7 +7,18 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from vaultd.app.ground import Ground
-from vaultd.refresh import Ahead, Breaker, Leased, Narrower, Refresher, Scoper, Wakeups
+from vaultd.refresh import (
+    Ahead,
+    Breaker,
+    Claims,
+    Confirmer,
+    Leased,
+    Narrower,
+    Refresher,
+    Renewer,
+    Scoper,
+    Wakeups,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +30,7 @@ class Refreshing:
     refresher: Refresher
     narrower: Narrower
     scoper: Scoper
+    renewer: Renewer
     ahead: Ahead
 
 
@@ -38,15 +50,21 @@ def make_refreshing(ground: Ground, stack: AsyncExitStack) -> Refreshing:
         outcomes=ground.metrics.refreshes,
         clock=ground.clock,
     )
-    refresher = Refresher(database=ground.database, log=ground.log, leased=leased, wakeups=wakeups, clock=ground.clock)
+    claims = Claims(keyring=ground.keyring, data_keys=ground.data_keys, replay=ground.replay, clock=ground.clock)
+    refresher = Refresher(
+        database=ground.database, log=ground.log, leased=leased, claims=claims, wakeups=wakeups, clock=ground.clock
+    )
     stack.push_async_callback(refresher.drain)
-    narrower = Narrower(database=ground.database, log=ground.log, leased=leased, wakeups=wakeups, clock=ground.clock)
+    narrower = Narrower(
+        database=ground.database, log=ground.log, leased=leased, claims=claims, wakeups=wakeups, clock=ground.clock
+    )
     stack.push_async_callback(narrower.drain)
     scoper = Scoper(
         database=ground.database,
         log=ground.log,
         data_keys=ground.data_keys,
         leased=leased,
+        claims=claims,
         refresher=refresher,
         providers=ground.providers,
         oauth=ground.oauth,
@@ -54,6 +72,17 @@ def make_refreshing(ground: Ground, stack: AsyncExitStack) -> Refreshing:
         clock=ground.clock,
     )
     stack.push_async_callback(scoper.drain)
+    confirmer = Confirmer(
+        database=ground.database,
+        log=ground.log,
+        data_keys=ground.data_keys,
+        leased=leased,
+        claims=claims,
+        providers=ground.providers,
+        oauth=ground.oauth,
+        breaker=breaker,
+    )
+    stack.push_async_callback(confirmer.drain)
     ahead = Ahead(
         database=ground.database,
         refresher=refresher,
@@ -66,5 +95,11 @@ def make_refreshing(ground: Ground, stack: AsyncExitStack) -> Refreshing:
         clock=ground.clock,
     )
     return Refreshing(
-        breaker=breaker, wakeups=wakeups, refresher=refresher, narrower=narrower, scoper=scoper, ahead=ahead
+        breaker=breaker,
+        wakeups=wakeups,
+        refresher=refresher,
+        narrower=narrower,
+        scoper=scoper,
+        renewer=Renewer(refresher=refresher, narrower=narrower, scoper=scoper, confirmer=confirmer),
+        ahead=ahead,
     )

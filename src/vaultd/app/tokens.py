@@ -73,6 +73,7 @@ def make_exchange(
         refresher=refreshing.refresher,
         narrower=refreshing.narrower,
         scoper=refreshing.scoper,
+        renewer=refreshing.renewer,
         uses=uses,
         refused=RefusedClients(clients=ground.clients, refusals=ground.refusals),
         clock=ground.clock,

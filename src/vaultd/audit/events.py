@@ -27,6 +27,7 @@ _AS_JCS = orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER
 
 _OPTIONAL = (
     "reason",
+    "reported",
     "client_id",
     "connection",
     "generation",
@@ -74,6 +75,21 @@ class Decision(StrEnum):
     REFUSED = "refused"
 
 
+class Report(StrEnum):
+    """What came of a client's word that the provider refused a token."""
+
+    NOT_CURRENT = "not_current"
+    """It is not the one that would be given, so there was nothing to renew."""
+    RENEWED = "renewed"
+    NO_OTHER = "no_other"
+    """It would be given, and there is no other: nothing to renew it with, or what came is the same again."""
+    LIMIT_REACHED = "limit_reached"
+    NOT_RENEWED = "not_renewed"
+    """Renewing it failed for now."""
+    ENDED = "ended"
+    """The provider says that the grant is over."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Draft:
     """An event before it has a place in a lane. Members below `subject` are sealed under the subject's key.
@@ -84,6 +100,7 @@ class Draft:
     type: EventType
     decision: Decision = Decision.ALLOWED
     reason: str | None = None
+    reported: Report | None = None
     client_id: str | None = None
     connection: str | None = None
     scopes: Scopes | None = None
@@ -160,6 +177,7 @@ class Draft:
             type=self.type,
             decision=self.decision,
             reason=self.reason,
+            reported=self.reported,
             client_id=self.client_id,
             connection=self.connection,
             scopes=scopes,

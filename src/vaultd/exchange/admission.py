@@ -50,6 +50,7 @@ class Admission:
             refresh_margin=timedelta(seconds=provider.config.refresh_margin),
             login_hint=request.login_hint,
             event=attempt.draft(),
+            refused_token=request.refused_token,
             narrows=provider.config.narrows,
             narrowing=grant.narrow.narrowing(request.scope) if grant.narrow else None,
         )

@@ -15,7 +15,7 @@ from vaultd.errors import CannotOpen, InteractionRequired, RequestRefused, SlowD
 from vaultd.exchange.admission import Admission
 from vaultd.exchange.ready import release_ready
 from vaultd.exchange.request import Attempt, ExchangeAnswer, ExchangeRequest
-from vaultd.refresh import Narrower, Refresher, Scoper
+from vaultd.refresh import Narrower, Refresher, Renewer, Scoper
 from vaultd.release.decide import Allowed, Ask, Refused
 from vaultd.release.queue import Counter
 from vaultd.terms import Clock
@@ -33,6 +33,7 @@ class Exchange:
         refresher: Refresher,
         narrower: Narrower,
         scoper: Scoper,
+        renewer: Renewer,
         uses: Uses,
         refused: RefusedClients,
         clock: Clock,
@@ -43,6 +44,7 @@ class Exchange:
         self._refresher = refresher
         self._narrower = narrower
         self._scoper = scoper
+        self._renewer = renewer
         self._uses = uses
         self._refused = refused
         self._clock = clock
@@ -86,6 +88,7 @@ class Exchange:
             refresher=self._refresher,
             narrower=self._narrower,
             scoper=self._scoper,
+            renewer=self._renewer,
         )
 
     def _answer(self, verdict: Allowed, attempt: Attempt) -> ExchangeAnswer:

@@ -21,7 +21,10 @@ REQUESTABLE = frozenset({ACCESS_TOKEN, FEDERATED_TOKEN, TOKEN_VAULT_TOKEN})
 
 @dataclass(slots=True, kw_only=True)
 class ExchangeRequest:
-    """The parameters of RFC 8693 §2.1, parsed and not yet believed. `dpop` are the headers of that name (RFC 9449)."""
+    """The parameters of RFC 8693 §2.1, parsed and not yet believed. `dpop` are the headers of that name (RFC 9449).
+
+    `refused_token` is a parameter of our own: a token from here that the provider's API did not accept.
+    """
 
     credentials: PresentedCredentials | None
     subject_token: Secret
@@ -33,6 +36,7 @@ class ExchangeRequest:
     actor_token: Secret | None = None
     actor_token_type: str | None = None
     login_hint: str | None = None
+    refused_token: Secret | None = None
     dpop: tuple[Secret, ...] = ()
     ip: str | None = None
     request_id: str | None = None

@@ -12,6 +12,9 @@ Every call that brought something is a new revision of the row, so that who wait
 
 `scoped` gets one beside it from GitHub, with the access token and without a lease.
 
+`renew` does so before a token's end, for a client that says that the provider refused it: `claims` says how often, and
+`confirm` asks the provider where there is nothing to renew it with.
+
 `wakeups` tells who waits when a lease has ended; `breaker` leaves a failing provider alone; `ahead` renews in the
 background what would soon have to be waited for.
 """
@@ -20,9 +23,12 @@ from __future__ import annotations
 
 from vaultd.refresh.ahead import Ahead
 from vaultd.refresh.breaker import Breaker
+from vaultd.refresh.claims import Claim, Claims
 from vaultd.refresh.config import RefreshConfig
+from vaultd.refresh.confirm import Confirmer
 from vaultd.refresh.leased import Leased, expiry
 from vaultd.refresh.narrow import Narrower
+from vaultd.refresh.renew import Renewer
 from vaultd.refresh.scoped import Scoper
 from vaultd.refresh.wakeups import Wakeups
 from vaultd.refresh.whole import Refresher
@@ -30,10 +36,14 @@ from vaultd.refresh.whole import Refresher
 __all__ = [
     "Ahead",
     "Breaker",
+    "Claim",
+    "Claims",
+    "Confirmer",
     "Leased",
     "Narrower",
     "RefreshConfig",
     "Refresher",
+    "Renewer",
     "Scoper",
     "Wakeups",
     "expiry",

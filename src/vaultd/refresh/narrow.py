@@ -18,6 +18,7 @@ from vaultd.connections.table import ConnectionRow
 from vaultd.db import Database
 from vaultd.errors import RequestRefused, TemporarilyUnavailable
 from vaultd.flights import Flights
+from vaultd.refresh.claims import Claim, Claims, Flight
 from vaultd.refresh.leased import PATIENCE, Fresh, Leased, expiry
 from vaultd.refresh.wakeups import Wakeups
 from vaultd.terms import Clock, Scopes
@@ -32,23 +33,37 @@ class Narrower:
     Answers None when the counter is worth asking again, or the refusal that applies.
     """
 
-    def __init__(self, *, database: Database, log: AuditLog, leased: Leased, wakeups: Wakeups, clock: Clock) -> None:
+    def __init__(
+        self, *, database: Database, log: AuditLog, leased: Leased, claims: Claims, wakeups: Wakeups, clock: Clock
+    ) -> None:
         self._database = database
         self._log = log
         self._leased = leased
+        self._claims = claims
         self._wakeups = wakeups
         self._clock = clock
-        self._flights: Flights[tuple[UUID, Scopes], RequestRefused | None] = Flights()
+        self._flights: Flights[tuple[UUID, Scopes, Flight], RequestRefused | None] = Flights()
 
-    async def narrow(self, row: ConnectionRow, scopes: Scopes, *, margin: timedelta) -> RequestRefused | None:
-        """Get and keep a token with these scopes that does not end within `margin`, or wait for whoever does."""
-        return await self._flights.join((row.id, scopes), lambda: self._fly(row, scopes, margin))
+    async def narrow(
+        self, row: ConnectionRow, scopes: Scopes, *, margin: timedelta, claim: Claim | None = None
+    ) -> RequestRefused | None:
+        """Get and keep a token with these scopes that does not end within `margin`, or wait for whoever does.
+
+        By a `claim` another than the one that it is about.
+
+        Raises:
+            SlowDown: for a claim: there were as many as may be.
+        """
+        key = row.id, scopes, claim.flight(row) if claim is not None else None
+        return await self._flights.join(key, lambda: self._fly(row, scopes, margin, claim))
 
     async def drain(self) -> None:
         """Let what is under way come to its end."""
         await self._flights.drain()
 
-    async def _fly(self, asked: ConnectionRow, scopes: Scopes, margin: timedelta) -> RequestRefused | None:
+    async def _fly(
+        self, asked: ConnectionRow, scopes: Scopes, margin: timedelta, claim: Claim | None
+    ) -> RequestRefused | None:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + PATIENCE
         with self._wakeups.of(asked.id) as waiter:
@@ -61,23 +76,29 @@ class Narrower:
                     row = await store.get(connection, asked.id)
                     if row is None or (row.generation, row.status) != (asked.generation, asked.status):
                         return None
-                    if await narrowed.find(connection, [(row.id, scopes)], after=self._clock() + margin):
+                    found = await narrowed.find(connection, [(row.id, scopes)], after=self._clock() + margin)
+                    kept = found.get((row.id, scopes))
+                    if kept is not None and (claim is None or not self._claims.is_kept(row, kept, claim)):
                         return None
                     # Fails if the row has moved since it was read, so that nobody narrows what was narrowed just now.
                     fence = await self._leased.take(connection, row)
+                    if fence is not None and claim is not None:
+                        await self._claims.count(connection, row, claim)
                 if fence is not None:
-                    return await self._narrow_under_lease(row, fence, scopes)
+                    return await self._narrow_under_lease(row, fence, scopes, claim)
                 await waiter.wait()
         return TemporarilyUnavailable(retry_after=5, reason="refresh_busy")
 
-    async def _narrow_under_lease(self, row: ConnectionRow, fence: int, scopes: Scopes) -> RequestRefused | None:
+    async def _narrow_under_lease(
+        self, row: ConnectionRow, fence: int, scopes: Scopes, claim: Claim | None
+    ) -> RequestRefused | None:
         fresh = await self._leased.call(row, fence, scopes=scopes)
         if not isinstance(fresh, Fresh):
             return fresh
-        await self._store(row, fence, scopes, fresh)
+        await self._store(row, fence, scopes, fresh, claim)
         return None
 
-    async def _store(self, row: ConnectionRow, fence: int, scopes: Scopes, fresh: Fresh) -> None:
+    async def _store(self, row: ConnectionRow, fence: int, scopes: Scopes, fresh: Fresh, claim: Claim | None) -> None:
         grant, opened, now = fresh.grant, fresh.opened, self._clock()
         # RFC 6749 §5.1: silence means that the token has what was asked for.
         carries = scopes if grant.scopes is None else grant.scopes
@@ -103,6 +124,9 @@ class Narrower:
                     return
                 await narrowed.keep(transaction.connection, fresh.key, place, grant.access_token, carries, now=now)
                 draft = await self._leased.draft(transaction.connection, row, EventType.TOKEN_REFRESHED)
+                if claim is not None:
+                    await self._claims.look_at(transaction.connection, row, claim, grant.access_token)
+                    draft = replace(draft, client_id=claim.client_id)
                 await transaction.append(replace(draft, reason=NARROWED, scopes=carries, revision=row.revision + 1))
             self._leased.count(row, NARROWED)
 

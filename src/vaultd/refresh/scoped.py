@@ -32,6 +32,7 @@ from vaultd.keys.data_keys import DataKeys
 from vaultd.providers.oauth import OAuthClient
 from vaultd.providers.registry import Provider, Providers
 from vaultd.refresh.breaker import Breaker
+from vaultd.refresh.claims import Claim, Claims, Flight
 from vaultd.refresh.leased import MENDED_AFTER, Fresh, Leased, expiry
 from vaultd.refresh.narrow import NARROWED
 from vaultd.refresh.whole import Refresher
@@ -60,6 +61,7 @@ class Scoper:
         log: AuditLog,
         data_keys: DataKeys,
         leased: Leased,
+        claims: Claims,
         refresher: Refresher,
         providers: Providers,
         oauth: OAuthClient,
@@ -70,27 +72,42 @@ class Scoper:
         self._log = log
         self._data_keys = data_keys
         self._leased = leased
+        self._claims = claims
         self._refresher = refresher
         self._providers = providers
         self._oauth = oauth
         self._breaker = breaker
         self._clock = clock
-        self._flights: Flights[tuple[UUID, Scopes], RequestRefused | None] = Flights()
+        self._flights: Flights[tuple[UUID, Scopes, Flight], RequestRefused | None] = Flights()
 
-    async def scope(self, row: ConnectionRow, narrowing: Narrowing, *, margin: timedelta) -> RequestRefused | None:
-        """Get and keep a token for no more than this that does not end within `margin`."""
-        return await self._flights.join((row.id, narrowing.key), lambda: self._fly(row, narrowing, margin))
+    async def scope(
+        self, row: ConnectionRow, narrowing: Narrowing, *, margin: timedelta, claim: Claim | None = None
+    ) -> RequestRefused | None:
+        """Get and keep a token for no more than this that does not end within `margin`.
+
+        By a `claim` another than the one that it is about.
+
+        Raises:
+            SlowDown: for a claim: there were as many as may be.
+        """
+        key = row.id, narrowing.key, claim.flight(row) if claim is not None else None
+        return await self._flights.join(key, lambda: self._fly(row, narrowing, margin, claim))
 
     async def drain(self) -> None:
         """Let what is under way come to its end."""
         await self._flights.drain()
 
-    async def _fly(self, asked: ConnectionRow, narrowing: Narrowing, margin: timedelta) -> RequestRefused | None:
+    async def _fly(
+        self, asked: ConnectionRow, narrowing: Narrowing, margin: timedelta, claim: Claim | None
+    ) -> RequestRefused | None:
         renewed = False
-        for _ in range(ROUNDS):
-            row = await self._row_to_ask_with(asked, narrowing, margin)
+        for turn in range(ROUNDS):
+            row = await self._row_to_ask_with(asked, narrowing, margin, claim)
             if row is None:
                 return None
+            if claim is not None and turn == 0:
+                async with self._database.transaction() as connection:
+                    await self._claims.count(connection, row, claim)
             if not renewed and _ends_within(row, margin, self._clock()):
                 renewed, refusal = True, await self._refresher.refresh(row)
                 # C4: while the stored token is good, another can be had for it.
@@ -104,15 +121,18 @@ class Scoper:
         return TemporarilyUnavailable(retry_after=2, reason="refresh_busy")
 
     async def _row_to_ask_with(
-        self, asked: ConnectionRow, narrowing: Narrowing, margin: timedelta
+        self, asked: ConnectionRow, narrowing: Narrowing, margin: timedelta, claim: Claim | None
     ) -> ConnectionRow | None:
         """The row as it is now; None where the grant is another, or the token is there already."""
         async with self._database.transaction() as connection:
             row = await store.get(connection, asked.id)
             if row is None or (row.generation, row.status) != (asked.generation, asked.status):
                 return None
-            kept = await narrowed.find(connection, [(row.id, narrowing.key)], after=self._clock() + margin)
-        return None if kept else row
+            found = await narrowed.find(connection, [(row.id, narrowing.key)], after=self._clock() + margin)
+        kept = found.get((row.id, narrowing.key))
+        if kept is None or (claim is not None and self._claims.is_kept(row, kept, claim)):
+            return row
+        return None
 
     async def _ask(self, row: ConnectionRow, narrowing: Narrowing, *, renewed: bool) -> RequestRefused | _Again | None:
         paused = self._leased.paused(row)

@@ -13,6 +13,7 @@ from vaultd.connections.table import ConnectionRow
 from vaultd.db import Database
 from vaultd.errors import RequestRefused, TemporarilyUnavailable
 from vaultd.flights import Flights
+from vaultd.refresh.claims import REPORTED, Claim, Claims, Flight
 from vaultd.refresh.leased import PATIENCE, Fresh, Leased, expiry
 from vaultd.refresh.wakeups import Wakeups
 from vaultd.terms import Clock
@@ -21,23 +22,31 @@ from vaultd.terms import Clock
 class Refresher:
     """Single-flight refresh. Answers None when the row is worth another look, or the refusal that applies."""
 
-    def __init__(self, *, database: Database, log: AuditLog, leased: Leased, wakeups: Wakeups, clock: Clock) -> None:
+    def __init__(
+        self, *, database: Database, log: AuditLog, leased: Leased, claims: Claims, wakeups: Wakeups, clock: Clock
+    ) -> None:
         self._database = database
         self._log = log
         self._leased = leased
+        self._claims = claims
         self._wakeups = wakeups
         self._clock = clock
-        self._flights: Flights[UUID, RequestRefused | None] = Flights()
+        self._flights: Flights[tuple[UUID, Flight], RequestRefused | None] = Flights()
 
-    async def refresh(self, row: ConnectionRow) -> RequestRefused | None:
-        """Refresh a stale row, or wait for whoever does."""
-        return await self._flights.join(row.id, lambda: self._fly(row))
+    async def refresh(self, row: ConnectionRow, *, claim: Claim | None = None) -> RequestRefused | None:
+        """Refresh a row that is stale, or by a `claim` one that is not, or wait for whoever does.
+
+        Raises:
+            SlowDown: for a claim: there were as many as may be.
+        """
+        key = row.id, claim.flight(row) if claim is not None else None
+        return await self._flights.join(key, lambda: self._fly(row, claim))
 
     async def drain(self) -> None:
         """Let the refreshes under way come to their end."""
         await self._flights.drain()
 
-    async def _fly(self, row: ConnectionRow) -> RequestRefused | None:
+    async def _fly(self, row: ConnectionRow, claim: Claim | None) -> RequestRefused | None:
         deadline = _loop_time() + PATIENCE
         # From before the first look, so that no word of the lease's end is missed.
         with self._wakeups.of(row.id) as waiter:
@@ -47,12 +56,18 @@ class Refresher:
                     return paused
                 async with self._database.transaction() as connection:
                     fence = await self._leased.take(connection, row)
+                    if fence is not None and claim is not None:
+                        # With the lease or not at all: who finds another at it causes no call.
+                        await self._claims.count(connection, row, claim)
                     current = row if fence is not None else await store.get(connection, row.id)
                 if fence is not None:
-                    return await self._refresh_under_lease(row, fence)
+                    return await self._refresh_under_lease(row, fence, claim)
                 if current is None or _moved(current, row):
                     return None
                 if current.revision != row.revision:
+                    if claim is not None and not self._claims.is_stored(current, claim):
+                        # It may have been renewed without its end being another.
+                        return None
                     # Somebody has narrowed meanwhile, and the stored token is as stale as it was.
                     row = current
                     continue
@@ -63,14 +78,14 @@ class Refresher:
                 await waiter.wait()
         return TemporarilyUnavailable(retry_after=5, reason="refresh_busy")
 
-    async def _refresh_under_lease(self, row: ConnectionRow, fence: int) -> RequestRefused | None:
+    async def _refresh_under_lease(self, row: ConnectionRow, fence: int, claim: Claim | None) -> RequestRefused | None:
         fresh = await self._leased.call(row, fence)
         if not isinstance(fresh, Fresh):
             return fresh
-        await self._store(row, fence, fresh)
+        await self._store(row, fence, fresh, claim)
         return None
 
-    async def _store(self, row: ConnectionRow, fence: int, fresh: Fresh) -> None:
+    async def _store(self, row: ConnectionRow, fence: int, fresh: Fresh, claim: Claim | None) -> None:
         grant, opened, now = fresh.grant, fresh.opened, self._clock()
         scopes = row.granted_scopes if grant.scopes is None else grant.scopes
         refreshed = replace(
@@ -101,6 +116,9 @@ class Refresher:
                     # Got with the token that has just been replaced (`scoped`).
                     await narrowed.forget(transaction.connection, row.id)
                 draft = await self._leased.draft(transaction.connection, row, EventType.TOKEN_REFRESHED)
+                if claim is not None:
+                    await self._claims.look_at(transaction.connection, row, claim, grant.access_token)
+                    draft = replace(draft, reason=REPORTED, client_id=claim.client_id)
                 await transaction.append(replace(draft, scopes=scopes, revision=row.revision + 1))
             self._leased.count(row, "refreshed")
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
-from vaultd.audit.events import Decision, Draft, EventType
+from vaultd.audit.events import Decision, Draft, EventType, Report
 from vaultd.audit.subject_key import SubjectKey
 from vaultd.connections.narrowed import AccessToken
 from vaultd.connections.sealing import Delivery
 from vaultd.connections.table import ConnectionRow
 from vaultd.errors import CannotOpen, InteractionRequired, RequestRefused, TemporarilyUnavailable
 from vaultd.policy import scopes_to_narrow_to
-from vaultd.terms import Narrowing, ProviderName, Scopes, SubjectId
+from vaultd.terms import Narrowing, ProviderName, Scopes, Secret, SubjectId
 
 MatchAccount = Callable[[ConnectionRow, str], bool]
 """Does this row's account carry this id, login or e-mail?"""
@@ -44,6 +44,12 @@ class Ask:
     """What alone the token may be good for, where the client's entry says so; nothing else leaves then."""
     narrowing_failed: RequestRefused | None = None
     """The same for narrowing."""
+    refused_token: Secret | None = None
+    """What the provider's API refused, as the client says. Another is fetched only if it is what would leave."""
+    report: Report | None = None
+    """Set on the second try, when that word was heeded: what came of it."""
+    renewing_failed: RequestRefused | None = None
+    """The refusal that applies if it is still that token which would leave."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +93,19 @@ class Narrow:
 
 
 @dataclass(frozen=True, slots=True)
+class Renew:
+    """Not decided yet: the provider refused the token in this row, or the one narrowed to these scopes."""
+
+    row: ConnectionRow
+    scopes: Scopes | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Gone:
     """Not decided: the subject was erased since they were looked up, so no event may be written under their key."""
 
 
-Verdict = Allowed | Refused | Stale | Narrow
+Verdict = Allowed | Refused | Stale | Narrow | Renew
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +131,12 @@ class Judge:
                     return Stale(row)
                 if row.expires_at is not None and row.expires_at <= now:
                     raise ask.refresh_failed
+            heeded = heed(ask, delivery.access_token, ask.refresh_failed)
         except (RequestRefused, CannotOpen) as error:
             return refused(ask, error)
-        return Allowed(row, delivery, left(ask, row, delivery.account_label, row.granted_scopes))
+        if heeded is None:
+            return Renew(row)
+        return Allowed(row, delivery, left(heeded, row, delivery.account_label, row.granted_scopes))
 
     def _choose(self, ask: Ask, rows: Sequence[ConnectionRow]) -> ConnectionRow:
         live = [row for row in rows if row.status == "connected"]
@@ -140,7 +157,37 @@ REFUSED = EventType.TOKEN_REFUSED
 
 def refused(ask: Ask, error: RequestRefused | CannotOpen) -> Refused:
     """The verdict that nothing leaves. A row that does not open was moved or altered, and the log says so."""
-    return Refused(error, replace(ask.event, decision=Decision.REFUSED, type=REFUSED, reason=error.reason))
+    draft = replace(ask.event, decision=Decision.REFUSED, type=REFUSED, reason=error.reason, reported=_lost(ask, error))
+    return Refused(error, draft)
+
+
+def _lost(ask: Ask, error: RequestRefused | CannotOpen) -> Report | None:
+    """What came of a report where nothing leaves: nothing, unless the provider was asked."""
+    tried = ask.report is not None or ask.refresh_failed is not None or ask.narrowing_failed is not None
+    if ask.refused_token is None or not tried:
+        return None
+    if isinstance(error, InteractionRequired):
+        return Report.ENDED if error.reason == "reconnect_required" else None
+    return Report.NOT_RENEWED
+
+
+def heed(ask: Ask, token: Secret, failed: RequestRefused | None) -> Ask | None:
+    """The ask as it stands when this token is about to leave; None where the provider refused it and it is new to us.
+
+    Raises:
+        RequestRefused: it is the one that the provider refused, and another was sought in vain.
+    """
+    if ask.refused_token is None:
+        return ask
+    if not token.is_equal(ask.refused_token):
+        report = Report.NOT_CURRENT if ask.report is None else Report.RENEWED
+    elif ask.report is None and failed is None:
+        return None
+    elif (failure := ask.renewing_failed or failed) is not None:
+        raise failure
+    else:
+        report = Report.LIMIT_REACHED if ask.report is Report.LIMIT_REACHED else Report.NO_OTHER
+    return replace(ask, event=replace(ask.event, reported=report))
 
 
 def left(ask: Ask, row: ConnectionRow, label: str, scopes: Scopes) -> Draft:

@@ -13,9 +13,9 @@ import asyncpg
 from vaultd.audit.events import Draft
 from vaultd.connections.narrowed import AccessToken, Narrowed, NarrowedRow, find_many
 from vaultd.connections.sealing import Delivery
-from vaultd.errors import CannotOpen, InvalidScope
+from vaultd.errors import CannotOpen, RequestRefused
 from vaultd.policy import check_delivery
-from vaultd.release.decide import Allowed, Ask, Gone, Narrow, Recorded, Verdict, left, refused, stale
+from vaultd.release.decide import Allowed, Ask, Gone, Narrow, Recorded, Renew, Verdict, heed, left, refused, stale
 
 
 async def settle_narrowed(
@@ -54,6 +54,9 @@ def decide_narrowed(ask: Ask, needed: Narrow, delivery: Delivery, token: AccessT
     try:
         # What it really carries: a provider may answer with more than it was asked for (A7).
         check_delivery(granted=token.scopes, allowed=ask.allowed, on_wider_grant=ask.on_wider_grant)
-    except InvalidScope as error:
+        heeded = heed(ask, token.token, failure)
+    except RequestRefused as error:
         return refused(ask, error)
-    return Allowed(needed.row, delivery, left(ask, needed.row, delivery.account_label, token.scopes), token)
+    if heeded is None:
+        return Renew(needed.row, needed.scopes)
+    return Allowed(needed.row, delivery, left(heeded, needed.row, delivery.account_label, token.scopes), token)

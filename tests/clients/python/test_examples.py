@@ -112,6 +112,27 @@ async def test_an_agent_says_what_is_missing_and_then_sees_it(
     assert not [token for token in (*tokens, app.session_token, environ["VAULTD_CLIENT_SECRET"]) if token in whole]
 
 
+@pytest.mark.parametrize("framework", RUNS)
+async def test_an_agent_goes_on_when_a_token_dies_before_its_end(
+    world: World, vault: Vault, app: App, environ: dict[str, str], framework: str
+) -> None:
+    for name in SEEN:
+        await app.connect(name)
+    github = world.providers["github"]
+    github.grants.end_access_tokens()
+    github.calls.clear()
+    _, results, _ = await RUNS[framework](environ)
+    assert SEEN["github"] in results["reviews"]
+    assert github.calls["refresh"] == 1
+    assert await exchanged(world, vault, app) == {"github": 2, "google": 1, "slack": 1}
+    assert await reported(world, vault, app) == ["renewed"]
+
+
+async def reported(world: World, vault: Vault, app: App) -> list[str]:
+    who = {"subject_issuer": world.places.issuer, "subject": app.user, "type": "token.exchanged"}
+    return [event["reported"] for event in (await vault.audit(**who))["events"] if "reported" in event]
+
+
 async def exchanged(world: World, vault: Vault, app: App) -> dict[str, int]:
     who = {"subject_issuer": world.places.issuer, "subject": app.user, "type": "token.exchanged"}
     found = [event["connection"] for event in (await vault.audit(**who))["events"]]
@@ -172,11 +193,15 @@ async def test_an_mcp_server_acts_for_whoever_calls(
             assert (await called(url, mine, "chat", channel="general")).startswith(MISSING)
             await app.connect("slack")
             assert SEEN["slack"] in await called(url, mine, "chat", channel="general")
+            # Its own copy of the token is dead before its end, and so is the vault's.
+            world.providers["github"].grants.end_access_tokens()
+            assert SEEN["github"] in await called(url, mine, "reviews")
+            assert await reported(world, vault, app) == ["renewed"]
             # Without a session there is no server to speak to; nor with one that is for the vault alone.
             async with httpx2.AsyncClient(trust_env=False) as http:
                 for headers in ({}, bearer("x"), bearer(app.session_token)):
                     assert (await http.post(url, json={}, headers=headers)).status_code == 401
-    assert await exchanged(world, vault, app) == {"github": 1, "slack": 1}
+    assert await exchanged(world, vault, app) == {"github": 2, "slack": 1}
 
 
 def session(world: World, app: App, url: str) -> str:

@@ -124,9 +124,24 @@ async def test_a_token_that_the_provider_refused_is_asked_for_anew(app: App, spe
     assert await speaker.get(subject_token=app.session_token) is old
     new = await speaker.get(subject_token=app.session_token, instead_of=old)
     assert new.access_token != old.access_token
+    assert form_of(speaker.wire.sent[-1][0])["refused_token"] == old.access_token
     # Who held the old one too gets the one that has come since, and no exchange more.
     assert await speaker.get(subject_token=app.session_token, instead_of=old) is new
     assert speaker.wire.exchanges == 2
+
+
+async def test_who_reports_a_token_does_not_wait_for_who_has_none_yet(app: App, opened: Open) -> None:
+    """An exchange that does not name it may bring the refused token once more."""
+    await app.connect()
+    speaker = opened(keep=Keep(size=0))
+    old = await speaker.get(subject_token=app.session_token)
+    plain, reporting = await asyncio.gather(
+        speaker.get(subject_token=app.session_token),
+        speaker.get(subject_token=app.session_token, instead_of=old),
+    )
+    assert reporting.access_token != old.access_token
+    assert plain.access_token in {old.access_token, reporting.access_token}
+    assert speaker.wire.exchanges == 3
 
 
 async def test_many_at_once_cost_one_exchange(app: App, speaker: Speaker) -> None:

@@ -14,7 +14,9 @@ from starlette.routing import Route
 
 from tests.clients.python.conftest import Open
 from tests.clients.python.speaking import Speaker
+from tests.clients.python.test_keeping import form_of
 from tests.wire.vault import App
+from vaultd.refresh.claims import MOST_OF_A_CLIENT
 from vaultd.sandbox.loopback import loopback_http
 from vaultd.sandbox.servers import LoopbackServers
 from vaultd.sandbox.world import World
@@ -106,13 +108,59 @@ async def test_on_a_401_the_user_may_have_to_act(world: World, app: App, speaker
         await speaker.provider_call(f"{github}/user", auth)
 
 
-async def test_the_same_token_is_not_sent_twice(app: App, speaker: Speaker, api: Server) -> None:
-    """The vault has no other: the provider's answer stands."""
+async def test_a_token_that_dies_before_its_end_is_replaced_by_another(
+    world: World, app: App, speaker: Speaker
+) -> None:
+    """Nobody told the vault: the provider ended it, and says so to whoever comes with it."""
+    await app.connect()
+    github = world.places.providers["github"]
+    auth = speaker.client.auth("github", origins=[github], subject_token=app.session_token)
+    assert (await speaker.provider_call(f"{github}/user", auth)).status_code == 200
+    dead = await speaker.get(subject_token=app.session_token)
+    world.providers["github"].grants.end_access_tokens()
+    world.providers["github"].calls.clear()
+    assert (await speaker.provider_call(f"{github}/user", auth)).status_code == 200
+    assert world.providers["github"].calls["refresh"] == 1
+    plain, reporting = (form_of(request) for request, _ in speaker.wire.sent)
+    assert "refused_token" not in plain
+    assert reporting == plain | {"refused_token": dead.access_token}
+    fresh = await speaker.get(subject_token=app.session_token)
+    assert fresh.access_token != dead.access_token, "its own copy is gone too"
+    assert speaker.wire.exchanges == 2
+
+
+async def test_many_calls_at_once_have_a_dead_token_renewed_once(world: World, app: App, speaker: Speaker) -> None:
+    await app.connect()
+    github = world.places.providers["github"]
+    auth = speaker.client.auth("github", origins=[github], subject_token=app.session_token)
+    assert (await speaker.provider_call(f"{github}/user", auth)).status_code == 200
+    world.providers["github"].grants.end_access_tokens()
+    world.providers["github"].calls.clear()
+    answers = await asyncio.gather(*(speaker.provider_call(f"{github}/user", auth) for _ in range(10)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert world.providers["github"].calls["refresh"] == 1
+
+
+async def test_another_token_is_asked_for_once_in_each_call(app: App, speaker: Speaker, api: Server) -> None:
+    """An API that says 401 to everything: its second answer stands."""
     await app.connect()
     api.refuse = 9
     auth = speaker.client.auth("github", origins=[api.url], subject_token=app.session_token)
     assert (await speaker.provider_call(api.url, auth)).status_code == UNAUTHORIZED
-    assert (len(api.came), speaker.wire.exchanges) == (1, 2)
+    assert (len(set(api.came)), len(api.came), speaker.wire.exchanges) == (2, 2, 2)
+
+
+async def test_the_same_token_is_not_sent_twice(app: App, speaker: Speaker, api: Server) -> None:
+    """The vault has no other, since it has renewed so often already: the provider's answer stands."""
+    await app.connect()
+    api.refuse = 99
+    auth = speaker.client.auth("github", origins=[api.url], subject_token=app.session_token)
+    for _ in range(MOST_OF_A_CLIENT):
+        await speaker.provider_call(api.url, auth)
+    api.came.clear()
+    before = speaker.wire.exchanges
+    assert (await speaker.provider_call(api.url, auth)).status_code == UNAUTHORIZED
+    assert (len(api.came), speaker.wire.exchanges) == (1, before + 1)
 
 
 async def test_another_origin_gets_nothing(app: App, speaker: Speaker, api: Server, other: Server) -> None:

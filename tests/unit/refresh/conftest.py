@@ -22,7 +22,8 @@ from vaultd.outbound import Outbound
 from vaultd.providers.config import ProviderConfig
 from vaultd.providers.oauth import OAuthClient
 from vaultd.providers.registry import Providers
-from vaultd.refresh import Breaker, Leased, Narrower, Refresher, Wakeups
+from vaultd.refresh import Breaker, Claims, Leased, Narrower, Refresher, Wakeups
+from vaultd.replay import ReplayMemory
 from vaultd.sandbox.loopback import authorities
 from vaultd.sandbox.servers import LoopbackServers
 from vaultd.telemetry.metrics import Tally
@@ -52,11 +53,23 @@ class Process:
             outcomes=self.outcomes,
             clock=house.clock,
         )
+        replay = ReplayMemory(database=house.database, clock=house.clock)
+        self.claims = Claims(keyring=house.keyring, data_keys=house.data_keys, replay=replay, clock=house.clock)
         self.refresher = Refresher(
-            database=house.database, log=house.log, leased=self.leased, wakeups=self.wakeups, clock=house.clock
+            database=house.database,
+            log=house.log,
+            leased=self.leased,
+            claims=self.claims,
+            wakeups=self.wakeups,
+            clock=house.clock,
         )
         self.narrower = Narrower(
-            database=house.database, log=house.log, leased=self.leased, wakeups=self.wakeups, clock=house.clock
+            database=house.database,
+            log=house.log,
+            leased=self.leased,
+            claims=self.claims,
+            wakeups=self.wakeups,
+            clock=house.clock,
         )
 
 

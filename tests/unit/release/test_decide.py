@@ -9,13 +9,13 @@ from uuid import UUID
 
 import pytest
 
-from vaultd.audit.events import Decision, Draft, EventType
+from vaultd.audit.events import Decision, Draft, EventType, Report
 from vaultd.audit.subject_key import SubjectKey
 from vaultd.connections.sealing import Delivery
 from vaultd.connections.table import ConnectionRow
 from vaultd.errors import CannotOpen, InteractionRequired
 from vaultd.keys.envelope import Key
-from vaultd.release.decide import Allowed, Ask, Judge, Refused, Stale, Verdict, provider_down
+from vaultd.release.decide import Allowed, Ask, Judge, Refused, Renew, Stale, Verdict, provider_down
 from vaultd.terms import ConnectionId, ProviderName, Scopes, Secret, Subject, SubjectId
 
 NOW = datetime(2030, 5, 17, 8, 0, tzinfo=UTC)
@@ -179,3 +179,50 @@ def test_a_row_that_does_not_open_is_refused_with_an_event() -> None:
     verdict = Judge(JUDGE.label_of, JUDGE.matches, sealed).decide(ask(), [row()], NOW)
     assert isinstance(verdict, Refused)
     assert (verdict.error.reason, verdict.draft.type) == ("cannot_open", EventType.TOKEN_REFUSED)
+
+
+TOKEN = Secret("token 1")
+OTHER = Secret("token 2")
+
+
+@pytest.mark.parametrize(
+    ("changes", "reported"),
+    [
+        ({}, None),
+        ({"refused_token": OTHER}, Report.NOT_CURRENT),
+        ({"refused_token": Secret("token")}, Report.NOT_CURRENT),
+        ({"refused_token": OTHER, "report": Report.RENEWED}, Report.RENEWED),
+        ({"refused_token": OTHER, "report": Report.NOT_RENEWED, "renewing_failed": DOWN}, Report.RENEWED),
+        ({"refused_token": TOKEN, "report": Report.RENEWED}, Report.NO_OTHER),
+        ({"refused_token": TOKEN, "report": Report.LIMIT_REACHED}, Report.LIMIT_REACHED),
+    ],
+)
+def test_what_came_of_a_refused_token_is_in_the_event(changes: dict[str, Any], reported: Report | None) -> None:
+    verdict = decide([row()], **changes)
+    assert isinstance(verdict, Allowed)
+    assert verdict.draft.reported is reported
+
+
+def test_the_very_token_that_would_leave_is_renewed_first() -> None:
+    verdict = decide([row()], refused_token=TOKEN)
+    assert verdict == Renew(row())
+    # Stale, it is renewed anyway.
+    assert isinstance(decide([expiring(30)], refused_token=TOKEN), Stale)
+
+
+@pytest.mark.parametrize(
+    ("rows", "changes", "reason", "reported"),
+    [
+        ([row()], {"report": Report.NOT_RENEWED, "renewing_failed": DOWN}, "provider_unavailable", Report.NOT_RENEWED),
+        ([expiring(30)], {"refresh_failed": DOWN}, "provider_unavailable", Report.NOT_RENEWED),
+        ([row(status="reconnect_required")], {"report": Report.RENEWED}, "reconnect_required", Report.ENDED),
+        ([row(status="reconnect_required")], {}, "reconnect_required", None),
+        ([row()], {"requested": Scopes.parse("gist")}, "scope_missing", None),
+    ],
+)
+def test_a_refused_token_does_not_leave_again_when_renewing_failed(
+    rows: list[ConnectionRow], changes: dict[str, Any], reason: str, reported: Report | None
+) -> None:
+    verdict = decide(rows, refused_token=TOKEN, **changes)
+    assert isinstance(verdict, Refused)
+    assert (verdict.error.reason, verdict.draft.reported) == (reason, reported)

@@ -122,8 +122,20 @@ class Asking:
             answers = await asyncio.gather(*(self._post(http, *one) for one in asks))
         return [Told(answer, self.provider) for answer in answers]
 
-    async def _post(self, http: httpx.AsyncClient, client: str, scope: str | None, at: str) -> httpx.Response:
+    async def report(
+        self, client: str, token: str, scope: str | None = None, *, at: str | None = None, times: int = 1
+    ) -> list[Told]:
+        """Say that GitHub's API refused this token, so many at once."""
+        async with agent_http() as http:
+            posts = (self._post(http, client, scope, at or self.vaults.narrowing, token) for _ in range(times))
+            return [Told(answer, self.provider) for answer in await asyncio.gather(*posts)]
+
+    async def _post(
+        self, http: httpx.AsyncClient, client: str, scope: str | None, at: str, refused: str | None = None
+    ) -> httpx.Response:
         form = exchange_form(self.session, "github") | ({} if scope is None else {"scope": scope})
+        if refused is not None:
+            form["refused_token"] = refused
         return await http.post(f"{at}/oauth/token", data=form, auth=(client, SECRET))
 
     async def newest(self, kind: str) -> dict[str, Any]:

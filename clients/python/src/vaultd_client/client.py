@@ -78,9 +78,7 @@ class _Client:
         login_hint: str | None = None,
     ) -> Wish:
         wish = self._core.wish(connection, subject_token, scopes, login_hint)
-        if instead_of is not None:
-            self._core.drop(wish, instead_of)
-        return wish
+        return wish if instead_of is None else self._core.drop(wish, instead_of)
 
 
 class VaultClient(_Client):
@@ -123,7 +121,7 @@ class VaultClient(_Client):
 
         Without `subject_token` it is for whom `acting_for` names. `scopes` are all that were granted unless given;
         `login_hint` says which account, where the user has several. `instead_of` is a token that the provider
-        refused: it is forgotten, and asked for anew.
+        refused: it is forgotten, and the vault is told, so that it gets another where there is one to be had.
 
         Raises:
             InteractionRequired: the user must connect, reconnect, allow more or choose; its kinds say which.
@@ -134,7 +132,7 @@ class VaultClient(_Client):
         """
         wish = self._wish(connection, instead_of, **whose)
         return self._core.kept(wish) or self._flights.join(
-            wish.key, lambda: self._core.kept(wish) or self._converse(self._core.exchange(wish))
+            wish.flight, lambda: self._core.kept(wish) or self._converse(self._core.exchange(wish))
         )
 
     def accounts(self, *, subject_token: SubjectSource = None) -> tuple[Account, ...]:
@@ -231,7 +229,7 @@ class AsyncVaultClient(_Client):
         """As `VaultClient.get_access_token`."""
         wish = self._wish(connection, instead_of, **whose)
         return self._core.kept(wish) or await self._flights.join(
-            wish.key, lambda: self._converse(self._core.exchange(wish))
+            wish.flight, lambda: self._converse(self._core.exchange(wish))
         )
 
     async def accounts(self, *, subject_token: SubjectSource = None) -> tuple[Account, ...]:

@@ -7,7 +7,7 @@ for; what it returns is the result.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeVar
 
@@ -61,9 +61,13 @@ class Core:
         """The token, if it was got before and is good for a while yet."""
         return self._tokens.get(wish.key, now=self._clock())
 
-    def drop(self, wish: Wish, refused: AccessToken) -> None:
-        """The provider did not take this token: it is not handed out again. One that has come since stays."""
+    def drop(self, wish: Wish, refused: AccessToken) -> Wish:
+        """The provider did not take this token: it is not handed out again, and the vault is told.
+
+        One that has come since stays.
+        """
         self._tokens.change(wish.key, lambda held: None if held.access_token == refused.access_token else held)
+        return replace(wish, refused=refused.access_token)
 
     def exchange(self, wish: Wish) -> Conversation[AccessToken]:
         """The exchange. Raises `VaultRefused`, `UnexpectedAnswer`."""

@@ -54,7 +54,7 @@ class _Bound:
 
 
 class VaultAuth(httpx.Auth):
-    """For `httpx.Client`. On the provider's 401 the token is asked for anew, and if it is another, used, once."""
+    """For `httpx.Client`. On the provider's 401 the vault is told, and if it has another token, that is used, once."""
 
     def __init__(
         self,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 from urllib.parse import quote, urlencode
@@ -25,13 +26,22 @@ SubjectTokenType = Literal["access_token", "id_token", "jwt", "refresh_token"]
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """A token that is asked for; `key` is the name under which it is kept."""
+    """A token that is asked for; `key` is the name under which it is kept.
+
+    `refused` is one that came for it before, which the provider did not take.
+    """
 
     connection: str
     subject: Subject
     scope: str
     login_hint: str | None
     key: bytes
+    refused: str | None = field(default=None, repr=False)
+
+    @property
+    def flight(self) -> bytes:
+        """Who asks with this in common waits for one answer: with a refused token it is another request."""
+        return self.key if self.refused is None else hashlib.sha256(self.key + self.refused.encode()).digest()
 
 
 class Requests:
@@ -61,6 +71,9 @@ class Requests:
             form["scope"] = wish.scope
         if wish.login_hint:
             form["login_hint"] = wish.login_hint
+        if wish.refused:
+            # The vault renews it before its end if it would give that very token now.
+            form["refused_token"] = wish.refused
         headers = {"Accept": "application/json"}
         self._auth.put_on(form, headers, vault=self.url, now=now)
         return httpx.Request("POST", f"{self.url}/oauth/token", headers=headers, data=form)

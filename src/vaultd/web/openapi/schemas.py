@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from vaultd.audit.events import Decision, EventType
+from vaultd.audit.events import Decision, EventType, Report
 from vaultd.audit.read import UNVERIFIED
 from vaultd.keys.keyring import PURPOSES
 from vaultd.sizes import LONGEST_CONTEXT
@@ -150,6 +150,10 @@ _HAPPENED: dict[str, Json] = {
 }
 _ABOUT: dict[str, Json] = {
     "reason": _TEXT,
+    "reported": _said(
+        {"enum": [str(report) for report in Report]},
+        "The client said that the provider's API refused a token (`refused_token`): what came of it.",
+    ),
     "subject": _said(_object({"issuer": _TEXT, "sub": _TEXT}), "The user."),
     "actor": _said({"type": "object"}, "Who acted for the user (RFC 8693 §4.1)."),
     "client_id": _TEXT,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vaultd.exchange import ACCESS_TOKEN, FEDERATED_TOKEN, TOKEN_VAULT_TOKEN
+from vaultd.sizes import LONGEST_TOKEN
 from vaultd.web.openapi.answers import NO_STORE, carrying, failing
 from vaultd.web.openapi.parts import JSON, Json, header, schema
 from vaultd.web.token.grants import CLIENT_CREDENTIALS, FEDERATED_CONNECTION, TOKEN_EXCHANGE
@@ -32,6 +33,13 @@ one issuer only, and is good once. Its claim `audit_context`, a text of 1 to 256
 says why the client asks, and goes into the audit event. With the `requested_token_type` of Auth0's worker exchange,
 `http://auth0.com/oauth/token-type/token-vault-access-token`, the JWT must have `audit_context` and `iat`, is good for
 60 seconds from then on, and needs no `exp`. In a user's own token the claim means nothing.
+
+When the provider's API refuses a token with 401 before its end, ask again with that token as `refused_token`. If it is
+the one that would be given now, it is renewed first, or the provider is asked whether it is still good; otherwise the
+answer is the same as without the parameter. Where the answer has the refused token once more, there is no other: the
+API's 401 is to be believed, and is about something else. So that nobody can use up a user's refresh tokens, reports
+cause at most six calls to the provider in a quarter of an hour for one connection, and at most three of one client's.
+A token that was refused and cannot be renewed at the moment is answered with 503.
 """
 
 _CLIENT: dict[str, Json] = {
@@ -79,6 +87,12 @@ def _asking(title: str, grant: str, issued: str, several: Json, required: dict[s
             "actor_token": _TEXT | {"description": "The agent's own token, issued to this client; see `may_act`."},
             "actor_token_type": _TEXT | {"description": "Comes with `actor_token`, and only then."},
             "login_hint": _TEXT | {"description": "Which account, of several: its id, login or e-mail address."},
+            "refused_token": _TEXT
+            | {
+                "maxLength": LONGEST_TOKEN,
+                "format": "password",
+                "description": "A token from an earlier answer that the provider's API refused with 401.",
+            },
             **_CLIENT,
         },
         "additionalProperties": _TEXT,

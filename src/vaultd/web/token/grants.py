@@ -9,7 +9,7 @@ from vaultd.errors import InvalidRequest, UnsupportedGrantType
 from vaultd.exchange import ACCESS_TOKEN, FEDERATED_TOKEN, ExchangeRequest
 from vaultd.terms import Scopes, Secret
 from vaultd.web.token.arrival import Arrival
-from vaultd.web.token.parameters import Parameters, flat, hint, one, read_parameters, scope
+from vaultd.web.token.parameters import Parameters, flat, hint, one, read_parameters, refused_token, scope
 
 TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105 - the name of a grant
 FEDERATED_CONNECTION = "urn:auth0:params:oauth:grant-type:token-exchange:federated-connection-access-token"
@@ -66,6 +66,7 @@ def _exchange(arrival: Arrival, params: Parameters, *, audience: tuple[str, ...]
         actor_token=Secret(actor_token) if actor_token else None,
         actor_token_type=actor_type,
         login_hint=hint(params),
+        refused_token=refused_token(params),
         dpop=tuple(Secret(proof) for proof in arrival.headers.get(b"dpop", ())),
         ip=arrival.ip,
         request_id=arrival.request_id,

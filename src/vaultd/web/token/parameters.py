@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from urllib.parse import parse_qsl
 
 from vaultd.errors import InvalidRequest, InvalidScope
-from vaultd.sizes import LONGEST_HINT, LONGEST_REQUEST, LONGEST_SCOPE, MOST_SCOPES
-from vaultd.terms import Scopes
+from vaultd.sizes import LONGEST_HINT, LONGEST_REQUEST, LONGEST_SCOPE, LONGEST_TOKEN, MOST_SCOPES
+from vaultd.terms import Scopes, Secret
 
 FORM = "application/x-www-form-urlencoded"
 JSON = "application/json"
@@ -68,6 +68,16 @@ def hint(params: Parameters) -> str | None:
     if text is not None and len(text) > LONGEST_HINT:
         raise InvalidRequest("login_hint is too long.")
     return text
+
+
+def refused_token(params: Parameters) -> Secret | None:
+    """The `refused_token` parameter, None when it is absent. Raises `InvalidRequest` where it is longer than any."""
+    text = one(params, "refused_token")
+    if text is None:
+        return None
+    if len(text) > LONGEST_TOKEN:
+        raise InvalidRequest("refused_token is too long.")
+    return Secret(text)
 
 
 def _form(body: bytes) -> list[tuple[str, str]]:

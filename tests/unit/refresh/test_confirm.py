@@ -1,0 +1,124 @@
+"""A token that never ends and that nothing renews, once a client says that it was refused: what the provider says."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.unit.refresh.conftest import Room
+from vaultd.connections.sealing import UNNAMED_ACCOUNT
+from vaultd.connections.table import ConnectionRow
+from vaultd.errors import SlowDown
+from vaultd.providers.oauth import OAuthClient
+from vaultd.providers.registry import Providers
+from vaultd.refresh import Claim, Confirmer
+from vaultd.refresh.claims import MOST_OF_A_CLIENT
+from vaultd.terms import Secret
+
+CLAIM = Claim(Secret("access token of octocat"), "agent")
+
+
+def confirmer(room: Room, **changes: Any) -> Confirmer:
+    """One for a provider whose accounts userinfo names, unless the table says otherwise."""
+    table = {"userinfo_endpoint": f"{room.server.url}/userinfo", **changes}
+    config = room.providers.get("github").config.model_copy(update=table)
+    process, house = room.first, room.house
+    return Confirmer(
+        database=house.database,
+        log=house.log,
+        data_keys=house.data_keys,
+        leased=process.leased,
+        claims=process.claims,
+        providers=Providers(configs={"github": config}),
+        oauth=OAuthClient(outbound=room.outbound, clock=house.clock),
+        breaker=process.breaker,
+    )
+
+
+async def endless(room: Room, account: str = "octocat") -> ConnectionRow:
+    """A connection whose token has no end, without a refresh token."""
+    brought = replace(room.house.brought(account), refresh_token=None, expires_at=None)
+    row = await room.house.row(await room.house.connect(await room.house.subject(), brought))
+    assert (row.expires_at, row.refresh_token) == (None, None)
+    return row
+
+
+async def status(room: Room, row: ConnectionRow) -> tuple[str, str | None]:
+    after = await room.house.row(row.id)
+    return after.status, after.reason
+
+
+async def test_a_token_that_the_provider_does_not_take_ends_the_connection(room: Room) -> None:
+    row = await endless(room)
+    room.server.answers_json({"message": "Bad credentials"}, status=401)
+    await confirmer(room).confirm(row, CLAIM)
+    assert await status(room, row) == ("reconnect_required", "revoked_at_provider")
+    (event,) = await room.events("connection.broken")
+    assert event["reason"] == "revoked_at_provider"
+    (asked,) = room.server.seen
+    assert (asked.path, asked.headers["authorization"]) == ("/userinfo", "Bearer access token of octocat")
+
+
+@pytest.mark.parametrize(
+    ("code", "body"),
+    [
+        (200, {"sub": "octocat"}),
+        (200, {"sub": "somebody else"}),
+        (200, {}),
+        (403, {"error": "insufficient_scope"}),
+        (400, {"error": "invalid_request"}),
+        (404, {"message": "Not Found"}),
+        (429, {"message": "slow down"}),
+        (500, {}),
+    ],
+)
+async def test_any_other_answer_ends_nothing(room: Room, code: int, body: dict[str, str]) -> None:
+    row = await endless(room)
+    room.server.answers_json(body, status=code)
+    await confirmer(room).confirm(row, CLAIM)
+    assert await status(room, row) == ("connected", None)
+
+
+async def test_silence_ends_nothing(room: Room) -> None:
+    row = await endless(room)
+    room.server.drops()
+    await confirmer(room).confirm(row, CLAIM)
+    assert await status(room, row) == ("connected", None)
+
+
+async def test_where_userinfo_never_told_the_account_it_is_not_asked(room: Room) -> None:
+    """A 401 there may have another cause, such as a scope that this grant never had."""
+    row, unnamed = await endless(room), await endless(room, UNNAMED_ACCOUNT)
+    room.server.answers_json({}, status=401)
+    await confirmer(room, account_source="token").confirm(row, CLAIM)
+    await confirmer(room).confirm(unnamed, CLAIM)
+    for each in (row, unnamed):
+        assert await status(room, each) == ("connected", None)
+    assert room.server.seen == []
+
+
+async def test_many_ask_once_and_nobody_more_often_than_so_often(room: Room) -> None:
+    row = await endless(room)
+    room.server.answers_json({"sub": "octocat"})
+    asking = confirmer(room)
+    for calls in range(1, MOST_OF_A_CLIENT + 1):
+        await asyncio.gather(*(asking.confirm(row, CLAIM) for _ in range(20)))
+        assert len(room.server.seen) == calls
+    with pytest.raises(SlowDown):
+        await asking.confirm(row, CLAIM)
+    assert len(room.server.seen) == MOST_OF_A_CLIENT
+
+
+async def test_a_connection_that_was_renewed_meanwhile_is_not_ended(room: Room) -> None:
+    row = await endless(room)
+    room.server.holds()
+    asking = asyncio.create_task(confirmer(room).confirm(row, CLAIM))
+    await room.asked()
+    again = await endless(room)
+    room.server.answers_json({}, status=401)
+    await asking
+    assert again.generation == 2
+    assert await status(room, row) == ("connected", None)

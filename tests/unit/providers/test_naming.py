@@ -75,7 +75,11 @@ async def test_an_id_that_lacks_a_part_is_none(fields: Any, oauth: OAuthClient, 
 async def test_the_place_stands_behind_the_name(
     answer: dict[str, Any], label: str, names: tuple[str, ...] | None, oauth: OAuthClient, server: ScriptedServer
 ) -> None:
-    keys = {"account_id_field": "id", "account_label_fields": ["email"], "account_place_fields": ["team.name"]}
+    keys: dict[str, Any] = {
+        "account_id_field": "id",
+        "account_label_fields": ["email"],
+        "account_place_fields": ["team.name"],
+    }
     account = await account_of(oauth, server, {"id": "u", **answer}, **keys)
     assert account is not None
     assert account.label == label
@@ -84,7 +88,7 @@ async def test_the_place_stands_behind_the_name(
 
 
 async def test_former_ids_in_their_order(oauth: OAuthClient, server: ScriptedServer) -> None:
-    keys = {
+    keys: dict[str, Any] = {
         "account_id_field": ["team", "id"],
         "former_account_id_fields": ["none", "id", ["id", "team"], "token:team"],
     }

@@ -18,9 +18,19 @@ async def check_endpoints(provider: Provider) -> list[Finding]:
     outbound = Outbound()
     private = provider.config.allow_private_hosts
     try:
-        return [await tried(what, reached(outbound, url, private)) for what, url in _addresses(provider.config)]
+        found = [await tried(what, reached(outbound, url, private)) for what, url in _addresses(provider.config)]
+        return [*found, *_scopes(provider.config)]
     finally:
         await outbound.aclose()
+
+
+def _scopes(config: ProviderConfig) -> Iterator[Finding]:
+    """What vaultd asks for whatever the clients' lists say, or what to write if that is not known."""
+    if config.scope_rules.own:
+        yield Finding("own scopes", "ok", f"{config.scope_rules.own}: asked for besides, and counted against no list")
+    elif config.account_source == "userinfo" and not config.scopes_of_app:
+        text = "none are known: if userinfo refuses a token, write the scope that it wants into identity_scopes"
+        yield Finding("own scopes", "ok", text)
 
 
 def _addresses(config: ProviderConfig) -> Iterator[tuple[str, str]]:

@@ -66,7 +66,8 @@ class Explanation:
     @property
     def not_in_list(self) -> Scopes:
         """The requested scopes that the client's list does not have."""
-        return Scopes((self.requested or Scopes()) - frozenset(self.entry.scopes if self.entry else ()))
+        listed = self.entry.scopes if self.entry else ()
+        return self.provider.config.scope_rules.unnamed(listed, self.requested or ())
 
 
 def find(settings: Settings, client: str, provider: str) -> tuple[Client, Provider]:
@@ -94,7 +95,7 @@ def explain(settings: Settings, client: Client, provider: Provider, requested: S
     refusal: RequestRefused | None = None
     try:
         entry = entry_at(client.config.providers, provider.name)
-        asked = allowed_scopes(entry.scopes, requested)
+        asked = allowed_scopes(entry.scopes, requested, provider.config.scope_rules)
         deliveries = tuple(_deliveries(entry, provider, asked, requested))
     except (InvalidTarget, InvalidScope) as error:
         refusal = error
@@ -153,6 +154,7 @@ def _deliveries(
                 requested=requested,
                 on_wider_grant=entry.on_wider_grant,
                 can_narrow=can_narrow,
+                rules=provider.config.scope_rules,
             )
         except InvalidScope as error:
             yield Delivery(words, granted, refused=error.reason)
@@ -173,6 +175,7 @@ def as_json(told: Explanation) -> dict[str, Any]:
         "scopes": sorted(entry.scopes) if entry else None,
         "requested": sorted(told.requested) if told.requested else None,
         "not_in_list": sorted(told.not_in_list),
+        "own_scopes": sorted(told.provider.config.scope_rules.own),
         "on_wider_grant": entry.on_wider_grant if entry else None,
         "narrowing": told.provider.config.narrowing,
         "deliveries": [
@@ -213,6 +216,8 @@ def as_text(told: Explanation) -> Iterator[str]:
     rows += [("limits", _limits(client.limits)), ("limits for one user", _limits(client.subject_limits))]
     if entry is not None:
         rows += [("its list", str(Scopes(entry.scopes)) or "empty")]
+        if config.scope_rules.own:
+            rows += [("vaultd itself asks for", f"{config.scope_rules.own}, which counts against no list")]
         rows += [("requested", str(told.requested) if told.requested else "nothing, so what list and grant share")]
         rows += [("on a wider grant", entry.on_wider_grant)]
         rows += [("narrowing here", _narrowing(entry, config))]
@@ -220,6 +225,9 @@ def as_text(told: Explanation) -> Iterator[str]:
     width = max(len(name) for name, _ in rows)
     for name, text in rows:
         yield f"  {name:<{width}}  {text}"
+    if told.deliveries and all(one.refused for one in told.deliveries):
+        yield ""
+        yield f"Nothing lies within its list: write the scopes it needs into [clients.{told.client.id}.providers]."
 
 
 def verdict(told: Explanation) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import combinations
 
 from vaultd.clients.config import ClientConfig
 from vaultd.settings import Settings
@@ -16,9 +17,45 @@ def warnings(settings: Settings) -> Iterator[tuple[str, str]]:
     if settings.database.tls == "unverified":
         text = "the server need not prove itself: whoever stands in between reads the password, and then everything"
         yield "database tls", text
+    yield from _lists_of_nothing(settings)
+    yield from _lists_apart(settings)
     yield from _without_secret(settings)
     yield from _secrets_worth_nothing(settings.clients)
     yield from _trusted_without_secret(settings)
+
+
+def _lists_of_nothing(settings: Settings) -> Iterator[tuple[str, str]]:
+    for name, client in settings.clients.items():
+        for provider, entry in client.providers.items():
+            config = settings.providers.get(provider)
+            if config is None or entry.scopes or entry.narrow or entry.on_wider_grant == "allow":
+                continue
+            if not config.scopes_of_app:
+                text = f"its list for {provider} is empty, and no grant lies within it: every exchange is refused"
+                yield _client(name), f"{text}; write the scopes that it needs"
+
+
+def _lists_apart(settings: Settings) -> Iterator[tuple[str, str]]:
+    """One account has one grant. Where it cannot be narrowed, it lies within two lists only if one includes the other.
+
+    A provider that keeps what was granted gives both clients a token that neither may have; at another, each consent
+    for one of them ends what the other lives on.
+    """
+    for provider, config in settings.providers.items():
+        if config.narrows:
+            continue
+        strict = {
+            name: client.providers[provider].scopes
+            for name, client in settings.clients.items()
+            if provider in client.providers and client.providers[provider].on_wider_grant == "refuse"
+            if not client.providers[provider].narrow
+        }
+        for one, other in combinations(strict, 2):
+            rules = config.scope_rules
+            if rules.beyond(strict[one], strict[other]) and rules.beyond(strict[other], strict[one]):
+                text = f"neither its list for {provider} nor that of {other} includes the other"
+                remedy = 'write one list for both, or on_wider_grant = "allow"'
+                yield _client(one), f"{text}, and a user's account has one grant: only one of them is served; {remedy}"
 
 
 def _without_secret(settings: Settings) -> Iterator[tuple[str, str]]:

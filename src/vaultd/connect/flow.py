@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 from urllib.parse import urlencode, urlsplit, urlunsplit
@@ -13,14 +13,17 @@ from uuid import UUID
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
 from vaultd.audit.events import Decision, Draft, EventType
+from vaultd.clients.config import ProviderGrant
 from vaultd.clients.registry import Client
 from vaultd.connections.pending import Pending
 from vaultd.errors import InvalidInput, Mistake, ProviderRefused
 from vaultd.policy import allowed_scopes
 from vaultd.providers.config import ProviderConfig
+from vaultd.providers.received import received_scopes
 from vaultd.providers.registry import Provider
+from vaultd.sizes import LONGEST_REQUEST
 from vaultd.subjects.store import KnownSubject
-from vaultd.terms import Scopes
+from vaultd.terms import NO_SCOPES, Scopes
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _SHOWN = 20
@@ -46,6 +49,22 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
+class Sought:
+    """What a consent asks the provider for; `own` of it for vaultd's own needs alone."""
+
+    scopes: Scopes
+    own: Scopes = NO_SCOPES
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A consent that leads a browser to its provider."""
+
+    to: str
+    sought: Sought
+
+
+@dataclass(frozen=True, slots=True)
 class Begun:
     """A consent that the app has begun; the browser takes the ticket, the app keeps the session."""
 
@@ -61,7 +80,7 @@ class Looked:
     subject: KnownSubject
     client_id: str | None
     provider: str
-    scopes: Scopes
+    sought: Sought
     settings: Mapping[str, str]
     login_hint: str | None
     back: str
@@ -74,7 +93,7 @@ class Looked:
             subject=subject,
             client_id=begun.client_id,
             provider=begun.provider,
-            scopes=Scopes(begun.private["scopes"]),
+            sought=Sought(Scopes(begun.private["scopes"]), Scopes(begun.private.get("own_scopes", ()))),
             settings=begun.private.get("settings", {}),
             login_hint=begun.private["params"].get("login_hint"),
             back=begun.redirect_uri,
@@ -120,14 +139,40 @@ def _not_taken(names: Sequence[str]) -> str:
     return f"authorization_params may not carry: {', '.join(dict.fromkeys(plain))}."
 
 
-def scopes_asked(provider: Provider, allowed: Collection[str], requested: Scopes | None) -> Scopes:
+def scopes_sought(provider: Provider, entry: ProviderGrant, requested: Scopes | None, had: Scopes) -> Sought:
     """What the provider is asked for: what the app names, else the provider's usual scopes as far as it may have them.
+
+    With them goes what vaultd itself needs, and where a consent replaces the grant, what the user granted before
+    (`had`). Where a grant beyond the client's list could not be narrowed and would be refused, no more of that than is
+    in the list: two clients that have nothing in common would else end each other's grant for good.
 
     Raises:
         InvalidScope: the app names one that it may not have.
     """
-    allowed_scopes(allowed, requested)
-    return requested or Scopes(set(provider.config.scopes) & set(allowed)) or Scopes(allowed)
+    config, rules = provider.config, provider.config.scope_rules
+    # What vaultd needs may be named, too: the link that an exchange answers names it.
+    allowed_scopes((*entry.scopes, *rules.own), requested, rules)
+    if entry.narrow is not None:
+        # Permissions are the app's, and not asked for at consent.
+        return Sought(Scopes())
+    usual = Scopes(rules.common(config.scopes, entry.scopes) - rules.own)
+    asked = requested or usual or Scopes(entry.scopes)
+    if config.consent_replaces:
+        wider = config.narrows or entry.on_wider_grant == "allow"
+        before = had if wider else rules.common(had, entry.scopes)
+        both = Scopes({*asked, *rules.unnamed(asked, before)})
+        asked = both if len(str(both)) <= LONGEST_REQUEST else asked
+    own = rules.unnamed(asked, rules.own)
+    return Sought(Scopes({*asked, *own}), own)
+
+
+def callback_scopes(config: ProviderConfig, unverified_query: Mapping[str, str]) -> Scopes | None:
+    """What was granted, where the table says that the callback's query tells it. Raises `ProviderUnavailable`.
+
+    It comes through the browser. Whoever alters it alters what is said of their own grant, and no more is handed out
+    than is said.
+    """
+    return received_scopes(unverified_query.get(config.callback_scope)) if config.callback_scope else None
 
 
 def callback_metadata(config: ProviderConfig, unverified_query: Mapping[str, str]) -> dict[str, str]:

@@ -25,12 +25,15 @@ from vaultd.connect.flow import (
     Begun,
     Looked,
     Returned,
+    Sent,
+    Sought,
     Wish,
     begun_with,
     callback_metadata,
+    callback_scopes,
     error_url,
     refused,
-    scopes_asked,
+    scopes_sought,
     why_not,
     with_query,
 )
@@ -121,12 +124,13 @@ class Connect:
             raise ConsentRefused(reason="ticket")
         return self._provider_url(self._providers.get(begun.provider), begun.private, state)
 
-    async def door(self, subject: KnownSubject, wish: Wish, browser: str) -> str:
-        """Begin from a signed-in browser; gives the provider's URL. Raises as `begin` does."""
+    async def door(self, subject: KnownSubject, wish: Wish, browser: str) -> Sent:
+        """Begin from a signed-in browser. Raises as `begin` does."""
         state = secrets.token_urlsafe(32)
         hashed = self._pending.hashed(state=state, browser=browser)
         private = await self._begin(subject, wish, kind="door", columns={**hashed, "stage": "sent"})
-        return self._provider_url(self._providers.get(wish.provider), private, state)
+        url = self._provider_url(self._providers.get(wish.provider), private, state)
+        return Sent(url, Sought(Scopes(private["scopes"]), Scopes(private["own_scopes"])))
 
     async def callback(self, returned: Returned) -> str:
         """The provider sends the browser back; gives the URL where it goes next.
@@ -147,7 +151,8 @@ class Connect:
         # 4. redeem the code
         try:
             beside_code = callback_metadata(provider.config, returned.unverified_query)
-            brought = await self._redemption(provider, waiting, Secret(returned.unverified_code), beside_code)
+            told = callback_scopes(provider.config, returned.unverified_query)
+            brought = await self._redemption(provider, waiting, Secret(returned.unverified_code), beside_code, told)
         except ProviderRefused as error:
             return await self._failed(waiting, error.error)
         except ProviderError:
@@ -220,15 +225,13 @@ class Connect:
     async def _begin(self, subject: KnownSubject, wish: Wish, *, kind: str, columns: dict[str, Any]) -> dict[str, Any]:
         provider = self._providers.get(wish.provider)
         grant = entry_at(wish.client.config.providers, provider.name)
-        asked = scopes_asked(provider, grant.scopes, wish.scopes)
         settings, params = begun_with(provider, wish)
-        if grant.narrow is not None:
-            # Permissions are the app's, and not asked for at consent.
-            asked = Scopes()
+        sought = scopes_sought(provider, grant, wish.scopes, await self._had(subject, provider))
         private = {
             "verifier": secrets.token_urlsafe(48),
             "state": wish.state,
-            "scopes": sorted(asked),
+            "scopes": sorted(sought.scopes),
+            "own_scopes": sorted(sought.own),
             "params": params,
             "settings": settings,
             "nonce": secrets.token_urlsafe(32) if provider.config.account_source == "id_token" else None,
@@ -251,6 +254,13 @@ class Connect:
                 expires_at=now + LASTS,
             )
         return private
+
+    async def _had(self, subject: KnownSubject, provider: Provider) -> Scopes:
+        """What the user has granted at this provider and not taken back, whichever account they choose there now."""
+        if not provider.config.consent_replaces:
+            return Scopes()
+        async with self._database.transaction() as connection:
+            return await self._grants.scopes_at(connection, subject.id, provider.name)
 
     def _provider_url(self, provider: Provider, private: dict[str, Any], state: str) -> str:
         return self._oauth.authorization_url(

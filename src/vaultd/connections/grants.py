@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Self
@@ -21,13 +22,14 @@ from vaultd.connections.sealing import (
     Opened,
     data_key_of,
     known_account,
+    open_account,
     open_connection,
 )
 from vaultd.connections.table import ConnectionRow
 from vaultd.errors import CannotOpen
 from vaultd.keys.data_keys import DataKeys
 from vaultd.keys.keyring import Keyring
-from vaultd.terms import Clock, Scopes, Secret
+from vaultd.terms import NO_SCOPES, Clock, Scopes, Secret
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +44,7 @@ class Brought:
     account_label: str
     metadata: dict[str, Any]
     account_names: tuple[str, ...] = ()
+    unclear_scopes: Scopes = NO_SCOPES
 
     def to_json(self) -> dict[str, Any]:
         """For sealing; holds the tokens in the clear."""
@@ -50,6 +53,7 @@ class Brought:
             "refresh_token": self.refresh_token.reveal() if self.refresh_token else None,
             "expires_at": self.expires_at.isoformat() if self.expires_at else None,
             "scopes": sorted(self.scopes),
+            "unclear_scopes": sorted(self.unclear_scopes),
             "account_id": self.account_id,
             "account_label": self.account_label,
             "account_names": self.account_names,
@@ -69,6 +73,7 @@ class Brought:
             account_label=document["account_label"],
             account_names=tuple(document.get("account_names", ())),
             metadata=document["metadata"],
+            unclear_scopes=Scopes(document.get("unclear_scopes", ())),
         )
 
 
@@ -146,6 +151,20 @@ class GrantStore:
         )
         return connection_id
 
+    async def scopes_at(self, connection: AsyncConnection, subject_id: UUID, provider: str) -> Scopes:
+        """What a user has granted at a provider and not taken back, of all their accounts there.
+
+        A row that was altered says nothing.
+        """
+        found: set[str] = set()
+        for row in await store.rows_of(connection, subject_id):
+            if row.provider == provider:
+                with suppress(CannotOpen):
+                    # Its scopes are a part of what binds it.
+                    open_account(data_key_of(row, self._data_keys), row)
+                    found |= row.granted_scopes
+        return Scopes(found)
+
     async def give_back(
         self, transaction: AuditTransaction, provider: str, subject_id: UUID | None, brought: Brought
     ) -> None:
@@ -191,6 +210,7 @@ class GrantStore:
             account_label=brought.account_label,
             metadata=brought.metadata,
             account_names=brought.account_names,
+            unclear_scopes=brought.unclear_scopes,
         )
 
     def _kept_refresh_token(self, previous: ConnectionRow | None) -> Secret | None:

@@ -35,7 +35,7 @@ class Admission:
         if attempt.presence == "asserted" and provider.name not in client.config.assert_providers:
             raise InvalidTarget(reason="assert_provider")
         grant = client.config.providers[provider.name]
-        allowed_scopes(grant.scopes, request.scope)
+        allowed_scopes(grant.scopes, request.scope, provider.config.scope_rules)
         if attempt.subject is None:
             # The same answer as for a user with a row, and nothing connected.
             raise InteractionRequired("not_connected", connection=provider.name, display_name=provider.display_name)
@@ -50,6 +50,7 @@ class Admission:
             refresh_margin=timedelta(seconds=provider.config.refresh_margin),
             login_hint=request.login_hint,
             event=attempt.draft(),
+            rules=provider.config.scope_rules,
             narrows=provider.config.narrows,
             narrowing=grant.narrow.narrowing(request.scope) if grant.narrow else None,
         )

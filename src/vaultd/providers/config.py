@@ -8,13 +8,14 @@ from typing import Any, Literal, Self, TypeAlias
 
 from pydantic import ValidationInfo, field_validator
 
-from vaultd.config_types import ScopeNames, Text, check_endpoint
+from vaultd.config_types import Text, check_endpoint
 from vaultd.providers.config_about import AboutConfig
 from vaultd.providers.config_answers import AnswersConfig, LifeConfig
 from vaultd.providers.config_endpoints import ADDRESSES, EndpointsConfig, check_gaps
 from vaultd.providers.config_notices import NoticesConfig
 from vaultd.providers.config_requests import RequestsConfig
 from vaultd.providers.config_revocation import RevocationConfig
+from vaultd.providers.config_scopes import ScopesConfig
 from vaultd.providers.templates import fill, gaps
 
 Narrowing: TypeAlias = Literal["none", "refresh", "github_scoped"]
@@ -24,18 +25,23 @@ _METADATA = ("metadata_fields", "userinfo_metadata", "callback_metadata")
 
 # The bases' keys are checked from the last base to the first, and a rule looks at keys that were checked before.
 class ProviderConfig(
-    AboutConfig, NoticesConfig, RevocationConfig, LifeConfig, AnswersConfig, RequestsConfig, EndpointsConfig
+    AboutConfig,
+    NoticesConfig,
+    RevocationConfig,
+    LifeConfig,
+    AnswersConfig,
+    ScopesConfig,
+    RequestsConfig,
+    EndpointsConfig,
 ):
     """One provider, the catalogue's entry of that name merged in. Its name is its connection's name.
 
-    `scopes` are asked for when the caller names none. `narrowing` is how a token for fewer scopes than the grant's is
-    had: "refresh" by a refresh that names them (RFC 6749 §6), for a provider where earlier access tokens stay good
-    and a rotated refresh token keeps the whole grant; "github_scoped" by GitHub's own exchange at `narrowing_endpoint`,
-    for the clients whose entry says to what.
+    `narrowing` is how a token for fewer scopes than the grant's is had: "refresh" by a refresh that names them
+    (RFC 6749 §6), for a provider where earlier access tokens stay good and a rotated refresh token keeps the whole
+    grant; "github_scoped" by GitHub's own exchange at `narrowing_endpoint`, for the clients whose entry says to what.
     """
 
     extends: Text | None = None
-    scopes: ScopeNames = ()
     narrowing: Narrowing = "none"
     accounts: Literal["multiple", "single"] = "multiple"
 

@@ -87,6 +87,9 @@ def _section(name: str, config: ProviderConfig) -> Iterator[str]:
     if config.scopes:
         described = (f"`{scope}` ({config.scope_descriptions.get(scope, '')})" for scope in config.scopes)
         yield f"- Scopes unless told otherwise: {', '.join(described)}"
+    if config.scope_rules.own:
+        own = ", ".join(f"`{scope}`" for scope in sorted(config.scope_rules.own))
+        yield f"- Asked for besides, for vaultd's own needs and counted against no client's list: {own}"
     if config.resources:
         yield f"- `resource`: {', '.join(f'`{url}`' for url in config.resources)}"
     handed = _handed_out(config)

@@ -15,6 +15,7 @@ from vaultd.errors import RequestRefused, TemporarilyUnavailable
 from vaultd.flights import Flights
 from vaultd.refresh.leased import PATIENCE, Fresh, Leased, expiry
 from vaultd.refresh.wakeups import Wakeups
+from vaultd.scopes import Received
 from vaultd.terms import Clock
 
 
@@ -72,13 +73,16 @@ class Refresher:
 
     async def _store(self, row: ConnectionRow, fence: int, fresh: Fresh) -> None:
         grant, opened, now = fresh.grant, fresh.opened, self._clock()
-        scopes = row.granted_scopes if grant.scopes is None else grant.scopes
+        before = Received(row.granted_scopes, opened.unclear_scopes)
+        received = fresh.provider.config.scope_rules.renewed(before, grant.scopes)
+        scopes = received.granted
         refreshed = replace(
             opened,
             access_token=grant.access_token,
             # RFC 6749 §6: without a new one the old one stays.
             refresh_token=grant.refresh_token or opened.refresh_token,
             metadata=opened.metadata | grant.metadata,
+            unclear_scopes=received.unclear,
         )
 
         async def write(again: bool) -> None:  # noqa: FBT001 - `persist` calls it

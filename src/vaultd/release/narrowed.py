@@ -53,7 +53,7 @@ def decide_narrowed(ask: Ask, needed: Narrow, delivery: Delivery, token: AccessT
         return needed
     try:
         # What it really carries: a provider may answer with more than it was asked for (A7).
-        check_delivery(granted=token.scopes, allowed=ask.allowed, on_wider_grant=ask.on_wider_grant)
+        check_delivery(granted=token.scopes, allowed=ask.allowed, on_wider_grant=ask.on_wider_grant, rules=ask.rules)
     except InvalidScope as error:
         return refused(ask, error)
     return Allowed(needed.row, delivery, left(ask, needed.row, delivery.account_label, token.scopes), token)

@@ -109,8 +109,8 @@ async def test_connect_exchange_and_disconnect(stage: Stage, double: ProviderDou
         assert body["access_token"] == token_in(name, "token")
         granted = granted_scopes(entry, answers_of(name), "token")
         unlisted = set(asked_for(name)) & set(entry.get("scopes_unlisted", ()))
-        told = asked_for(name) if granted is None else sorted({*granted, *unlisted})
-        assert sorted(body["scope"].split()) == told
+        carried = asked_for(name) if granted is None else sorted({*granted, *unlisted})
+        assert sorted(body["scope"].split()) == carried
         assert (body["account"], body.get("connection_metadata", {})) == (label, metadata)
         life = token_in(name, "token", "expires_in") or ASSUMED_LIFE
         assert int(life) - 10 < body["expires_in"] <= int(life)

@@ -11,9 +11,6 @@ from vaultd.terms import Scopes, Subject
 
 _Entry = TypeVar("_Entry")
 
-COMES_ALONG = Scopes({"metadata:read"})
-"""What every token of a GitHub App may do, asked for or not: list repositories' names and the like."""
-
 
 def check_presenter(
     *,
@@ -143,7 +140,7 @@ def allowed_scopes(grant: Collection[str], requested: Scopes | None, rules: Scop
     allowed = Scopes(grant)
     if not requested:
         return allowed
-    beyond = rules.unnamed(allowed, requested)
+    beyond = rules.outside(requested, allowed)
     if beyond:
         raise InvalidScope(reason="scope_not_allowed", detail=f"not in the client's list: {beyond}")
     return requested

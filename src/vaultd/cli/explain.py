@@ -11,6 +11,7 @@ from typing import Any
 
 import typer
 
+from vaultd.cli.warnings import useless_list
 from vaultd.clients.config import LimitsConfig, ProviderGrant
 from vaultd.clients.registry import Client
 from vaultd.errors import InvalidScope, InvalidTarget, RequestRefused, SubjectTokenRefused
@@ -67,7 +68,7 @@ class Explanation:
     def not_in_list(self) -> Scopes:
         """The requested scopes that the client's list does not have."""
         listed = self.entry.scopes if self.entry else ()
-        return self.provider.config.scope_rules.unnamed(listed, self.requested or ())
+        return self.provider.config.scope_rules.outside(self.requested or (), listed)
 
 
 def find(settings: Settings, client: str, provider: str) -> tuple[Client, Provider]:
@@ -97,6 +98,8 @@ def explain(settings: Settings, client: Client, provider: Provider, requested: S
         entry = entry_at(client.config.providers, provider.name)
         asked = allowed_scopes(entry.scopes, requested, provider.config.scope_rules)
         deliveries = tuple(_deliveries(entry, provider, asked, requested))
+        if useless_list(provider.name, provider.config, entry) is not None:
+            refusal = InvalidScope(reason="wider_grant")
     except (InvalidTarget, InvalidScope) as error:
         refusal = error
     asserts = client.config.may_assert_subjects and provider.name in client.config.assert_providers
@@ -217,7 +220,7 @@ def as_text(told: Explanation) -> Iterator[str]:
     if entry is not None:
         rows += [("its list", str(Scopes(entry.scopes)) or "empty")]
         if config.scope_rules.own:
-            rows += [("vaultd itself asks for", f"{config.scope_rules.own}, which counts against no list")]
+            rows += [("vaultd itself asks for", f"{config.scope_rules.own}, which counts against no client's list")]
         rows += [("requested", str(told.requested) if told.requested else "nothing, so what list and grant share")]
         rows += [("on a wider grant", entry.on_wider_grant)]
         rows += [("narrowing here", _narrowing(entry, config))]
@@ -225,9 +228,6 @@ def as_text(told: Explanation) -> Iterator[str]:
     width = max(len(name) for name, _ in rows)
     for name, text in rows:
         yield f"  {name:<{width}}  {text}"
-    if told.deliveries and all(one.refused for one in told.deliveries):
-        yield ""
-        yield f"Nothing lies within its list: write the scopes it needs into [clients.{told.client.id}.providers]."
 
 
 def verdict(told: Explanation) -> str:
@@ -239,6 +239,8 @@ def verdict(told: Explanation) -> str:
         why = f"[clients.{told.client.id}.providers] has no entry for {told.provider.name}"
     elif told.not_in_list:
         why = f"its list does not have {told.not_in_list}"
+    elif useless := useless_list(told.provider.name, told.provider.config, told.entry):
+        why = useless
     else:
         why = "it may present no issuer's tokens; see subject_azp of the client and trusted_clients of the issuer"
     return f"{asks}: refused with {told.refusal.code}, whatever the user granted: {why}."

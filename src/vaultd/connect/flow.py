@@ -155,14 +155,15 @@ def scopes_sought(provider: Provider, entry: ProviderGrant, requested: Scopes | 
     if entry.narrow is not None:
         # Permissions are the app's, and not asked for at consent.
         return Sought(Scopes())
-    usual = Scopes(rules.common(config.scopes, entry.scopes) - rules.own)
-    asked = requested or usual or Scopes(entry.scopes)
+    usual = rules.common(config.scopes, entry.scopes)
+    # What vaultd asks for anyway is no reason to leave out the rest of the client's list.
+    asked = requested or (usual if rules.outside(usual, rules.own) else Scopes(entry.scopes))
     if config.consent_replaces:
         wider = config.narrows or entry.on_wider_grant == "allow"
         before = had if wider else rules.common(had, entry.scopes)
-        both = Scopes({*asked, *rules.unnamed(asked, before)})
+        both = Scopes({*asked, *rules.outside(before, asked)})
         asked = both if len(str(both)) <= LONGEST_REQUEST else asked
-    own = rules.unnamed(asked, rules.own)
+    own = rules.outside(rules.own, asked)
     return Sought(Scopes({*asked, *own}), own)
 
 

@@ -9,7 +9,7 @@ from vaultd.clients.registry import Client
 from vaultd.errors import InteractionRequired, InvalidRequest, InvalidTarget
 from vaultd.exchange.parties import Parties
 from vaultd.exchange.request import REQUESTABLE, Attempt, ExchangeRequest
-from vaultd.policy import COMES_ALONG, allowed_scopes, entry_at
+from vaultd.policy import allowed_scopes, entry_at
 from vaultd.providers.registry import Provider, Providers
 from vaultd.release.decide import Ask
 from vaultd.terms import Scopes
@@ -44,7 +44,7 @@ class Admission:
             subject=attempt.subject.key,
             provider=provider.name,
             display_name=provider.display_name,
-            allowed=Scopes(grant.scopes) if grant.narrow is None else Scopes({*grant.scopes, *COMES_ALONG}),
+            allowed=Scopes(grant.scopes),
             requested=request.scope,
             on_wider_grant=grant.on_wider_grant,
             refresh_margin=timedelta(seconds=provider.config.refresh_margin),

@@ -105,7 +105,7 @@ def expiring(seconds: float) -> ConnectionRow:
         ([row()], {"requested": Scopes.parse("repo")}, 1),
         ([row()], {"requested": Scopes()}, 1),
         ([row(granted_scopes=Scopes())], {"on_wider_grant": "allow"}, 1),
-        ([row(granted_scopes=Scopes())], {"allowed": Scopes(), "rules": ScopeRules(of_app=True)}, 1),
+        ([row(granted_scopes=Scopes())], {"allowed": Scopes(), "rules": ScopeRules(of_app="always")}, 1),
         ([row(granted_scopes=Scopes.parse("repo"))], {}, 1),
         ([row(granted_scopes=Scopes.parse("repo user admin"))], {"on_wider_grant": "allow"}, 1),
         ([revoked(1), row(2)], {}, 2),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from vaultd.errors import InvalidScope
 from vaultd.policy import check_covered, check_delivery, scopes_to_narrow_to
 from vaultd.providers.catalogue import load_catalogue
+from vaultd.providers.config import ProviderConfig
 from vaultd.providers.lint import entry_config
 from vaultd.scopes import EXACT, Received, ScopeRules
 from vaultd.terms import Scopes
@@ -17,28 +20,40 @@ NAMES = [f"s{number}" for number in range(8)]
 ANY = st.frozensets(st.sampled_from(NAMES), max_size=6).map(Scopes)
 SOME = st.frozensets(st.sampled_from(NAMES), min_size=1, max_size=6).map(Scopes)
 WORDS = st.frozensets(
-    st.sampled_from([*NAMES, *(f"long/{name}" for name in NAMES), *(f"https://x/{name}" for name in NAMES), "other"]),
+    st.sampled_from(
+        [
+            *NAMES,
+            *(f"long/{name}" for name in NAMES),
+            *(f"https://x/{name}" for name in NAMES),
+            *(name.upper() for name in NAMES),
+            *("wide:s0", "wide:s1", "other"),
+        ]
+    ),
     max_size=8,
 ).map(Scopes)
+CONFIGS: dict[str, ProviderConfig] = {name: entry_config(table) for name, table in load_catalogue().items()}
 
 
 @st.composite
 def rules(draw: st.DrawFn) -> ScopeRules:
-    """Any provider's. A scope includes only later ones, though nothing rests on that."""
+    """Any provider's."""
     implies = {name: draw(ANY) for name in draw(ANY)}
+    if draw(st.booleans()):
+        implies["wide:*"] = Scopes({"*"})
     return ScopeRules(
         aliases={name: (f"long/{name}",) for name in draw(ANY)},
         prefixes=("https://x/",) if draw(st.booleans()) else (),
+        ignore_case=draw(st.booleans()),
         implies=implies,
         unlisted=draw(ANY),
         along=draw(ANY),
         own=draw(ANY),
-        of_app=draw(st.booleans()),
+        of_app=draw(st.sampled_from(["never", "unless_asked", "always"])),
     )
 
 
 @st.composite
-def normalised(draw: st.DrawFn, known: ScopeRules, asked: Scopes) -> Scopes:
+def told_in_full(draw: st.DrawFn, known: ScopeRules, asked: Scopes) -> Scopes:
     """How the provider tells that it granted all of it: in its spellings, without what others include, and more."""
     told = set(asked)
     for scope in sorted(asked):
@@ -49,24 +64,25 @@ def normalised(draw: st.DrawFn, known: ScopeRules, asked: Scopes) -> Scopes:
     spelled = set()
     for scope in sorted(told):
         ways = [scope, *known.aliases.get(scope, ()), *(f"{prefix}{scope}" for prefix in known.prefixes)]
-        spelled.add(draw(st.sampled_from(ways)))
+        spelling = draw(st.sampled_from(ways))
+        spelled.add(spelling.upper() if known.ignore_case and "/" not in spelling else spelling)
     return Scopes(spelled)
 
 
 @given(data=st.data())
 def test_who_granted_what_was_asked_is_never_sent_to_consent_for_it_again(data: st.DataObject) -> None:
     known, asked = data.draw(rules()), data.draw(SOME)
-    received = known.received(asked, data.draw(normalised(known, asked)))
+    received = known.received(asked, data.draw(told_in_full(known, asked)))
+    # Where asking has no effect, a consent grants nothing of what it names, so silence says nothing.
+    if known.of_app == "always" and not received.granted:
+        return
     assert not received.unclear
     requested = data.draw(st.sampled_from(sorted(asked)).map(lambda scope: Scopes({scope})))
-    assert known.covers(received.granted, asked)
-    assert check_covered(
-        granted=received.granted,
-        unclear=received.unclear,
-        requested=requested,
-        on_wider_grant="refuse",
-        rules=known,
-    )
+    for state in (received, known.renewed(received, data.draw(told_in_full(known, asked)))):
+        assert known.covers(state.granted, asked)
+        assert check_covered(
+            granted=state.granted, unclear=state.unclear, requested=requested, on_wider_grant="refuse", rules=known
+        )
 
 
 @given(data=st.data())
@@ -104,17 +120,27 @@ def test_a7_no_scope_leaves_that_the_list_does_not_cover(
         check_delivery(granted=leaves, allowed=allowed, on_wider_grant="refuse", rules=known)
     except InvalidScope:
         return
-    harmless = Scopes({*known.along, *known.own})
+    uncounted = Scopes({*known.along, *known.own})
     for scope in leaves:
-        assert known.covers(allowed, {scope}) or known.covers(harmless, {scope}) or scope in harmless
-    assert leaves or (known.of_app and not allowed), "what is not known is in no list"
+        # Not what they include: vaultd's own scope and one that comes along bring nothing else with them.
+        assert known.covers(allowed, {scope}) or any(known.covers({scope}, {each}) for each in uncounted)
+        assert not known.outside({scope}, {*allowed, *uncounted})
+    assert leaves or (known.of_app != "never" and not allowed), "what is not known is in no list"
 
 
 @given(granted=ANY, requested=ANY)
 def test_of_a_provider_without_data_scopes_are_what_they_are_called(granted: Scopes, requested: Scopes) -> None:
     assert EXACT.missing(granted, requested) == requested - granted
     assert EXACT.beyond(granted, requested) == granted - requested
+    assert EXACT.outside(granted, requested) == granted - requested
     assert EXACT.common(granted, requested) == granted & requested
+
+
+@given(known=rules(), granted=WORDS, allowed=WORDS)
+def test_what_a_grant_and_a_list_share_lies_within_both(known: ScopeRules, granted: Scopes, allowed: Scopes) -> None:
+    shared = known.common(granted, allowed)
+    assert not known.outside(shared, granted)
+    assert not known.outside(shared, allowed)
 
 
 @pytest.mark.parametrize("answered", [None, Scopes()])
@@ -125,12 +151,28 @@ def test_silence_and_an_empty_scope_mean_what_was_asked(answered: Scopes | None)
     assert EXACT.renewed(Received(asked, Scopes({"write"})), answered) == Received(asked, Scopes({"write"}))
 
 
+@pytest.mark.parametrize("answered", [None, Scopes()])
+def test_where_asking_has_no_effect_silence_says_nothing(answered: Scopes | None) -> None:
+    known = ScopeRules(of_app="always")
+    assert known.received(Scopes({"read"}), answered) == Received(Scopes())
+    assert known.renewed(Received(Scopes({"read"})), answered) == Received(Scopes({"read"}))
+    assert known.lies_within(Scopes(), ())
+    assert not known.lies_within(Scopes(), {"read"})
+    assert not known.lies_within({"read"}, ())
+    assert ScopeRules(of_app="unless_asked").received(Scopes({"read"}), answered) == Received(Scopes({"read"}))
+
+
 def test_b6_who_granted_less_is_told_so() -> None:
     received = EXACT.received(Scopes({"read", "write"}), Scopes({"read"}))
     assert received == Received(Scopes({"read"}))
     assert not check_covered(
         granted=received.granted, unclear=received.unclear, requested=Scopes({"write"}), on_wider_grant="refuse"
     )
+
+
+def test_what_the_answer_proves_was_granted_though_it_does_not_say_so() -> None:
+    asked = Scopes({"read", "offline_access"})
+    assert EXACT.received(asked, Scopes({"read"}), shown=["offline_access", "openid"]) == Received(asked)
 
 
 def test_inclusion_goes_through_any_number_of_steps_and_around_in_circles() -> None:
@@ -140,17 +182,65 @@ def test_inclusion_goes_through_any_number_of_steps_and_around_in_circles() -> N
     assert not known.covers({"d"}, {"c"})
 
 
-def test_the_catalogues_defaults_come_back_in_the_words_of_their_providers() -> None:
-    answers = {
-        "google": "openid https://www.googleapis.com/auth/userinfo.email"
-        " https://www.googleapis.com/auth/userinfo.profile",
-        "microsoft": "User.Read",
-        "linear": "read",
-        "github": "user",
-    }
-    for name, table in load_catalogue().items():
-        config = entry_config(table)
-        asked = Scopes({*config.scopes, *config.scope_rules.own})
-        received = config.scope_rules.received(asked, Scopes.parse(answers.get(name, str(asked))))
-        assert config.scope_rules.covers(received.granted, asked), name
-        assert not received.unclear, name
+def test_a_pattern_includes_for_the_text_that_it_stands_for() -> None:
+    known = ScopeRules(implies={"write_*": ["read_*"], "admin:*": ["write_*"], "read_*": ["write_*"]})
+    assert known.covers({"admin:orders"}, {"write_orders", "read_orders"})
+    assert not known.covers({"write_orders"}, {"read_products", "admin:orders", "write_"})
+    assert not known.outside({"read_orders"}, {"admin:orders"})
+
+
+def _documented() -> Iterator[tuple[str, str, str, str]]:
+    """An entry, what is asked, how it is answered, and what a client may then ask for."""
+    google = "https://www.googleapis.com/auth/userinfo."
+    yield "google", "openid email profile", f"openid {google}email {google}profile", "openid email profile"
+    yield "microsoft", "openid profile email offline_access User.Read", "User.Read", "offline_access openid User.Read"
+    yield "microsoft", "mail.read offline_access", "https://graph.microsoft.com/Mail.Read", "Mail.Read mail.read"
+    yield "linear", "issues:create", "read issues:create", "issues:create"
+    yield "github", "repo public_repo user user:email gist", "repo,user,gist", "public_repo user:email gist"
+    yield "github", "admin:org write:org read:org", "admin:org", "read:org"
+    yield "shopify", "read_products write_products", "write_products", "read_products"
+    yield "salesforce", "full refresh_token", "full offline_access", "api chatter_api visualforce refresh_token"
+    yield "salesforce", "id api", "profile api", "id email chatter_api"
+    yield "bitbucket", "repository account", "account repository:write", "repository"
+    yield "pagerduty", "write", "openid write", "read write"
+    yield "discord", "bot identify", "bot identify", "applications.commands"
+    yield "strava", "activity:read activity:read_all", "activity:read_all", "activity:read"
+
+
+@pytest.mark.parametrize(("name", "asked", "answered", "requested"), list(_documented()))
+def test_what_providers_are_documented_to_answer_is_what_was_asked(
+    name: str, asked: str, answered: str, requested: str
+) -> None:
+    known = CONFIGS[name].scope_rules
+    received = known.received(Scopes.parse(asked), Scopes.parse(answered.replace(",", " ")))
+    assert not received.unclear
+    assert known.covers(received.granted, Scopes.parse(requested))
+
+
+@pytest.mark.parametrize(
+    ("name", "granted", "listed"),
+    [
+        ("github", "repo", "public_repo"),
+        ("github", "write:packages", "read:packages"),
+        ("linear", "read issues:create admin", "issues:create"),
+        ("microsoft", "Mail.ReadWrite", "Mail.Read"),
+        ("microsoft", "https://vault.azure.net/User.Read", "User.Read"),
+        ("shopify", "write_products", "read_products"),
+        ("salesforce", "full", "api web id"),
+        ("bitbucket", "repository:admin", "repository repository:write"),
+        ("google", "https://www.googleapis.com/auth/calendar", "https://www.googleapis.com/auth/calendar.readonly"),
+        ("notion", "anything", ""),
+    ],
+)
+def test_what_is_more_than_the_list_stays_more(name: str, granted: str, listed: str) -> None:
+    assert not CONFIGS[name].scope_rules.lies_within(Scopes.parse(granted), Scopes.parse(listed))
+
+
+@pytest.mark.parametrize("name", sorted(CONFIGS))
+def test_the_catalogues_defaults_are_granted_when_they_are_answered(name: str) -> None:
+    config = CONFIGS[name]
+    asked = Scopes({*config.scopes, *config.scope_rules.own})
+    received = config.scope_rules.received(asked, asked)
+    assert config.scope_rules.covers(received.granted, asked)
+    assert config.scope_rules.lies_within(received.granted, config.scopes)
+    assert not received.unclear

@@ -234,12 +234,19 @@ def scopes_to_narrow_to(
     target = requested or rules.common(granted, allowed)
     if can_narrow and rules.beyond(granted, target):
         if not target:
-            raise InvalidScope(
-                "The connected account allows nothing of what this client may hold.", reason="no_scope_in_common"
-            )
+            raise _nothing_in_common()
         return target
     check_delivery(granted=granted, allowed=allowed, on_wider_grant=on_wider_grant, rules=rules)
+    if granted and allowed and not target and on_wider_grant == "refuse":
+        # What vaultd needs itself, and what comes along, is no reason to hand a token out.
+        raise _nothing_in_common()
     return None
+
+
+def _nothing_in_common() -> InvalidScope:
+    return InvalidScope(
+        "The connected account allows nothing of what this client may hold.", reason="no_scope_in_common"
+    )
 
 
 def _check_issued_to(

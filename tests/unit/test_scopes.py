@@ -126,6 +126,7 @@ def test_a7_no_scope_leaves_that_the_list_does_not_cover(
         assert known.covers(allowed, {scope}) or any(known.covers({scope}, {each}) for each in uncounted)
         assert not known.outside({scope}, {*allowed, *uncounted})
     assert leaves or (known.of_app != "never" and not allowed), "what is not known is in no list"
+    assert narrower or not allowed or known.common(leaves, allowed), "nothing for the client, and yet a token"
 
 
 @given(granted=ANY, requested=ANY)

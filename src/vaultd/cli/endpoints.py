@@ -26,16 +26,13 @@ async def check_endpoints(provider: Provider) -> list[Finding]:
 
 def _scopes(config: ProviderConfig) -> Iterator[Finding]:
     """What vaultd asks for whatever the clients' lists say, and what to write where that is not known."""
-    asks = config.scopes_of_app == "never"
     if config.scope_rules.own:
         text = f"{config.scope_rules.own}: vaultd asks for these itself, and they count against no client's list"
         yield Finding("own scopes", "ok", text)
-    if config.account_source == "userinfo" and not config.identity_scopes and asks:
-        text = "not known: if userinfo_endpoint refuses a token, write the scope that it needs into identity_scopes"
-        yield Finding("identity scopes", "ok", text)
-    if config.expires is not False and not config.renewal_scopes and asks:
-        text = "not known: if no refresh token comes, write the scope that brings one into renewal_scopes"
-        yield Finding("renewal scopes", "ok", text)
+    elif config.account_source == "userinfo" and config.scopes_of_app == "never":
+        identity = "if userinfo_endpoint refuses a token, write the scope that it needs into identity_scopes"
+        renewal = "if no refresh token comes, the one that brings it into renewal_scopes"
+        yield Finding("own scopes", "ok", f"none are known: {identity}; {renewal}")
 
 
 def _addresses(config: ProviderConfig) -> Iterator[tuple[str, str]]:

@@ -91,14 +91,14 @@ class ScopeRules:
         granted = Scopes({*answered, *(scope for scope in agreed if self._name(scope) in unnamed)})
         return Received(granted, self.missing(granted, agreed) if self._unknown(answered, agreed) else NO_SCOPES)
 
-    def renewed(self, before: Received, answered: Scopes | None) -> Received:
+    def renewed(self, before: Received, answered: Scopes | None, *, shown: Iterable[str] = ()) -> Received:
         """What a refresh's answer makes of a grant; silence leaves it as it was (RFC 6749 §6).
 
         What was unclear stays unclear until an answer names it.
         """
         if not answered:
             return before
-        now = self.received(before.granted, answered)
+        now = self.received(before.granted, answered, shown=shown)
         return Received(now.granted, self.missing(now.granted, before.unclear | now.unclear))
 
     def _unknown(self, answered: Scopes, agreed: Scopes) -> bool:

@@ -207,9 +207,11 @@ async def test_a_second_agents_consent_does_not_take_the_first_agents_tokens_awa
             assert provider.scopes_of(body["access_token"]) == {scope}
 
 
-async def test_the_page_before_the_provider_says_what_vaultd_needs_itself(town: Town) -> None:
+@pytest.mark.parametrize("wish", [{}, {"scopes": [CALENDAR]}, {"scopes": [CALENDAR, "openid", "email"]}])
+async def test_the_page_before_the_provider_says_what_vaultd_needs_itself(town: Town, wish: dict[str, Any]) -> None:
+    """Also where it is named, as by the link of a refused exchange."""
     async with town.app() as app:
-        begun = await app.begin("calendar")
+        begun = await app.begin("calendar", **wish)
         async with httpx.AsyncClient(trust_env=False) as browser:
             page = await browser.get(ticket_url(begun), headers={"accept": "text/html", "sec-fetch-site": "none"})
     assert "itself needs" in page.text
@@ -230,10 +232,14 @@ async def test_scopes_in_the_redirect_are_what_was_granted(town: Town) -> None:
 
 async def test_the_scope_without_which_no_refresh_token_comes_was_granted_if_one_came(town: Town) -> None:
     """By no data: `own` is a provider that the catalogue does not know (OpenID Connect Core 1.0 §11)."""
-    town.at["lasting"].words = lambda granted: joined(granted - {"offline_access"})
+    provider = town.at["lasting"]
+    provider.words = provider.refreshed = lambda granted: joined(granted - {"offline_access"})
+    provider.life = 30
     async with town.app() as app:
         await town.connected(app, "lasting", scopes=["read", "offline_access"])
-        await town.given(app, "lasting", scope="read offline_access")
+        provider.life = 3600
+        for _ in range(2):
+            assert (await town.given(app, "lasting", scope="read offline_access"))["expires_in"] > 3000
 
 
 @pytest.mark.parametrize("words", ["User.Read mail.read", "https://graph.microsoft.com/Mail.Read"])
@@ -327,3 +333,12 @@ async def test_a_redirect_uri_that_is_not_registered_is_refused_by_the_strict_pr
         assert provider.asked == []
     finally:
         provider.redirect_uri = registered
+
+
+async def test_what_the_app_may_have_anyway_is_not_told_as_vaultds_own_need(town: Town) -> None:
+    async with town.app() as app:
+        begun = await app.begin("gmail")
+        async with httpx.AsyncClient(trust_env=False) as browser:
+            page = await browser.get(ticket_url(begun), headers={"accept": "text/html", "sec-fetch-site": "none"})
+    assert "See your email address" in page.text
+    assert "itself needs" not in page.text

@@ -161,10 +161,12 @@ def scopes_sought(provider: Provider, entry: ProviderGrant, requested: Scopes | 
     if config.consent_replaces:
         wider = config.narrows or entry.on_wider_grant == "allow"
         before = had if wider else rules.common(had, entry.scopes)
-        both = Scopes({*asked, *rules.outside(before, asked)})
-        asked = both if len(str(both)) <= LONGEST_REQUEST else asked
-    own = rules.outside(rules.own, asked)
-    return Sought(Scopes({*asked, *own}), own)
+        again = Scopes({*asked, *rules.outside(before, asked)})
+        asked = again if len(str(again)) <= LONGEST_REQUEST else asked
+    both = Scopes({*asked, *rules.outside(rules.own, asked)})
+    # Not what the app may have anyway, though vaultd would ask for it as well.
+    unlisted = rules.outside(both, entry.scopes)
+    return Sought(both, Scopes(unlisted - rules.outside(unlisted, rules.own)))
 
 
 def callback_scopes(config: ProviderConfig, unverified_query: Mapping[str, str]) -> Scopes | None:

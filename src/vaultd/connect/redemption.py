@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import structlog
@@ -11,7 +11,6 @@ from vaultd.audit.log import AuditLog
 from vaultd.connections.grants import Brought, GrantStore
 from vaultd.connections.pending import Pending
 from vaultd.errors import ProviderError
-from vaultd.providers.config import ProviderConfig
 from vaultd.providers.oauth import Grant, Identity, Issued, OAuthClient
 from vaultd.providers.registry import Provider
 from vaultd.refresh import expiry
@@ -66,8 +65,10 @@ class Redemption:
             unwanted=unwanted,
         )
         # What comes with the token counts; what comes through the browser, where that is all there is.
-        answered, shown = grant.scopes or scopes_beside_code, _shown(grant, provider.config)
-        received = provider.config.scope_rules.received(asked, answered, shown=shown)
+        shown = provider.config.scopes_shown(
+            renewable=grant.refresh_token is not None, signed=grant.id_token is not None
+        )
+        received = provider.config.scope_rules.received(asked, grant.scopes or scopes_beside_code, shown=shown)
         if received.unclear:
             text = "the provider names other scopes than those asked for; if they are the same, write scope_aliases"
             _log().warning(text, provider=provider.name, asked=str(asked), answered=str(received.granted))
@@ -98,14 +99,6 @@ class Redemption:
             # A setting says where the provider is: nothing that was answered takes its place (C0).
             metadata={**grant.metadata, **identity.metadata, **private.get("settings", {})},
         )
-
-
-def _shown(grant: Grant, config: ProviderConfig) -> Iterator[str]:
-    """Scopes that were granted, whatever the answer says: there would not be these tokens without them."""
-    if grant.refresh_token is not None:
-        yield from ("offline_access", *config.renewal_scopes)  # OpenID Connect Core 1.0 §11
-    if grant.id_token is not None:
-        yield "openid"  # OpenID Connect Core 1.0 §3.1.2.1
 
 
 def _log() -> structlog.stdlib.BoundLogger:

@@ -58,6 +58,14 @@ class ScopesConfig(ConfigTable):
             of_app=self.scopes_of_app,
         )
 
+    def scopes_shown(self, *, renewable: bool, signed: bool) -> frozenset[str]:
+        """Scopes that were granted, whether an answer names them or not, since a refresh or an ID token came of them.
+
+        OpenID Connect Core 1.0 §11 and §3.1.2.1.
+        """
+        renewal = {"offline_access", *self.renewal_scopes} if renewable else set()
+        return frozenset({*renewal, *({"openid"} if signed else ())})
+
     @field_validator("scope_aliases")
     @classmethod
     def _one_name_each(cls, aliases: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:

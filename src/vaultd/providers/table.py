@@ -87,6 +87,8 @@ def _section(name: str, config: ProviderConfig) -> Iterator[str]:
     if config.scopes:
         described = (f"`{scope}` ({config.scope_descriptions.get(scope, '')})" for scope in config.scopes)
         yield f"- Scopes unless told otherwise: {', '.join(described)}"
+    if config.scopes_of_app == "always" and not config.scopes:
+        yield "- There are no scopes to ask for: a client's list is `[]`"
     if config.scope_rules.own:
         own = ", ".join(f"`{scope}`" for scope in sorted(config.scope_rules.own))
         yield f"- Asked for besides, for vaultd's own needs and counted against no client's list: {own}"

@@ -73,8 +73,10 @@ class Refresher:
 
     async def _store(self, row: ConnectionRow, fence: int, fresh: Fresh) -> None:
         grant, opened, now = fresh.grant, fresh.opened, self._clock()
-        before = Received(row.granted_scopes, opened.unclear_scopes)
-        received = fresh.provider.config.scope_rules.renewed(before, grant.scopes)
+        before, config = Received(row.granted_scopes, opened.unclear_scopes), fresh.provider.config
+        # It was a refresh token that brought this; and who is meant does not change by it.
+        shown = config.scopes_shown(renewable=True, signed=True)
+        received = config.scope_rules.renewed(before, grant.scopes, shown=shown)
         scopes = received.granted
         refreshed = replace(
             opened,

@@ -68,7 +68,7 @@ def test_a_refresh_token_proves_the_scope_without_which_none_comes(changes: dict
     renewing = providers().get("google").config.model_copy(update={"renewal_scopes": ("offline",)})
     one = LineReader(issuers={"app": ISSUER}, providers=Providers(configs={"google": renewing}))
     found = one.read(line(**{"scopes": ["read"], **changes}), number=1, now=NOW)
-    assert found.imported.scopes == scopes
+    assert found.imported.scopes == Scopes(scopes)
 
 
 def test_the_issuer_goes_by_the_name_of_its_table_too() -> None:

@@ -156,8 +156,9 @@ def check_covered(
 ) -> bool:
     """Whether the grant is good for what is requested (B6); if not, the user is asked for it.
 
-    Whoever has agreed to it is not asked again. `unclear` is what they agreed to where the provider answered in words
-    that are not known here: it may be granted, so a client whose entry takes any grant gets the token.
+    Whoever has agreed to it is not asked again and again. `unclear` is what was asked for where the provider answered
+    in words that are not known here, or left it out twice: it may be granted, so a client whose entry takes any grant
+    gets the token.
 
     Raises:
         InvalidScope: `scope_unclear`.

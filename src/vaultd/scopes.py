@@ -23,11 +23,12 @@ class Received:
     """What an answer says of a grant: its scopes in the provider's words, as far as they are known.
 
     `unclear` are scopes that the user agreed to and that the answer does not name, though it names others that nobody
-    asked for: it may mean the first by the second.
+    asked for: it may mean the first by the second. `withheld` are those that it does not name where it names no others.
     """
 
     granted: Scopes
     unclear: Scopes = NO_SCOPES
+    withheld: Scopes = NO_SCOPES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +90,8 @@ class ScopeRules:
             return Received(NO_SCOPES if self.of_app == "always" else agreed)
         unnamed = self._names(self.unlisted) | self._names(shown)
         granted = Scopes({*answered, *(scope for scope in agreed if self._name(scope) in unnamed)})
-        return Received(granted, self.missing(granted, agreed) if self._unknown(answered, agreed) else NO_SCOPES)
+        missing = self.missing(granted, agreed)
+        return Received(granted, missing) if self._unknown(answered, agreed) else Received(granted, withheld=missing)
 
     def renewed(self, before: Received, answered: Scopes | None, *, shown: Iterable[str] = ()) -> Received:
         """What a refresh's answer makes of a grant; silence leaves it as it was (RFC 6749 §6).

@@ -165,7 +165,7 @@ def test_where_asking_has_no_effect_silence_says_nothing(answered: Scopes | None
 
 def test_b6_who_granted_less_is_told_so() -> None:
     received = EXACT.received(Scopes({"read", "write"}), Scopes({"read"}))
-    assert received == Received(Scopes({"read"}))
+    assert received == Received(Scopes({"read"}), withheld=Scopes({"write"}))
     assert not check_covered(
         granted=received.granted, unclear=received.unclear, requested=Scopes({"write"}), on_wider_grant="refuse"
     )

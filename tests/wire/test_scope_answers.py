@@ -133,6 +133,21 @@ async def test_b6_what_the_person_withheld_is_missing_and_can_be_given_later(tow
         await town.given(app, "own", scope="write")
 
 
+async def test_what_two_answers_in_a_row_leave_out_sends_nobody_to_consent_a_third_time(town: Town) -> None:
+    """Whether the provider never names it or the person does not want it, a third consent would change nothing."""
+    provider = town.at["own"]
+    provider.words = provider.refreshed = lambda granted: joined(granted - {"write"})
+    async with town.app() as app:
+        for reason in ("scope_missing", "scope_unclear", "scope_unclear"):
+            await town.connected(app, "own", scopes=["read", "write"])
+            refused = await town.asked(app, "own", scope="write")
+            assert await town.reason(refused) == reason
+            await town.given(app, "own", scope="read")
+        provider.words = joined
+        await town.connected(app, "own", scopes=["write"])
+        await town.given(app, "own", scope="write")
+
+
 async def test_an_answer_in_words_that_nobody_knows_sends_nobody_to_consent_again(town: Town) -> None:
     town.at["own"].words = lambda granted: joined(frozenset(f"urn:own:{scope}" for scope in granted))
     town.at["own"].refreshed = town.at["own"].words

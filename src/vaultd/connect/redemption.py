@@ -93,6 +93,7 @@ class Redemption:
             expires_at=expiry(grant, self._clock()),
             scopes=received.granted,
             unclear_scopes=received.unclear,
+            withheld_scopes=received.withheld,
             account_id=account.id if account else "",
             account_label=account.label if account else "",
             account_names=account.names if account else (),

@@ -24,6 +24,7 @@ from vaultd.connections.sealing import (
     known_account,
     open_account,
     open_connection,
+    withheld_scopes,
 )
 from vaultd.connections.table import ConnectionRow
 from vaultd.errors import CannotOpen
@@ -45,6 +46,7 @@ class Brought:
     metadata: dict[str, Any]
     account_names: tuple[str, ...] = ()
     unclear_scopes: Scopes = NO_SCOPES
+    withheld_scopes: Scopes = NO_SCOPES
 
     def to_json(self) -> dict[str, Any]:
         """For sealing; holds the tokens in the clear."""
@@ -54,6 +56,7 @@ class Brought:
             "expires_at": self.expires_at.isoformat() if self.expires_at else None,
             "scopes": sorted(self.scopes),
             "unclear_scopes": sorted(self.unclear_scopes),
+            "withheld_scopes": sorted(self.withheld_scopes),
             "account_id": self.account_id,
             "account_label": self.account_label,
             "account_names": self.account_names,
@@ -74,6 +77,7 @@ class Brought:
             account_names=tuple(document.get("account_names", ())),
             metadata=document["metadata"],
             unclear_scopes=Scopes(document.get("unclear_scopes", ())),
+            withheld_scopes=Scopes(document.get("withheld_scopes", ())),
         )
 
 
@@ -202,6 +206,8 @@ class GrantStore:
         return row if row is not None and row.status != "revoked" else None
 
     def _to_seal(self, brought: Brought, previous: ConnectionRow | None) -> Opened:
+        # Asked for at two consents in a row, and named in the answer to neither: a third one would change nothing.
+        again = Scopes(brought.withheld_scopes & self._withheld_before(previous))
         return Opened(
             access_token=brought.access_token,
             # Some providers give a refresh token at the first consent only; it serves the renewed grant as well.
@@ -210,8 +216,17 @@ class GrantStore:
             account_label=brought.account_label,
             metadata=brought.metadata,
             account_names=brought.account_names,
-            unclear_scopes=brought.unclear_scopes,
+            unclear_scopes=Scopes(brought.unclear_scopes | again),
+            withheld_scopes=brought.withheld_scopes,
         )
+
+    def _withheld_before(self, previous: ConnectionRow | None) -> Scopes:
+        if previous is None:
+            return NO_SCOPES
+        try:
+            return withheld_scopes(data_key_of(previous, self._data_keys), previous)
+        except CannotOpen:
+            return NO_SCOPES
 
     def _kept_refresh_token(self, previous: ConnectionRow | None) -> Secret | None:
         if previous is None or previous.status != "connected":

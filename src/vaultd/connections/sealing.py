@@ -127,7 +127,9 @@ class Opened:
     metadata: dict[str, Any]
     account_names: tuple[str, ...] = ()
     unclear_scopes: Scopes = NO_SCOPES
-    """Agreed to, while the provider's answer names others: `vaultd.scopes` says why."""
+    """Asked for and not named, where nobody can say whether the token has them: `vaultd.scopes` says why."""
+    withheld_scopes: Scopes = NO_SCOPES
+    """Asked for at the last consent and not named in its answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +155,8 @@ def seal_connection(key: Key, place: Place, beside: Beside, opened: Opened) -> d
     }
     if opened.unclear_scopes:
         named["unclear"] = sorted(opened.unclear_scopes)
+    if opened.withheld_scopes:
+        named["withheld"] = sorted(opened.withheld_scopes)
     account = json.dumps(named).encode()
 
     def sealed(name: str, plaintext: bytes | None, account_id: str | None = opened.account_id) -> bytes | None:
@@ -203,8 +207,20 @@ def open_connection(key: Key, row: ConnectionRow) -> Opened:
         refresh = Secret(_open(key, row.refresh_token, place.bound("refresh_token", account.id)).decode())
     delivery = _delivery(key, row, place, account)
     return Opened(
-        delivery.access_token, refresh, account.id, account.label, delivery.metadata, account.names, account.unclear
+        delivery.access_token,
+        refresh,
+        account.id,
+        account.label,
+        delivery.metadata,
+        account.names,
+        account.unclear,
+        account.withheld,
     )
+
+
+def withheld_scopes(key: Key, row: ConnectionRow) -> Scopes:
+    """Those that the last consent asked for and its answer did not name. Raises `CannotOpen`."""
+    return _account(key, row, Place.of(row)).withheld
 
 
 def open_delivery(key: Key, row: ConnectionRow) -> Delivery:
@@ -221,13 +237,14 @@ class _Account:
     label: str
     names: tuple[str, ...]
     unclear: Scopes
+    withheld: Scopes
 
 
 def _account(key: Key, row: ConnectionRow, place: Place) -> _Account:
     document = orjson.loads(_open(key, row.account, place.bound("account", None)))
-    # Rows that were sealed before names were kept have none.
-    names, unclear = tuple(document.get("names", ())), Scopes(document.get("unclear", ()))
-    return _Account(document["id"], document["label"], names, unclear)
+    # Rows that were sealed before these were kept have none.
+    names, unclear, withheld = (document.get(key, ()) for key in ("names", "unclear", "withheld"))
+    return _Account(document["id"], document["label"], tuple(names), Scopes(unclear), Scopes(withheld))
 
 
 def _delivery(key: Key, row: ConnectionRow, place: Place, account: _Account) -> Delivery:

@@ -58,7 +58,7 @@ class ScopeRules:
     def missing(self, granted: Collection[str], requested: Collection[str]) -> Scopes:
         """What of a request a grant is not good for. If the grant's scopes are not known, that is all of it."""
         had = self.reach(granted) | self._names(self.along) if granted else frozenset()
-        return Scopes(scope for scope in requested if self._name(scope) not in had)
+        return Scopes(scope for scope in requested if self.name(scope) not in had)
 
     def lies_within(self, granted: Collection[str], allowed: Collection[str]) -> bool:
         """Whether a grant is good for nothing beyond a list."""
@@ -67,12 +67,12 @@ class ScopeRules:
     def beyond(self, granted: Iterable[str], allowed: Collection[str]) -> Scopes:
         """What a grant, as far as it is known, is good for beyond a list."""
         uncounted = self._names(self.along) | self._names(self.own)
-        return Scopes(scope for scope in self.outside(granted, allowed) if self._name(scope) not in uncounted)
+        return Scopes(scope for scope in self.outside(granted, allowed) if self.name(scope) not in uncounted)
 
     def outside(self, scopes: Iterable[str], listed: Collection[str]) -> Scopes:
         """Those that a list neither names nor includes, also if they would come along or are vaultd's own."""
         had = self.reach(listed)
-        return Scopes(scope for scope in scopes if self._name(scope) not in had)
+        return Scopes(scope for scope in scopes if self.name(scope) not in had)
 
     def common(self, granted: Collection[str], allowed: Collection[str]) -> Scopes:
         """What a grant and a list have in common, in the grant's words where it has any for it."""
@@ -89,7 +89,7 @@ class ScopeRules:
         if not answered:
             return Received(NO_SCOPES if self.of_app == "always" else agreed)
         unnamed = self._names(self.unlisted) | self._names(shown)
-        granted = Scopes({*answered, *(scope for scope in agreed if self._name(scope) in unnamed)})
+        granted = Scopes({*answered, *(scope for scope in agreed if self.name(scope) in unnamed)})
         missing = self.missing(granted, agreed)
         return Received(granted, missing) if self._unknown(answered, agreed) else Received(granted, withheld=missing)
 
@@ -108,14 +108,14 @@ class ScopeRules:
         known = self.reach(agreed) | self._names({*self.along, *self.own, *self.aliases}) | self._tree
         return any(name not in known and not any(self._included(name)) for name in self._names(answered))
 
-    def _name(self, scope: str) -> str:
+    def name(self, scope: str) -> str:
         """The one name of a scope, however it is spelled."""
         for prefix in self.prefixes:
             scope = scope.removeprefix(prefix)
         return self._canonical.get(self._cased(scope), self._cased(scope))
 
     def _names(self, scopes: Iterable[str]) -> frozenset[str]:
-        return frozenset(map(self._name, scopes))
+        return frozenset(map(self.name, scopes))
 
     def _cased(self, scope: str) -> str:
         return scope.lower() if self.ignore_case else scope
@@ -136,7 +136,7 @@ class ScopeRules:
         for before, after, others in self._patterns:
             if len(scope) > len(before) + len(after) and scope.startswith(before) and scope.endswith(after):
                 text = scope[len(before) : len(scope) - len(after)]
-                yield from (self._name(other.replace(_ANY, text)) for other in others)
+                yield from (self.name(other.replace(_ANY, text)) for other in others)
 
     @cached_property
     def _canonical(self) -> dict[str, str]:
@@ -145,7 +145,7 @@ class ScopeRules:
 
     @cached_property
     def _implied(self) -> dict[str, frozenset[str]]:
-        return {self._name(scope): self._names(others) for scope, others in self.implies.items() if _ANY not in scope}
+        return {self.name(scope): self._names(others) for scope, others in self.implies.items() if _ANY not in scope}
 
     @cached_property
     def _tree(self) -> frozenset[str]:

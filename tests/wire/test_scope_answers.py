@@ -357,3 +357,12 @@ async def test_what_the_app_may_have_anyway_is_not_told_as_vaultds_own_need(town
             page = await browser.get(ticket_url(begun), headers={"accept": "text/html", "sec-fetch-site": "none"})
     assert "See your email address" in page.text
     assert "itself needs" not in page.text
+
+
+async def test_a_scope_is_told_in_its_words_however_it_is_spelled(town: Town) -> None:
+    async with town.app() as app:
+        begun = await app.begin("gmail", scopes=[LONG["profile"], "openid", "email"])
+        async with httpx.AsyncClient(trust_env=False) as browser:
+            page = await browser.get(ticket_url(begun), headers={"accept": "text/html", "sec-fetch-site": "none"})
+    assert load_catalogue()["google"]["scope_descriptions"]["profile"] in page.text
+    assert LONG["profile"] not in page.text

@@ -50,7 +50,7 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Sought:
-    """What a consent asks the provider for; `own` of it for vaultd's own needs alone."""
+    """What a consent asks the provider for. `own` is the part that vaultd alone needs."""
 
     scopes: Scopes
     own: Scopes = NO_SCOPES
@@ -143,8 +143,8 @@ def scopes_sought(provider: Provider, entry: ProviderGrant, requested: Scopes | 
     """What the provider is asked for: what the app names, else the provider's usual scopes as far as it may have them.
 
     With them goes what vaultd itself needs, and where a consent replaces the grant, what the user granted before
-    (`had`). Where a grant beyond the client's list could not be narrowed and would be refused, no more of that than is
-    in the list: two clients that have nothing in common would else end each other's grant for good.
+    (`had`). Where a grant beyond the client's list can neither be narrowed nor handed out as it is, only what the list
+    allows of it is asked for again: otherwise a consent would leave this client with a grant that is refused.
 
     Raises:
         InvalidScope: the app names one that it may not have.
@@ -172,8 +172,8 @@ def scopes_sought(provider: Provider, entry: ProviderGrant, requested: Scopes | 
 def callback_scopes(config: ProviderConfig, unverified_query: Mapping[str, str]) -> Scopes | None:
     """What was granted, where the table says that the callback's query tells it. Raises `ProviderUnavailable`.
 
-    It comes through the browser. Whoever alters it alters what is said of their own grant, and no more is handed out
-    than is said.
+    It comes through the browser, so users can alter it; but only what is said of their own grant, and no client is
+    given more of it than is said.
     """
     return received_scopes(unverified_query.get(config.callback_scope)) if config.callback_scope else None
 

@@ -91,7 +91,7 @@ def _section(name: str, config: ProviderConfig) -> Iterator[str]:
         yield "- There are no scopes to ask for: a client's list is `[]`"
     if config.scope_rules.own:
         own = ", ".join(f"`{scope}`" for scope in sorted(config.scope_rules.own))
-        yield f"- Asked for besides, for vaultd's own needs and counted against no client's list: {own}"
+        yield f"- vaultd itself also asks for these, which count against no client's list: {own}"
     if config.resources:
         yield f"- `resource`: {', '.join(f'`{url}`' for url in config.resources)}"
     handed = _handed_out(config)

@@ -3,38 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from urllib.parse import quote
 
 import httpx
 import pytest
 import pytest_asyncio
 
-from tests.conftest import DatabaseUrls
 from tests.support.clock import HandClock
-from tests.wire.beside import Log, vault_beside
+from tests.wire.beside import Log
 from tests.wire.vault import App, consent, ticket_url
 from vaultd.sandbox.browser import Browser
+from vaultd.sandbox.loopback import loopback_http
 from vaultd.sandbox.world import World
-
-
-@pytest.fixture(scope="module")
-def clock() -> HandClock:
-    return HandClock()
-
-
-@pytest.fixture(scope="module")
-def timed(
-    world: World, module_database: DatabaseUrls, clock: HandClock, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[World]:
-    with vault_beside(
-        world,
-        database_url=module_database.service,
-        folder=tmp_path_factory.mktemp("timed"),
-        tables=lambda _: "",
-        clock=clock,
-    ) as beside:
-        yield beside
 
 
 @pytest_asyncio.fixture
@@ -75,7 +56,7 @@ async def test_b1_a_callback_of_the_door_replayed_a_hundred_times_connects_once(
 
 
 async def test_b1_a_ticket_and_a_callback_that_nobody_has_are_events(timed: World, log: Log) -> None:
-    async with httpx.AsyncClient(base_url=timed.places.vault, trust_env=False) as http:
+    async with loopback_http(base_url=timed.places.vault) as http:
         _, event = await log.refusal(http.get("/auth/connect?ticket=made-up"))
         assert event["reason"] == "ticket"
         _, event = await log.refusal(http.get("/auth/callback/nowhere?state=made-up"))

@@ -365,3 +365,13 @@ async def test_a_scope_is_told_in_its_words_however_it_is_spelled(town: Town) ->
         async with httpx.AsyncClient(trust_env=False) as browser:
             page = await browser.get(ticket_url(begun), headers={"accept": "text/html", "sec-fetch-site": "none"})
     assert load_catalogue()["google"]["scope_descriptions"]["profile"] in page.text
+
+
+async def test_a_consent_asks_again_for_what_clients_may_have_and_not_for_words_of_the_answer(town: Town) -> None:
+    """A provider may not take its own words: `urn:own:read`, or what comes along unasked."""
+    provider = town.at["calendar"]
+    provider.words = lambda granted: joined(granted | {"urn:unasked", "https://www.googleapis.com/auth/tasks"})
+    async with town.app() as app, town.app("other-agent", user=app.user) as other:
+        await town.connected(app, "calendar")
+        await town.connected(other, "calendar")
+    assert provider.asked == [{CALENDAR, "openid", "email"}, {CALENDAR, DRIVE, "openid", "email"}]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, NoReturn
@@ -70,6 +70,7 @@ class Connect:
         oauth: OAuthClient,
         grants: GrantStore,
         clock: Clock,
+        listed: Callable[[str], Collection[str]] = lambda _: (),
     ) -> None:
         self._public_url = public_url
         self._database = database
@@ -82,6 +83,7 @@ class Connect:
         self._grants = grants
         self._redemption = Redemption(log=log, oauth=oauth, grants=grants, clock=clock, redirect_uri=self.redirect_uri)
         self._clock = clock
+        self._listed = listed
 
     async def begin(self, subject: KnownSubject, wish: Wish) -> Begun:
         """Begin by the accounts API.
@@ -271,11 +273,16 @@ class Connect:
         return private
 
     async def _had(self, subject: KnownSubject, provider: Provider) -> Scopes:
-        """What the user has granted at this provider and not taken back, whichever account they choose there now."""
+        """What the user has granted at this provider and not taken back, whichever account they choose there now.
+
+        As far as some client's list has it. Nobody could use the rest, and a provider may not even take the words in
+        which it answered.
+        """
         if not provider.config.consent_replaces:
             return Scopes()
         async with self._database.transaction() as connection:
-            return await self._grants.scopes_at(connection, subject.id, provider.name)
+            granted = await self._grants.scopes_at(connection, subject.id, provider.name)
+        return provider.config.scope_rules.common(granted, self._listed(provider.name))
 
     def _provider_url(self, provider: Provider, private: dict[str, Any], state: str) -> str:
         return self._oauth.authorization_url(

@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from vaultd.providers.config import ProviderConfig
+from vaultd.terms import Scopes
 
 TABLE = {
     "client_id": "ours",
@@ -44,9 +45,9 @@ def test_what_cannot_be_meant_is_a_mistake(keys: dict[str, Any], told: str) -> N
 
 def test_what_vaultd_needs_itself_is_of_two_kinds() -> None:
     rules = config(identity_scopes=["openid"], renewal_scopes=["offline_access"]).scope_rules
-    assert rules.own == {"openid", "offline_access"}
+    assert rules.own == Scopes({"openid", "offline_access"})
     assert rules.lies_within({"read", "openid", "offline_access"}, {"read"})
-    assert rules.outside({"openid"}, {"read"}) == {"openid"}, "it is on nobody's list for that"
+    assert rules.outside({"openid"}, {"read"}) == Scopes({"openid"}), "it is on nobody's list for that"
 
 
 def test_what_tokens_prove() -> None:

@@ -185,12 +185,21 @@ class InteractionRequired(RequestRefused):
     """The user must act: `not_connected`, `reconnect_required`, `scope_missing` or `account_ambiguous`.
 
     `display_name` is the provider as a person knows it; `accounts` are the labels to choose from; `connect_uri` is
-    where the user goes to act.
+    where the user goes to act. `granted` is what they have allowed already.
     """
 
     code = "interaction_required"
 
-    def __init__(self, reason: str, *, connection: str, display_name: str, accounts: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        reason: str,
+        *,
+        connection: str,
+        display_name: str,
+        accounts: tuple[str, ...] = (),
+        granted: frozenset[str] = frozenset(),
+    ) -> None:
+        self.granted = granted
         self.connection = connection
         self.display_name = display_name
         self.accounts = accounts

@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 from vaultd.errors import InvalidScope, InvalidTarget, SubjectTokenRefused
+from vaultd.scopes import EXACT, ScopeRules
 from vaultd.terms import Scopes, Subject
 
 _Entry = TypeVar("_Entry")
-
-COMES_ALONG = Scopes({"metadata:read"})
-"""What every token of a GitHub App may do, asked for or not: list repositories' names and the like."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +105,7 @@ def entry_at(entries: Mapping[str, _Entry], provider: str) -> _Entry:
     return entry
 
 
-def allowed_scopes(grant: Collection[str], requested: Scopes | None) -> Scopes:
+def allowed_scopes(grant: Collection[str], requested: Scopes | None, rules: ScopeRules = EXACT) -> Scopes:
     """The scopes this request is about: those requested, or without any the client's whole list (A7).
 
     Raises:
@@ -116,24 +114,70 @@ def allowed_scopes(grant: Collection[str], requested: Scopes | None) -> Scopes:
     allowed = Scopes(grant)
     if not requested:
         return allowed
-    if not requested <= allowed:
-        raise InvalidScope(reason="scope_not_allowed", detail=f"not in the client's list: {requested - allowed}")
+    beyond = rules.outside(requested, allowed)
+    if beyond:
+        raise InvalidScope(reason="scope_not_allowed", detail=f"not in the client's list: {beyond}")
     return requested
 
 
-def check_delivery(*, granted: Scopes, allowed: Collection[str], on_wider_grant: Literal["refuse", "allow"]) -> None:
+def check_covered(
+    *,
+    granted: Scopes,
+    unclear: Scopes,
+    requested: Scopes | None,
+    on_wider_grant: Literal["refuse", "allow"],
+    rules: ScopeRules = EXACT,
+) -> bool:
+    """Whether the grant is good for what is requested (B6); if not, the user is asked for it.
+
+    Whoever has agreed to it is not asked again and again. `unclear` is what was asked for where the provider answered
+    in words that are not known here, or left it out twice: it may be granted, so a client whose entry takes any grant
+    gets the token.
+
+    Raises:
+        InvalidScope: `scope_unclear`.
+    """
+    missing = rules.missing(granted, requested or ())
+    if not missing:
+        return True
+    if rules.missing(unclear, missing):
+        return False
+    if on_wider_grant == "allow":
+        return True
+    raise InvalidScope(
+        "The provider has not said in known words whether it granted this.",
+        reason="scope_unclear",
+        detail=f"asked for {missing}, the provider answered {granted}; scope_aliases of its table would tell",
+    )
+
+
+def check_delivery(
+    *,
+    granted: Scopes,
+    allowed: Collection[str],
+    on_wider_grant: Literal["refuse", "allow"],
+    rules: ScopeRules = EXACT,
+) -> None:
     """A token leaves only if all its scopes are in the client's list, or the client's entry says otherwise (A7).
+
+    One whose scopes are not known is in no list.
 
     Raises:
         InvalidScope: `wider_grant`.
     """
-    wider = Scopes(granted - frozenset(allowed))
-    if wider and on_wider_grant != "allow":
+    if on_wider_grant == "allow" or rules.lies_within(granted, allowed):
+        return
+    if not granted:
         raise InvalidScope(
-            "The connected account allows more than this client may hold.",
+            "What the connected account allows is not known.",
             reason="wider_grant",
-            detail=f"beyond the client's list: {wider}",
+            detail="the provider has not told the grant's scopes",
         )
+    raise InvalidScope(
+        "The connected account allows more than this client may hold.",
+        reason="wider_grant",
+        detail=f"beyond the client's list: {rules.beyond(granted, allowed)}",
+    )
 
 
 def scopes_to_narrow_to(
@@ -143,6 +187,7 @@ def scopes_to_narrow_to(
     requested: Scopes | None,
     on_wider_grant: Literal["refuse", "allow"],
     can_narrow: bool,
+    rules: ScopeRules = EXACT,
 ) -> Scopes | None:
     """What the token that leaves is to carry where that is less than the grant; None: the stored token leaves (A7).
 
@@ -155,20 +200,28 @@ def scopes_to_narrow_to(
         requested: a part of both, if the request names any.
         on_wider_grant: what the client's entry says of a token that carries more than the list.
         can_narrow: whether a token for fewer scopes can be had for this grant.
+        rules: what the provider's scopes mean. What weakens nothing is no reason to narrow.
 
     Raises:
         InvalidScope: `no_scope_in_common`, which no token can be narrowed to (RFC 6749 §3.3 has no empty scope), or
             `wider_grant`.
     """
-    target = requested or Scopes(granted & allowed)
-    if can_narrow and target != granted:
+    target = requested or rules.common(granted, allowed)
+    if can_narrow and rules.beyond(granted, target):
         if not target:
-            raise InvalidScope(
-                "The connected account allows nothing of what this client may hold.", reason="no_scope_in_common"
-            )
+            raise _nothing_in_common()
         return target
-    check_delivery(granted=granted, allowed=allowed, on_wider_grant=on_wider_grant)
+    check_delivery(granted=granted, allowed=allowed, on_wider_grant=on_wider_grant, rules=rules)
+    if granted and allowed and not target and on_wider_grant == "refuse":
+        # What vaultd needs itself, and what comes along, is no reason to hand a token out.
+        raise _nothing_in_common()
     return None
+
+
+def _nothing_in_common() -> InvalidScope:
+    return InvalidScope(
+        "The connected account allows nothing of what this client may hold.", reason="no_scope_in_common"
+    )
 
 
 def _check_issued_to(what: str, setting: str, token: Presented) -> None:

@@ -11,6 +11,8 @@ MOST_SCOPES = 200
 LONGEST_SCOPE = 255
 LONGEST_REQUEST = 8 * 1024
 """A `scope` parameter as a whole; no real one comes near it, and it is written into the event of a refusal too."""
+LONGEST_LINK_SCOPE = 2048
+"""Of a link to a provider's door: a URL is not to be as long as a form."""
 LONGEST_CLAIM = 16 * 1024
 """The scopes of a session token as a whole: what a JWT may be, also where introspection tells them."""
 LONGEST_TOKEN = 16 * 1024

@@ -49,6 +49,9 @@ class Scopes(frozenset[str]):
         return f"Scopes({str(self)!r})"
 
 
+NO_SCOPES = Scopes()
+
+
 @dataclass(frozen=True, slots=True)
 class Narrowing:
     """Where a narrowed token is good, and for what: permissions, written like scopes, at places of one owner."""

@@ -94,7 +94,7 @@ def granted_scopes(entry: Mapping[str, Any], answers: Mapping[str, Answer], step
         return None
     members = answers[step].members()
     holder = members.get(entry.get("token_path", ""), members)
-    scope = holder.get("scope")
+    scope = holder.get(entry.get("scope_field", "scope"))
     if scope is None:
         return None
     return sorted(scope if isinstance(scope, list) else scope.replace(",", " ").split())

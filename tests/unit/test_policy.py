@@ -186,7 +186,7 @@ def test_requested_scopes_lie_within_the_clients_list() -> None:
     [
         ({"repo"}, "refuse", True),
         ({"repo", "read:user"}, "refuse", True),
-        (set(), "refuse", True),
+        (set(), "allow", True),
         ({"repo", "admin"}, "refuse", False),
         ({"repo", "admin"}, "allow", True),
     ],
@@ -235,8 +235,10 @@ def test_a7_and_a8_a_client_has_an_entry_at_a_provider_or_is_refused() -> None:
         ("repo user", "gist", None, "refuse", True, "no_scope_in_common"),
         ("repo user", "gist", None, "allow", True, "no_scope_in_common"),
         ("repo user", "", None, "refuse", True, "no_scope_in_common"),
-        ("", "user", None, "refuse", True, None),
-        ("", "", None, "refuse", True, None),
+        # What is not known is in no list.
+        ("", "user", None, "refuse", True, "wider_grant"),
+        ("", "", None, "refuse", True, "wider_grant"),
+        ("", "user", None, "allow", True, None),
         # Where it cannot, the whole token leaves or none does.
         ("repo user", "repo user", "user", "refuse", False, None),
         ("repo user", "user", "user", "refuse", False, "wider_grant"),
@@ -244,7 +246,8 @@ def test_a7_and_a8_a_client_has_an_entry_at_a_provider_or_is_refused() -> None:
         ("repo user", "user", None, "allow", False, None),
         ("repo user", "gist", None, "refuse", False, "wider_grant"),
         ("repo user", "gist", None, "allow", False, None),
-        ("", "", None, "refuse", False, None),
+        ("", "", None, "refuse", False, "wider_grant"),
+        ("", "", None, "allow", False, None),
     ],
 )
 def test_a7_what_the_token_that_leaves_is_to_carry(

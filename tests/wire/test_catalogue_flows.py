@@ -71,6 +71,13 @@ def test_every_answer_cites_its_page() -> None:
             assert date.fromisoformat(answer.seen).year >= 2026, (name, step)
 
 
+def asked_for(name: str) -> list[str]:
+    """What the documented consent asks for, and what vaultd needs itself besides."""
+    entry = ENTRIES[name]
+    own = (*entry.get("identity_scopes", ()), *entry.get("renewal_scopes", ()))
+    return sorted({*asked_scopes(entry, answers_of(name)), *own})
+
+
 @pytest.mark.parametrize("name", NAMES)
 async def test_the_authorization_request_and_a_refusal(stage: Stage, double: ProviderDouble, name: str) -> None:
     entry, double.denies = ENTRIES[name], True
@@ -79,7 +86,7 @@ async def test_the_authorization_request_and_a_refusal(stage: Stage, double: Pro
     assert (came_back["error"], came_back["state"]) == ("access_denied", "app-state")
     (asked,) = double.asked
     params = dict(asked.params)
-    scopes = asked_scopes(entry, answers_of(name))
+    scopes = asked_for(name)
     scope_name = entry.get("parameter_names", {}).get("scope", "scope")
     assert sorted(filter(None, params.pop(scope_name, "").split(entry.get("scope_separator", " ")))) == scopes
     assert (params.pop("code_challenge_method", None), len(params.pop("code_challenge", ""))) == (
@@ -101,7 +108,9 @@ async def test_connect_exchange_and_disconnect(stage: Stage, double: ProviderDou
         body = await exchanged(stage, app, name)
         assert body["access_token"] == token_in(name, "token")
         granted = granted_scopes(entry, answers_of(name), "token")
-        assert sorted(body["scope"].split()) == (asked_scopes(entry, answers_of(name)) if granted is None else granted)
+        unlisted = set(asked_for(name)) & set(entry.get("scopes_unlisted", ()))
+        carried = asked_for(name) if granted is None else sorted({*granted, *unlisted})
+        assert sorted(body["scope"].split()) == carried
         assert (body["account"], body.get("connection_metadata", {})) == (label, metadata)
         life = token_in(name, "token", "expires_in") or ASSUMED_LIFE
         assert int(life) - 10 < body["expires_in"] <= int(life)

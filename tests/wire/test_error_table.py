@@ -180,7 +180,7 @@ class TestTheUserMustAct:
         answer = await vault.exchange(app.session_token, scope="repo")
         sentence = "GitHub needs more permissions for this. Connect it again to allow them."
         self.check(answer, "scope_missing", sentence)
-        assert query_of(answer.json()["connect_uri"])["scope"] == "repo"
+        assert query_of(answer.json()["connect_uri"])["scope"] == "read:user repo"
 
     async def test_account_ambiguous(self, vault: Vault, app: App) -> None:
         for person in ("Alice", "Bob"):

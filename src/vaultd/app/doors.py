@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import AsyncExitStack
 
 from fastapi import FastAPI
@@ -9,6 +10,7 @@ from fastapi import FastAPI
 from vaultd.app.ground import Ground
 from vaultd.app.pages import add_pages, make_cookies
 from vaultd.app.signing import add_sign_in, make_sessions
+from vaultd.clients.config import ClientConfig
 from vaultd.clients.limits import ClientLimits
 from vaultd.connect import Connect
 from vaultd.connect.returning import ReturnPlaces
@@ -19,6 +21,7 @@ from vaultd.revoke import GiveBack, Revoke
 from vaultd.revoke.secrets import Secrets
 from vaultd.revoke.sharing import Sharing
 from vaultd.subjects.away import AwaySwitch
+from vaultd.terms import Scopes
 from vaultd.web import accounts, bearer
 from vaultd.web.show.pages import Pages
 
@@ -84,7 +87,13 @@ def make_connect(ground: Ground, grants: GrantStore) -> Connect:
         oauth=ground.oauth,
         grants=grants,
         clock=ground.clock,
+        listed=lambda provider: _listed(ground.settings.clients.values(), provider),
     )
+
+
+def _listed(clients: Iterable[ClientConfig], provider: str) -> Scopes:
+    """What the clients' lists for a provider have, all together."""
+    return Scopes(scope for one in clients if provider in one.providers for scope in one.providers[provider].scopes)
 
 
 def add_doors(

@@ -11,6 +11,7 @@ from typing import Any
 
 import typer
 
+from vaultd.cli.warnings import useless_list
 from vaultd.clients.config import LimitsConfig, ProviderGrant
 from vaultd.clients.registry import Client
 from vaultd.errors import InvalidScope, InvalidTarget, RequestRefused, SubjectTokenRefused
@@ -66,7 +67,8 @@ class Explanation:
     @property
     def not_in_list(self) -> Scopes:
         """The requested scopes that the client's list does not have."""
-        return Scopes((self.requested or Scopes()) - frozenset(self.entry.scopes if self.entry else ()))
+        listed = self.entry.scopes if self.entry else ()
+        return self.provider.config.scope_rules.outside(self.requested or (), listed)
 
 
 def find(settings: Settings, client: str, provider: str) -> tuple[Client, Provider]:
@@ -94,8 +96,10 @@ def explain(settings: Settings, client: Client, provider: Provider, requested: S
     refusal: RequestRefused | None = None
     try:
         entry = entry_at(client.config.providers, provider.name)
-        asked = allowed_scopes(entry.scopes, requested)
+        asked = allowed_scopes(entry.scopes, requested, provider.config.scope_rules)
         deliveries = tuple(_deliveries(entry, provider, asked, requested))
+        if useless_list(provider.name, provider.config, entry) is not None:
+            refusal = InvalidScope(reason="wider_grant")
     except (InvalidTarget, InvalidScope) as error:
         refusal = error
     asserts = client.config.may_assert_subjects and provider.name in client.config.assert_providers
@@ -155,6 +159,7 @@ def _deliveries(
                 requested=requested,
                 on_wider_grant=entry.on_wider_grant,
                 can_narrow=can_narrow,
+                rules=provider.config.scope_rules,
             )
         except InvalidScope as error:
             yield Delivery(words, granted, refused=error.reason)
@@ -175,6 +180,7 @@ def as_json(told: Explanation) -> dict[str, Any]:
         "scopes": sorted(entry.scopes) if entry else None,
         "requested": sorted(told.requested) if told.requested else None,
         "not_in_list": sorted(told.not_in_list),
+        "own_scopes": sorted(told.provider.config.scope_rules.own),
         "on_wider_grant": entry.on_wider_grant if entry else None,
         "narrowing": told.provider.config.narrowing,
         "deliveries": [
@@ -215,6 +221,8 @@ def as_text(told: Explanation) -> Iterator[str]:
     rows += [("limits", _limits(client.limits)), ("limits for one user", _limits(client.subject_limits))]
     if entry is not None:
         rows += [("its list", str(Scopes(entry.scopes)) or "empty")]
+        if config.scope_rules.own:
+            rows += [("vaultd itself asks for", f"{config.scope_rules.own}, which counts against no client's list")]
         rows += [("requested", str(told.requested) if told.requested else "nothing, so what list and grant share")]
         rows += [("on a wider grant", entry.on_wider_grant)]
         rows += [("narrowing here", _narrowing(entry, config))]
@@ -233,6 +241,8 @@ def verdict(told: Explanation) -> str:
         why = f"[clients.{told.client.id}.providers] has no entry for {told.provider.name}"
     elif told.not_in_list:
         why = f"its list does not have {told.not_in_list}"
+    elif useless := useless_list(told.provider.name, told.provider.config, told.entry):
+        why = useless
     else:
         why = "it may present no issuer's tokens; see subject_azp of the client and trusted_clients of the issuer"
     return f"{asks}: refused with {told.refusal.code}, whatever the user granted: {why}."

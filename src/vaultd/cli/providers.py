@@ -82,17 +82,25 @@ def check(
 ) -> None:
     """Ask each address of a provider, configured or not, for an answer. Nothing secret is sent.
 
-    Exits with 1 if one does not answer.
+    Says what vaultd asks for itself, and which clients' lists cannot work there. Exits with 1 if an address does not
+    answer.
 
     Example: vaultd providers check github
     """
     import asyncio
 
+    from vaultd.cli.checks import Finding
     from vaultd.cli.endpoints import check_endpoints
     from vaultd.cli.entries import find, settings_of
+    from vaultd.cli.files import load_settings
+    from vaultd.cli.warnings import list_warnings
 
-    provider = find(name, config).provider
+    found = find(name, config)
+    provider = found.provider
     findings = asyncio.run(check_endpoints(provider.at(settings_of(provider, setting or ()))))
+    if found.configured:
+        lists = list_warnings(load_settings(config), name, provider.config)
+        findings += [Finding(what, "warning", text) for what, text in lists]
     if as_json:
         write_json([{"what": one.what, "state": one.state, "text": one.text} for one in findings])
     else:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import combinations
 
-from vaultd.clients.config import ClientConfig
+from vaultd.clients.config import ClientConfig, ProviderGrant
 from vaultd.providers.config import ProviderConfig
 from vaultd.providers.sender import written_otherwise
 from vaultd.settings import Settings
@@ -18,12 +19,64 @@ def warnings(settings: Settings) -> Iterator[tuple[str, str]]:
     if settings.database.tls == "unverified":
         text = "the server need not prove itself: whoever stands in between reads the password, and then everything"
         yield "database tls", text
+    for provider, config in settings.providers.items():
+        yield from list_warnings(settings, provider, config)
     yield from _without_secret(settings)
     yield from _secrets_worth_nothing(settings.clients)
     yield from _trusted_without_secret(settings)
     yield from _never_revoked(settings)
     yield from _taken_for_one(settings.providers)
     yield from _two_encodings(settings.providers)
+
+
+def useless_list(provider: str, config: ProviderConfig, entry: ProviderGrant) -> str | None:
+    """Why nothing can lie within a client's list for a provider, and what to write; None where something can."""
+    if entry.narrow or entry.on_wider_grant == "allow":
+        return None
+    if not entry.scopes and config.scopes_of_app == "never":
+        remedy = f'write the scopes that it needs, or, if {provider} has none, scopes_of_app = "always" in its table'
+        return f"its list for {provider} is empty, and no grant lies within that; {remedy}"
+    # Only the answers could tell what its tokens may do, and this provider's do not, as it has no scopes to ask for.
+    if entry.scopes and config.scopes_of_app == "always" and not config.scopes:
+        remedy = f"write {provider} = []" + (", or narrow" if config.narrowing == "github_scoped" else "")
+        return f"its list for {provider} has scopes, and tokens there have none; {remedy}"
+    return None
+
+
+def list_warnings(settings: Settings, provider: str, config: ProviderConfig) -> Iterator[tuple[str, str]]:
+    """Whose list for a provider cannot work, by itself or beside another's, and what to write."""
+    entries = {
+        name: client.providers[provider] for name, client in settings.clients.items() if provider in client.providers
+    }
+    for name, entry in entries.items():
+        why = useless_list(provider, config, entry)
+        if why is not None:
+            yield _client(name), f"{why}: until then every exchange is refused"
+    yield from _lists_apart(entries, provider, config)
+
+
+def _lists_apart(
+    entries: Mapping[str, ProviderGrant], provider: str, config: ProviderConfig
+) -> Iterator[tuple[str, str]]:
+    """One account has one grant. Where it cannot be narrowed, it lies within two lists only if one includes the other.
+
+    A provider that keeps what was granted gives both clients a token that neither may have; at another, each consent
+    for one of them ends what the other lives on.
+    """
+    if config.narrows:
+        return
+    strict = {
+        name: entry.scopes
+        for name, entry in entries.items()
+        if entry.scopes and entry.on_wider_grant == "refuse" and not entry.narrow
+    }
+    rules = config.scope_rules
+    for one, other in combinations(strict, 2):
+        if rules.lies_within(strict[one], strict[other]) or rules.lies_within(strict[other], strict[one]):
+            continue
+        text = f"neither its list for {provider} nor that of {other} includes the other"
+        remedy = 'write one list for both, or on_wider_grant = "allow"'
+        yield _client(one), f"{text}, and a user's account has one grant: only one of them is served; {remedy}"
 
 
 def _without_secret(settings: Settings) -> Iterator[tuple[str, str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vaultd.connect.flow import ERASED, Begun, Looked, Returned, Wish, declined_url, scopes_asked
+from vaultd.connect.flow import ERASED, Begun, Looked, Returned, Sought, Wish, declined_url
 from vaultd.connect.recipe import Connect
 
-__all__ = ["ERASED", "Begun", "Connect", "Looked", "Returned", "Wish", "declined_url", "scopes_asked"]
+__all__ = ["ERASED", "Begun", "Connect", "Looked", "Returned", "Sought", "Wish", "declined_url"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 from urllib.parse import urlencode, urlsplit, urlunsplit
@@ -13,16 +13,19 @@ from uuid import UUID
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
 from vaultd.audit.events import Decision, Draft, EventType
+from vaultd.clients.config import ProviderGrant
 from vaultd.clients.registry import Client
 from vaultd.connect.trouble import DECLINED, Kind, Trouble
 from vaultd.connections.pending import Pending
 from vaultd.errors import ConsentRefused, InvalidInput, Mistake, ProviderRefused
 from vaultd.policy import allowed_scopes
 from vaultd.providers.config import ProviderConfig
+from vaultd.providers.received import received_scopes
 from vaultd.providers.registry import Provider
 from vaultd.providers.words import identifier_text
+from vaultd.sizes import LONGEST_REQUEST
 from vaultd.subjects.store import KnownSubject
-from vaultd.terms import Scopes
+from vaultd.terms import NO_SCOPES, Scopes
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _SHOWN = 20
@@ -48,6 +51,22 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
+class Sought:
+    """What a consent asks the provider for. `own` is the part that vaultd alone needs."""
+
+    scopes: Scopes
+    own: Scopes = NO_SCOPES
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A consent that leads a browser to its provider."""
+
+    to: str
+    sought: Sought
+
+
+@dataclass(frozen=True, slots=True)
 class Begun:
     """A consent that the app has begun; the browser takes the ticket, the app keeps the session."""
 
@@ -63,7 +82,7 @@ class Looked:
     subject: KnownSubject
     client_id: str | None
     provider: str
-    scopes: Scopes
+    sought: Sought
     settings: Mapping[str, str]
     login_hint: str | None
     back: str
@@ -76,7 +95,7 @@ class Looked:
             subject=subject,
             client_id=begun.client_id,
             provider=begun.provider,
-            scopes=Scopes(begun.private["scopes"]),
+            sought=Sought(Scopes(begun.private["scopes"]), Scopes(begun.private.get("own_scopes", ()))),
             settings=begun.private.get("settings", {}),
             login_hint=begun.private["params"].get("login_hint"),
             back=begun.redirect_uri,
@@ -123,14 +142,43 @@ def _not_taken(names: Sequence[str]) -> str:
     return f"authorization_params may not carry: {', '.join(dict.fromkeys(plain))}."
 
 
-def scopes_asked(provider: Provider, allowed: Collection[str], requested: Scopes | None) -> Scopes:
+def scopes_sought(provider: Provider, entry: ProviderGrant, requested: Scopes | None, had: Scopes) -> Sought:
     """What the provider is asked for: what the app names, else the provider's usual scopes as far as it may have them.
+
+    With them goes what vaultd itself needs, and where a consent replaces the grant, what the user granted before
+    (`had`). Where a grant beyond the client's list can neither be narrowed nor handed out as it is, only what the list
+    allows of it is asked for again: otherwise a consent would leave this client with a grant that is refused.
 
     Raises:
         InvalidScope: the app names one that it may not have.
     """
-    allowed_scopes(allowed, requested)
-    return requested or Scopes(set(provider.config.scopes) & set(allowed)) or Scopes(allowed)
+    config, rules = provider.config, provider.config.scope_rules
+    # What vaultd needs may be named, too: the link that an exchange answers names it.
+    allowed_scopes((*entry.scopes, *rules.own), requested, rules)
+    if entry.narrow is not None:
+        # Permissions are the app's, and not asked for at consent.
+        return Sought(Scopes())
+    usual = rules.common(config.scopes, entry.scopes)
+    # What vaultd asks for anyway is no reason to leave out the rest of the client's list.
+    asked = requested or (usual if rules.outside(usual, rules.own) else Scopes(entry.scopes))
+    if config.consent_replaces:
+        wider = config.narrows or entry.on_wider_grant == "allow"
+        before = had if wider else rules.common(had, entry.scopes)
+        again = Scopes({*asked, *rules.outside(before, asked)})
+        asked = again if len(str(again)) <= LONGEST_REQUEST else asked
+    both = Scopes({*asked, *rules.outside(rules.own, asked)})
+    # Not what the app may have anyway, though vaultd would ask for it as well.
+    unlisted = rules.outside(both, entry.scopes)
+    return Sought(both, Scopes(unlisted - rules.outside(unlisted, rules.own)))
+
+
+def callback_scopes(config: ProviderConfig, unverified_query: Mapping[str, str]) -> Scopes | None:
+    """What was granted, where the table says that the callback's query tells it. Raises `ProviderUnavailable`.
+
+    It comes through the browser, so users can alter it; but only what is said of their own grant, and no client is
+    given more of it than is said.
+    """
+    return received_scopes(unverified_query.get(config.callback_scope)) if config.callback_scope else None
 
 
 def comes_from(config: ProviderConfig, returned: Returned) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, NoReturn
@@ -25,14 +25,17 @@ from vaultd.connect.flow import (
     Begun,
     Looked,
     Returned,
+    Sent,
+    Sought,
     Wish,
     begun_with,
     callback_metadata,
+    callback_scopes,
     comes_from,
     error_url,
     refusal,
     refused,
-    scopes_asked,
+    scopes_sought,
     trouble_url,
     why_not,
     with_query,
@@ -73,6 +76,7 @@ class Connect:
         oauth: OAuthClient,
         grants: GrantStore,
         clock: Clock,
+        listed: Callable[[str], Collection[str]] = lambda _: (),
     ) -> None:
         self._public_url = public_url
         self._database = database
@@ -86,6 +90,7 @@ class Connect:
         self._redemption = Redemption(log=log, oauth=oauth, grants=grants, clock=clock, redirect_uri=self.redirect_uri)
         self._recognition = Recognition(database=database, oauth=oauth, grants=grants)
         self._clock = clock
+        self._listed = listed
 
     async def begin(self, subject: KnownSubject, wish: Wish) -> Begun:
         """Begin by the accounts API.
@@ -136,12 +141,13 @@ class Connect:
         await self._check_place(begun)
         return self._provider_url(self._providers.get(begun.provider), begun.private, state)
 
-    async def door(self, subject: KnownSubject, wish: Wish, browser: str) -> str:
-        """Begin from a signed-in browser; gives the provider's URL. Raises as `begin` does."""
+    async def door(self, subject: KnownSubject, wish: Wish, browser: str) -> Sent:
+        """Begin from a signed-in browser. Raises as `begin` does."""
         state = secrets.token_urlsafe(32)
         hashed = self._pending.hashed(state=state, browser=browser)
         private = await self._begin(subject, wish, kind="door", columns={**hashed, "stage": "sent"})
-        return self._provider_url(self._providers.get(wish.provider), private, state)
+        url = self._provider_url(self._providers.get(wish.provider), private, state)
+        return Sent(url, Sought(Scopes(private["scopes"]), Scopes(private["own_scopes"])))
 
     async def callback(self, returned: Returned) -> str:
         """The provider sends the browser back; gives the URL where it goes next.
@@ -160,7 +166,8 @@ class Connect:
             code = _code_of(returned)
             # 4. redeem the code
             beside_code = callback_metadata(provider.config, returned.unverified_query)
-            brought = await self._redemption(provider, waiting, code, beside_code)
+            told = callback_scopes(provider.config, returned.unverified_query)
+            brought = await self._redemption(provider, waiting, code, beside_code, told)
             unfilled = self._providers.get(waiting.provider)
             brought = await self._recognition(unfilled, waiting.subject_id, brought)
         except ProviderError as error:
@@ -240,15 +247,13 @@ class Connect:
     async def _begin(self, subject: KnownSubject, wish: Wish, *, kind: str, columns: dict[str, Any]) -> dict[str, Any]:
         provider = self._providers.get(wish.provider)
         grant = entry_at(wish.client.config.providers, provider.name)
-        asked = scopes_asked(provider, grant.scopes, wish.scopes)
         settings, params = begun_with(provider, wish)
-        if grant.narrow is not None:
-            # Permissions are the app's, and not asked for at consent.
-            asked = Scopes()
+        sought = scopes_sought(provider, grant, wish.scopes, await self._had(subject, provider))
         private = {
             "verifier": secrets.token_urlsafe(48),
             "state": wish.state,
-            "scopes": sorted(asked),
+            "scopes": sorted(sought.scopes),
+            "own_scopes": sorted(sought.own),
             "params": params,
             "settings": settings,
             "nonce": secrets.token_urlsafe(32) if provider.config.reads_id_tokens else None,
@@ -271,6 +276,18 @@ class Connect:
                 expires_at=now + LASTS,
             )
         return private
+
+    async def _had(self, subject: KnownSubject, provider: Provider) -> Scopes:
+        """What the user has granted at this provider and not taken back, whichever account they choose there now.
+
+        As far as some client's list has it. Nobody could use the rest, and a provider may not even take the words in
+        which it answered.
+        """
+        if not provider.config.consent_replaces:
+            return Scopes()
+        async with self._database.transaction() as connection:
+            granted = await self._grants.scopes_at(connection, subject.id, provider.name)
+        return provider.config.scope_rules.common(granted, self._listed(provider.name))
 
     def _provider_url(self, provider: Provider, private: dict[str, Any], state: str) -> str:
         return self._oauth.authorization_url(

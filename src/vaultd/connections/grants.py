@@ -23,14 +23,16 @@ from vaultd.connections.sealing import (
     Opened,
     data_key_of,
     known_account,
+    open_account,
     open_connection,
     open_metadata,
+    withheld_scopes,
 )
 from vaultd.connections.table import ConnectionRow
 from vaultd.errors import CannotOpen
 from vaultd.keys.data_keys import DataKeys
 from vaultd.keys.keyring import Keyring
-from vaultd.terms import Clock, Scopes, Secret
+from vaultd.terms import NO_SCOPES, Clock, Scopes, Secret
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +54,8 @@ class Brought:
     former_ids: tuple[str | None, ...] = ()
     known_before_as: str | None = None
     others: tuple[str, ...] = ()
+    unclear_scopes: Scopes = NO_SCOPES
+    withheld_scopes: Scopes = NO_SCOPES
 
     def to_json(self) -> dict[str, Any]:
         """For sealing; holds the tokens in the clear."""
@@ -60,6 +64,8 @@ class Brought:
             "refresh_token": self.refresh_token.reveal() if self.refresh_token else None,
             "expires_at": self.expires_at.isoformat() if self.expires_at else None,
             "scopes": sorted(self.scopes),
+            "unclear_scopes": sorted(self.unclear_scopes),
+            "withheld_scopes": sorted(self.withheld_scopes),
             "account_id": self.account_id,
             "account_label": self.account_label,
             "account_names": self.account_names,
@@ -85,6 +91,8 @@ class Brought:
             known_before_as=document.get("known_before_as"),
             others=tuple(document.get("others", ())),
             metadata=document["metadata"],
+            unclear_scopes=Scopes(document.get("unclear_scopes", ())),
+            withheld_scopes=Scopes(document.get("withheld_scopes", ())),
         )
 
 
@@ -183,6 +191,20 @@ class GrantStore:
         )
         return connection_id
 
+    async def scopes_at(self, connection: AsyncConnection, subject_id: UUID, provider: str) -> Scopes:
+        """What a user has granted at a provider and not taken back, of all their accounts there.
+
+        A row that was altered says nothing.
+        """
+        found: set[str] = set()
+        for row in await store.rows_of(connection, subject_id):
+            if row.provider == provider:
+                with suppress(CannotOpen):
+                    # Its scopes are a part of what binds it.
+                    open_account(data_key_of(row, self._data_keys), row)
+                    found |= row.granted_scopes
+        return Scopes(found)
+
     async def give_back(
         self, transaction: AuditTransaction, provider: str, subject_id: UUID | None, brought: Brought
     ) -> None:
@@ -268,6 +290,8 @@ class GrantStore:
         return row
 
     def _to_seal(self, brought: Brought, previous: ConnectionRow | None) -> Opened:
+        # Asked for at two consents in a row, and named in the answer to neither: a third one would change nothing.
+        again = Scopes(brought.withheld_scopes & self._withheld_before(previous))
         return Opened(
             access_token=brought.access_token,
             # Some providers give a refresh token at the first consent only; it serves the renewed grant as well.
@@ -276,7 +300,17 @@ class GrantStore:
             account_label=brought.account_label,
             metadata=brought.metadata,
             account_names=brought.account_names,
+            unclear_scopes=Scopes(brought.unclear_scopes | again),
+            withheld_scopes=brought.withheld_scopes,
         )
+
+    def _withheld_before(self, previous: ConnectionRow | None) -> Scopes:
+        if previous is None:
+            return NO_SCOPES
+        try:
+            return withheld_scopes(data_key_of(previous, self._data_keys), previous)
+        except CannotOpen:
+            return NO_SCOPES
 
     def _kept_refresh_token(self, previous: ConnectionRow | None) -> Secret | None:
         if previous is None or previous.status != "connected":

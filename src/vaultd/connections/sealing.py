@@ -20,7 +20,7 @@ from vaultd.connections.table import ConnectionRow
 from vaultd.errors import CannotOpen
 from vaultd.keys.data_keys import DataKeys
 from vaultd.keys.envelope import Key, Sealed, bind, microseconds, open_sealed, seal
-from vaultd.terms import Scopes, Secret
+from vaultd.terms import NO_SCOPES, Scopes, Secret
 
 PURPOSE = "connection"
 UNNAMED_ACCOUNT = "\x1funnamed"
@@ -126,21 +126,37 @@ class Opened:
     account_label: str
     metadata: dict[str, Any]
     account_names: tuple[str, ...] = ()
+    unclear_scopes: Scopes = NO_SCOPES
+    """Asked for and not named, where nobody can say whether the token has them: `vaultd.scopes` says why."""
+    withheld_scopes: Scopes = NO_SCOPES
+    """Asked for at the last consent and not named in its answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What of a connection leaves the vault, in the clear, and whose it is at the provider."""
+    """What of a connection leaves the vault, in the clear, and whose it is at the provider.
+
+    `unclear` are scopes of which nobody can say whether the token has them; they decide, and do not leave.
+    """
 
     access_token: Secret
     account_id: str
     account_label: str
     metadata: dict[str, Any]
+    unclear: Scopes = NO_SCOPES
 
 
 def seal_connection(key: Key, place: Place, beside: Beside, opened: Opened) -> dict[str, bytes | int | None]:
     """The sealed columns of a row, and the format that they are in."""
-    named = {"id": opened.account_id, "label": opened.account_label, "names": opened.account_names}
+    named: dict[str, Any] = {
+        "id": opened.account_id,
+        "label": opened.account_label,
+        "names": opened.account_names,
+    }
+    if opened.unclear_scopes:
+        named["unclear"] = sorted(opened.unclear_scopes)
+    if opened.withheld_scopes:
+        named["withheld"] = sorted(opened.withheld_scopes)
     account = json.dumps(named).encode()
 
     def sealed(name: str, plaintext: bytes | None, account_id: str | None = opened.account_id) -> bytes | None:
@@ -172,49 +188,75 @@ def data_key_of(row: ConnectionRow, data_keys: DataKeys) -> Key:
 
 def open_account(key: Key, row: ConnectionRow) -> tuple[str, str]:
     """The account's immutable id and its label. Raises `CannotOpen`."""
-    account_id, label, _ = _account(key, row, Place.of(row))
-    return account_id, label
+    account = _account(key, row, Place.of(row))
+    return account.id, account.label
 
 
 def open_names(key: Key, row: ConnectionRow) -> tuple[str, frozenset[str]]:
     """The account's immutable id, and all that its owner may call it by. Raises `CannotOpen`."""
-    account_id, label, names = _account(key, row, Place.of(row))
-    return account_id, frozenset({label, *names})
+    account = _account(key, row, Place.of(row))
+    return account.id, frozenset({account.label, *account.names})
 
 
 def open_connection(key: Key, row: ConnectionRow) -> Opened:
     """Everything sealed in a row. Raises `CannotOpen`."""
     place = Place.of(row)
-    account_id, label, names = _account(key, row, place)
+    account = _account(key, row, place)
     refresh = None
     if row.refresh_token is not None:
-        refresh = Secret(_open(key, row.refresh_token, place.bound("refresh_token", account_id)).decode())
-    delivery = _delivery(key, row, place, account_id, label)
-    return Opened(delivery.access_token, refresh, account_id, label, delivery.metadata, names)
+        refresh = Secret(_open(key, row.refresh_token, place.bound("refresh_token", account.id)).decode())
+    delivery = _delivery(key, row, place, account)
+    return Opened(
+        delivery.access_token,
+        refresh,
+        account.id,
+        account.label,
+        delivery.metadata,
+        account.names,
+        account.unclear,
+        account.withheld,
+    )
+
+
+def withheld_scopes(key: Key, row: ConnectionRow) -> Scopes:
+    """Those that the last consent asked for and its answer did not name. Raises `CannotOpen`."""
+    return _account(key, row, Place.of(row)).withheld
 
 
 def open_metadata(key: Key, row: ConnectionRow) -> dict[str, Any]:
     """A connection's metadata, also where its tokens are gone. Raises `CannotOpen`."""
     place = Place.of(row)
-    return _metadata(key, row, place, _account(key, row, place)[0])
+    return _metadata(key, row, place, _account(key, row, place).id)
 
 
 def open_delivery(key: Key, row: ConnectionRow) -> Delivery:
     """What of a row leaves the vault; the refresh token stays closed. Raises `CannotOpen`."""
     place = Place.of(row)
-    account_id, label, _ = _account(key, row, place)
-    return _delivery(key, row, place, account_id, label)
+    return _delivery(key, row, place, _account(key, row, place))
 
 
-def _account(key: Key, row: ConnectionRow, place: Place) -> tuple[str, str, tuple[str, ...]]:
+@dataclass(frozen=True, slots=True)
+class _Account:
+    """What the sealed account says."""
+
+    id: str
+    label: str
+    names: tuple[str, ...]
+    unclear: Scopes
+    withheld: Scopes
+
+
+def _account(key: Key, row: ConnectionRow, place: Place) -> _Account:
     document = orjson.loads(_open(key, row.account, place.bound("account", None)))
-    # Rows that were sealed before names were kept have none.
-    return document["id"], document["label"], tuple(document.get("names", ()))
+    # Rows that were sealed before these were kept have none.
+    names, unclear, withheld = (document.get(key, ()) for key in ("names", "unclear", "withheld"))
+    return _Account(document["id"], document["label"], tuple(names), Scopes(unclear), Scopes(withheld))
 
 
-def _delivery(key: Key, row: ConnectionRow, place: Place, account_id: str, label: str) -> Delivery:
-    access = _open(key, row.access_token, _bound_as_stored(row, place, account_id))
-    return Delivery(Secret(access.decode()), account_id, label, _metadata(key, row, place, account_id))
+def _delivery(key: Key, row: ConnectionRow, place: Place, account: _Account) -> Delivery:
+    access = _open(key, row.access_token, _bound_as_stored(row, place, account.id))
+    metadata = _metadata(key, row, place, account.id)
+    return Delivery(Secret(access.decode()), account.id, account.label, metadata, account.unclear)
 
 
 def _metadata(key: Key, row: ConnectionRow, place: Place, account_id: str) -> dict[str, Any]:

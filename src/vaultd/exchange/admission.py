@@ -9,7 +9,7 @@ from vaultd.clients.registry import Client
 from vaultd.errors import InteractionRequired, InvalidRequest, InvalidTarget
 from vaultd.exchange.parties import Parties
 from vaultd.exchange.request import REQUESTABLE, Attempt, ExchangeRequest
-from vaultd.policy import COMES_ALONG, allowed_scopes, entry_at
+from vaultd.policy import allowed_scopes, entry_at
 from vaultd.providers.registry import Provider, Providers
 from vaultd.release.decide import Ask
 from vaultd.terms import Scopes
@@ -35,7 +35,7 @@ class Admission:
         if attempt.presence == "asserted" and provider.name not in client.config.assert_providers:
             raise InvalidTarget(reason="assert_provider")
         grant = client.config.providers[provider.name]
-        allowed_scopes(grant.scopes, request.scope)
+        allowed_scopes(grant.scopes, request.scope, provider.config.scope_rules)
         if attempt.subject is None:
             # The same answer as for a user with a row, and nothing connected.
             raise InteractionRequired("not_connected", connection=provider.name, display_name=provider.display_name)
@@ -44,13 +44,14 @@ class Admission:
             subject=attempt.subject.key,
             provider=provider.name,
             display_name=provider.display_name,
-            allowed=Scopes(grant.scopes) if grant.narrow is None else Scopes({*grant.scopes, *COMES_ALONG}),
+            allowed=Scopes(grant.scopes),
             requested=request.scope,
             on_wider_grant=grant.on_wider_grant,
             refresh_margin=timedelta(seconds=provider.config.refresh_margin),
             login_hint=request.login_hint,
             event=attempt.draft(),
             refused_token=request.refused_token,
+            rules=provider.config.scope_rules,
             narrows=provider.config.narrows,
             narrowing=grant.narrow.narrowing(request.scope) if grant.narrow else None,
         )

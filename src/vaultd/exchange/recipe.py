@@ -18,7 +18,8 @@ from vaultd.exchange.request import Attempt, ExchangeAnswer, ExchangeRequest
 from vaultd.refresh import Narrower, Refresher, Renewer, Scoper
 from vaultd.release.decide import Allowed, Ask, Refused
 from vaultd.release.queue import Counter
-from vaultd.terms import Clock
+from vaultd.sizes import LONGEST_LINK_SCOPE
+from vaultd.terms import Clock, Scopes
 
 
 class Exchange:
@@ -110,8 +111,9 @@ class Exchange:
     def _with_uri(self, error: VaultdError, attempt: Attempt) -> VaultdError:
         if isinstance(error, InteractionRequired) and attempt.client is not None:
             query = {"client_id": str(attempt.client.id)}
-            if attempt.request.scope:
-                query["scope"] = str(attempt.request.scope)
+            scopes = _to_consent(error, attempt)
+            if scopes:
+                query["scope"] = str(scopes)
             error.connect_uri = f"{self._public_url}/auth/connect/{quote(error.connection)}?{urlencode(query)}"
         return error
 
@@ -127,6 +129,18 @@ class Exchange:
             return
         unverified = attempt.request.credentials if attempt.client is None else None
         await self._refused.count(draft, refusal, unverified=unverified, ip=attempt.request.ip)
+
+
+def _to_consent(error: InteractionRequired, attempt: Attempt) -> Scopes | None:
+    """The scopes for the link: those requested, and beside them what the consent will ask for as well."""
+    requested, client, provider = attempt.request.scope, attempt.client, attempt.provider
+    if not requested or client is None or provider is None:
+        return requested
+    rules, listed = provider.config.scope_rules, client.config.providers[provider.name].scopes
+    before = rules.common(error.granted, listed) if provider.config.consent_replaces else Scopes()
+    both = Scopes({*requested, *rules.outside({*before, *rules.own}, requested)})
+    # A longer one the door would not take; it asks for the rest by itself.
+    return both if len(str(both)) <= LONGEST_LINK_SCOPE else requested
 
 
 def seconds_left(expires_at: datetime | None, now: datetime, assumed: int) -> int:

@@ -206,13 +206,15 @@ def _imported(
     account_id, label = account
     # A token that can be renewed and whose end nobody knows is renewed before its first use.
     over = refresh_token is not None and (access_token is None or expires_at is None)
+    # There would not be a refresh token without these, and few answers name them, so that few tables have them.
+    renewal = provider.config.renewal_scopes if scopes and refresh_token is not None else ()
     return Imported(
         provider=provider.name,
         single=provider.config.accounts == "single",
         access_token=access_token or NO_ACCESS_TOKEN,
         refresh_token=refresh_token,
         expires_at=LONG_OVER if over else expires_at,
-        scopes=scopes,
+        scopes=Scopes({*scopes, *renewal}),
         account_id=account_id if account_id is not None else _unsaid_account(provider, place),
         account_label=label or account_id or "",
         settings=place.settings,

@@ -77,7 +77,7 @@ def read_grant(members: Mapping[str, Any], config: ProviderConfig, *, refreshed:
         access_token=access_token,
         refresh_token=refresh_token,
         expires_in=_life(holder.get("expires_in"), config, renewable=refreshed or refresh_token is not None),
-        scopes=received_scopes(holder.get("scope")),
+        scopes=received_scopes(at(holder, config.scope_field)),
         metadata=texts(members, config.metadata_fields),
         # Nobody looks at it elsewhere, so how long it is does not matter there.
         id_token=received_token(members, "id_token") if config.reads_id_tokens else None,

@@ -8,7 +8,7 @@ from typing import Any, Literal, Self, TypeAlias
 
 from pydantic import ValidationInfo, field_validator
 
-from vaultd.config_types import ScopeNames, Text, check_endpoint
+from vaultd.config_types import Text, check_endpoint
 from vaultd.providers.config_about import AboutConfig
 from vaultd.providers.config_answers import AnswersConfig, LifeConfig
 from vaultd.providers.config_endpoints import ADDRESSES, EndpointsConfig, check_gaps
@@ -16,6 +16,7 @@ from vaultd.providers.config_naming import NamingConfig
 from vaultd.providers.config_notices import NoticesConfig
 from vaultd.providers.config_requests import RequestsConfig
 from vaultd.providers.config_revocation import RevocationConfig
+from vaultd.providers.config_scopes import ScopesConfig
 from vaultd.providers.naming import parts_of, placed
 from vaultd.providers.templates import fill, gaps
 
@@ -32,19 +33,18 @@ class ProviderConfig(
     LifeConfig,
     NamingConfig,
     AnswersConfig,
+    ScopesConfig,
     RequestsConfig,
     EndpointsConfig,
 ):
     """One provider, the catalogue's entry of that name merged in. Its name is its connection's name.
 
-    `scopes` are asked for when the caller names none. `narrowing` is how a token for fewer scopes than the grant's is
-    had: "refresh" by a refresh that names them (RFC 6749 §6), for a provider where earlier access tokens stay good
-    and a rotated refresh token keeps the whole grant; "github_scoped" by GitHub's own exchange at `narrowing_endpoint`,
-    for the clients whose entry says to what.
+    `narrowing` is how a token for fewer scopes than the grant's is had: "refresh" by a refresh that names them
+    (RFC 6749 §6), for a provider where earlier access tokens stay good and a rotated refresh token keeps the whole
+    grant; "github_scoped" by GitHub's own exchange at `narrowing_endpoint`, for the clients whose entry says to what.
     """
 
     extends: Text | None = None
-    scopes: ScopeNames = ()
     narrowing: Narrowing = "none"
     accounts: Literal["multiple", "single"] = "multiple"
 

@@ -60,7 +60,7 @@ def _undocumented(config: ProviderConfig) -> Iterator[str]:
     addresses = [*config.sources, *([config.app_docs] if config.app_docs else [])]
     if any(not url.startswith("https://") for url in addresses):
         yield "an address of its documentation is not https"
-    undescribed = sorted(set(config.scopes) - config.scope_descriptions.keys())
+    undescribed = sorted({*config.scopes, *config.scope_rules.own} - config.scope_descriptions.keys())
     if undescribed:
         yield f"scope_descriptions lacks {', '.join(undescribed)}"
 

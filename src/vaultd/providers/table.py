@@ -124,9 +124,7 @@ def _section(name: str, config: ProviderConfig) -> Iterator[str]:
         yield f"- Asks each user for `{setting}`, like `{asked.example}`{default}: {asked.description}"
     if config.grant_for:
         yield f"- A grant is for {_FOR[config.grant_for]}, known by {_known_by(config)}"
-    if config.scopes:
-        described = (f"`{scope}` ({config.scope_descriptions.get(scope, '')})" for scope in config.scopes)
-        yield f"- Scopes unless told otherwise: {', '.join(described)}"
+    yield from _scopes(config)
     if config.resources:
         yield f"- `resource`: {', '.join(f'`{url}`' for url in config.resources)}"
     handed = _handed_out(config)
@@ -138,6 +136,17 @@ def _section(name: str, config: ProviderConfig) -> Iterator[str]:
         yield f"- A refresh token ends {_span(config.refresh_token_lifetime)} after it was given."
     checked = f" ({config.verified_on})" if config.verified_on else ""
     yield f"- Sources{checked}: {', '.join(f'<{url}>' for url in config.sources)}"
+
+
+def _scopes(config: ProviderConfig) -> Iterator[str]:
+    if config.scopes:
+        described = (f"`{scope}` ({config.scope_descriptions.get(scope, '')})" for scope in config.scopes)
+        yield f"- Scopes unless told otherwise: {', '.join(described)}"
+    if config.scopes_of_app == "always" and not config.scopes:
+        yield "- There are no scopes to ask for: a client's list is `[]`"
+    if config.scope_rules.own:
+        own = ", ".join(f"`{scope}`" for scope in sorted(config.scope_rules.own))
+        yield f"- vaultd itself also asks for these, which count against no client's list: {own}"
 
 
 def _known_by(config: ProviderConfig) -> str:

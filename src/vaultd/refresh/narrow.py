@@ -100,8 +100,7 @@ class Narrower:
 
     async def _store(self, row: ConnectionRow, fence: int, scopes: Scopes, fresh: Fresh, claim: Claim | None) -> None:
         grant, opened, now = fresh.grant, fresh.opened, self._clock()
-        # RFC 6749 §5.1: silence means that the token has what was asked for.
-        carries = scopes if grant.scopes is None else grant.scopes
+        carries = fresh.provider.config.scope_rules.received(scopes, grant.scopes).granted
         # RFC 6749 §6: without a new refresh token the old one stays.
         kept = replace(opened, refresh_token=grant.refresh_token or opened.refresh_token)
         place = narrowed.Place.of(row, opened.account_id, scopes, _end(fresh, now))

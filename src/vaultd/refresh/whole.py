@@ -16,6 +16,7 @@ from vaultd.flights import Flights
 from vaultd.refresh.claims import REPORTED, Claim, Claims, Flight
 from vaultd.refresh.leased import PATIENCE, Fresh, Leased, expiry
 from vaultd.refresh.wakeups import Wakeups
+from vaultd.scopes import Received
 from vaultd.terms import Clock
 
 
@@ -87,13 +88,18 @@ class Refresher:
 
     async def _store(self, row: ConnectionRow, fence: int, fresh: Fresh, claim: Claim | None) -> None:
         grant, opened, now = fresh.grant, fresh.opened, self._clock()
-        scopes = row.granted_scopes if grant.scopes is None else grant.scopes
+        before, config = Received(row.granted_scopes, opened.unclear_scopes), fresh.provider.config
+        # It was a refresh token that brought this; and who is meant does not change by it.
+        shown = config.scopes_shown(renewable=True, signed=True)
+        received = config.scope_rules.renewed(before, grant.scopes, shown=shown)
+        scopes = received.granted
         refreshed = replace(
             opened,
             access_token=grant.access_token,
             # RFC 6749 §6: without a new one the old one stays.
             refresh_token=grant.refresh_token or opened.refresh_token,
             metadata=opened.metadata | grant.metadata,
+            unclear_scopes=received.unclear,
         )
 
         async def write(again: bool) -> None:  # noqa: FBT001 - `persist` calls it

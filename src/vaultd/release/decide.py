@@ -13,8 +13,9 @@ from vaultd.connections.narrowed import AccessToken
 from vaultd.connections.sealing import Delivery
 from vaultd.connections.table import ConnectionRow
 from vaultd.errors import CannotOpen, InteractionRequired, RequestRefused, TemporarilyUnavailable
-from vaultd.policy import scopes_to_narrow_to
-from vaultd.terms import Narrowing, ProviderName, Scopes, Secret, SubjectId
+from vaultd.policy import check_covered, scopes_to_narrow_to
+from vaultd.scopes import EXACT, ScopeRules
+from vaultd.terms import NO_SCOPES, Narrowing, ProviderName, Scopes, Secret, SubjectId
 
 MatchAccount = Callable[[ConnectionRow, str], bool]
 """Does this row's account carry this id, login or e-mail?"""
@@ -38,6 +39,8 @@ class Ask:
     event: Draft
     refresh_failed: RequestRefused | None = None
     """Set on the second try, when refreshing did not succeed: a still valid token is then good enough (C4)."""
+    rules: ScopeRules = EXACT
+    """What the provider's scopes mean."""
     narrows: bool = False
     """Whether the provider gives tokens for fewer scopes than the grant's."""
     narrowing: Narrowing | None = None
@@ -122,7 +125,7 @@ class Judge:
             row = self._choose(ask, rows)
             # Opened before anything is decided by what stands beside it: in an altered row it may say anything.
             delivery = self.deliver(row)
-            narrower = _scopes_to_narrow_to(ask, row)
+            narrower = _scopes_to_narrow_to(ask, row, delivery.unclear)
             if narrower is not None:
                 # `narrowed` goes on from here, with the token of these scopes if there is one.
                 return Narrow(row, narrower)
@@ -200,12 +203,19 @@ def stale(ask: Ask, expires_at: datetime | None, now: datetime) -> bool:
     return expires_at is not None and expires_at - ask.refresh_margin <= now
 
 
-def _scopes_to_narrow_to(ask: Ask, row: ConnectionRow) -> Scopes | None:
+def _scopes_to_narrow_to(ask: Ask, row: ConnectionRow, unclear: Scopes) -> Scopes | None:
     if ask.narrowing is not None:
         return ask.narrowing.key
-    if ask.requested is not None and not ask.requested <= row.granted_scopes:
-        raise _interaction(ask, "scope_missing")
+    if not check_covered(
+        granted=row.granted_scopes,
+        unclear=unclear,
+        requested=ask.requested,
+        on_wider_grant=ask.on_wider_grant,
+        rules=ask.rules,
+    ):
+        raise _interaction(ask, "scope_missing", granted=row.granted_scopes)
     return scopes_to_narrow_to(
+        rules=ask.rules,
         granted=row.granted_scopes,
         allowed=ask.allowed,
         requested=ask.requested,
@@ -215,8 +225,12 @@ def _scopes_to_narrow_to(ask: Ask, row: ConnectionRow) -> Scopes | None:
     )
 
 
-def _interaction(ask: Ask, reason: str, accounts: tuple[str, ...] = ()) -> InteractionRequired:
-    return InteractionRequired(reason, connection=ask.provider, display_name=ask.display_name, accounts=accounts)
+def _interaction(
+    ask: Ask, reason: str, accounts: tuple[str, ...] = (), *, granted: Scopes = NO_SCOPES
+) -> InteractionRequired:
+    return InteractionRequired(
+        reason, connection=ask.provider, display_name=ask.display_name, accounts=accounts, granted=granted
+    )
 
 
 def provider_down(retry_after: int | None, detail: str) -> TemporarilyUnavailable:

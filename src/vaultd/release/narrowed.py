@@ -53,7 +53,7 @@ def decide_narrowed(ask: Ask, needed: Narrow, delivery: Delivery, token: AccessT
         return needed
     try:
         # What it really carries: a provider may answer with more than it was asked for (A7).
-        check_delivery(granted=token.scopes, allowed=ask.allowed, on_wider_grant=ask.on_wider_grant)
+        check_delivery(granted=token.scopes, allowed=ask.allowed, on_wider_grant=ask.on_wider_grant, rules=ask.rules)
         heeded = heed(ask, token.token, failure)
     except RequestRefused as error:
         return refused(ask, error)

@@ -7,10 +7,7 @@ from urllib.parse import quote, urlencode
 
 from vaultd.clients.registry import Client, Clients
 from vaultd.providers.registry import Provider, Providers
-from vaultd.terms import Scopes
-
-LONGEST_LINK_SCOPE = 2048
-"""Characters of the `scope` of a link to a door."""
+from vaultd.sizes import LONGEST_LINK_SCOPE
 
 
 class Apps:
@@ -54,7 +51,7 @@ class Apps:
     def link(self, provider: Provider, client: Client, *, scopes: Collection[str] = (), account: str = "") -> str:
         """The door for this provider and app; to reconnect, with the scopes and the account that there were."""
         # What the policy does not allow any more would be refused at the door.
-        kept = Scopes(scopes) & frozenset(client.config.providers[provider.name].scopes)
+        kept = provider.config.scope_rules.common(scopes, client.config.providers[provider.name].scopes)
         hint = account if "login_hint" in provider.config.allowed_authorization_params else ""
         members = {
             "client_id": client.id if client is not self._default else "",

@@ -14,9 +14,8 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 
 from vaultd.clients.registry import Client
-from vaultd.connect import declined_url
+from vaultd.connect import Sought, declined_url
 from vaultd.providers.registry import Provider
-from vaultd.terms import Scopes
 from vaultd.web.apps import Apps
 from vaultd.web.hint import account_hint
 from vaultd.web.overview import Overviews
@@ -33,7 +32,7 @@ class Leaving:
 
     client: Client
     provider: Provider
-    scopes: Scopes
+    sought: Sought
     settings: Mapping[str, str]
     login_hint: str | None
     to: str
@@ -64,7 +63,8 @@ class Confirming:
             person=person,
             app=client.display_name,
             provider=provider,
-            permissions=self._overviews.permissions(provider, list(leaving.scopes)),
+            permissions=self._overviews.permissions(provider, leaving.sought.scopes - leaving.sought.own),
+            own=self._overviews.permissions(provider, leaving.sought.own),
             account=account_hint(leaving.login_hint),
             user=person.name if person and leaving.vault_of is None else leaving.vault_of,
             ticketed=leaving.vault_of is not None,

@@ -11,13 +11,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from vaultd.audit.events import EventType
 from vaultd.clients.registry import Client, Clients
-from vaultd.connect import Connect, Returned, Wish, scopes_asked
+from vaultd.connect import Connect, Returned, Wish
 from vaultd.errors import ConsentRefused
 from vaultd.policy import entry_at
 from vaultd.providers.registry import Provider, Providers
 from vaultd.sessions.store import Sessions
+from vaultd.sizes import LONGEST_LINK_SCOPE
 from vaultd.terms import Scopes
-from vaultd.web.apps import LONGEST_LINK_SCOPE
 from vaultd.web.asking import CHOSEN, Asking
 from vaultd.web.confirm import Confirming, Leaving, wanted_by
 from vaultd.web.cookies import Cookies
@@ -110,18 +110,17 @@ class Doors:
             settings=request.query_params,
         )
         browser = self._cookies.browser_or_new(request)
-        to = await self._connect.door(visitor.subject, wish, browser)
+        sent = await self._connect.door(visitor.subject, wish, browser)
         # 5. to the provider: by the person's own click, or for a program at once; never by a form's redirect
-        response: Response = see_other(to)
+        response: Response = see_other(sent.to)
         if wanted_by(request, client) or CHOSEN in request.query_params:
-            grant = entry_at(client.config.providers, provider)
             leaving = Leaving(
                 client=client,
                 provider=target,
-                scopes=scopes_asked(target, grant.scopes, wish.scopes),
+                sought=sent.sought,
                 settings=target.settings_from(request.query_params),
                 login_hint=asked.login_hint,
-                to=to,
+                to=sent.to,
                 back=back,
             )
             response = self._confirming.page(request, visitor.person, leaving)

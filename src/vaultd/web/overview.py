@@ -19,6 +19,7 @@ from vaultd.connections.table import ConnectionRow
 from vaultd.db import Database
 from vaultd.errors import CannotOpen, InvalidTarget
 from vaultd.providers.registry import Provider, Providers
+from vaultd.scopes import EXACT, ScopeRules
 from vaultd.sizes import LONGEST_SCOPE, MOST_SCOPES
 from vaultd.subjects.store import KnownSubject
 from vaultd.terms import Clock, ProviderName
@@ -175,11 +176,14 @@ class Overviews:
 
     def permissions(self, provider: Provider | None, scopes: Collection[str]) -> list[Permission]:
         """Scopes in the words of the provider's table; of more than any token may have, the first."""
-        words: Mapping[str, str] = provider.config.scope_descriptions if provider else {}
-        described = sorted(scope for scope in scopes if scope in words)
-        others = nsmallest(MOST_SCOPES, (scope for scope in scopes if scope not in words))
-        in_order = [*described, *others][:MOST_SCOPES]
-        return [Permission(scope[:LONGEST_SCOPE], words.get(scope)) for scope in in_order]
+        rules: ScopeRules = provider.config.scope_rules if provider else EXACT
+        described: Mapping[str, str] = provider.config.scope_descriptions if provider else {}
+        # The words are for a scope however its provider spells it.
+        by_name = {rules.name(scope): text for scope, text in described.items()}
+        words = {scope: by_name.get(rules.name(scope)) for scope in scopes}
+        others = nsmallest(MOST_SCOPES, (scope for scope, text in words.items() if text is None))
+        in_order = [*sorted(scope for scope, text in words.items() if text is not None), *others][:MOST_SCOPES]
+        return [Permission(scope[:LONGEST_SCOPE], words[scope]) for scope in in_order]
 
     def _places(
         self,

@@ -87,7 +87,7 @@ class Tickets:
         return Leaving(
             client=client,
             provider=self._providers.get(looked.provider),
-            scopes=looked.scopes,
+            sought=looked.sought,
             settings=looked.settings,
             login_hint=looked.login_hint,
             to=f"/auth/connect?{click}",

@@ -175,3 +175,58 @@ def test_names_that_are_not_there(settings: Settings, client: str, provider: str
     with pytest.raises(typer.BadParameter) as caught:
         find(settings, client, provider)
     assert caught.value.message == said
+
+
+SCOPES = """
+[providers.google]
+client_id = "ours"
+client_secret = "env:SECRET"
+[providers.notion]
+client_id = "ours"
+client_secret = "env:SECRET"
+[providers.github-app]
+client_id = "ours"
+client_secret = "env:SECRET"
+[clients.scoped]
+auth = "client_secret_basic"
+secret = "env:SECRET"
+[clients.scoped.providers]
+acme = []
+notion = []
+github-app = ["contents:read"]
+google = ["https://www.googleapis.com/auth/calendar.readonly"]
+"""
+
+
+@pytest.fixture
+def scoped(tmp_path: Path) -> Settings:
+    return load_text(tmp_path / "vaultd.toml", MINIMAL + ISSUER + ACME + SCOPES)
+
+
+def test_a_list_that_cannot_work_is_refused_and_the_sentence_says_what_to_write(scoped: Settings) -> None:
+    assert verdict(told(scoped, "scoped", "acme")) == (
+        "scoped at acme: refused with invalid_scope, whatever the user granted: its list for acme is empty, and no"
+        " grant lies within that; write the scopes that it needs, or, if acme has none,"
+        ' scopes_of_app = "always" in its table.'
+    )
+    assert verdict(told(scoped, "scoped", "github-app")) == (
+        "scoped at github-app: refused with invalid_scope, whatever the user granted: its list for github-app has"
+        " scopes, and tokens there have none; write github-app = [], or narrow."
+    )
+    assert not as_json(told(scoped, "scoped", "acme"))["allowed"]
+
+
+def test_an_empty_list_is_all_of_it_where_there_are_no_scopes(scoped: Settings) -> None:
+    found = told(scoped, "scoped", "notion")
+    assert found.refusal is None
+    assert outcomes(found) == {"what is asked for": ("stored_token", ""), "more than the list": "wider_grant"}
+
+
+def test_what_vaultd_asks_for_itself_is_told_and_does_not_count(scoped: Settings) -> None:
+    found = told(scoped, "scoped", "google")
+    assert found.refusal is None
+    assert as_json(found)["own_scopes"] == ["email", "openid"]
+    (row,) = [line for line in as_text(found) if line.startswith("  vaultd itself asks for ")]
+    assert row.endswith("  email openid, which counts against no client's list")
+    asked = told(scoped, "scoped", "google", "openid")
+    assert verdict(asked).endswith("whatever the user granted: its list does not have openid.")

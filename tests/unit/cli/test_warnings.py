@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.settings.a_file import ISSUER, MINIMAL, load_text
+from tests.unit.settings.a_file import ACME, ISSUER, MINIMAL, load_text
 from vaultd.cli.warnings import warnings
 
 SECRET = 'auth = "client_secret_basic"\nsecret = "env:SECRET"'
@@ -133,3 +133,51 @@ def test_one_id_at_two_places(keys: str, warned: bool, tmp_path: Path) -> None: 
     assert [said.partition(":")[0] for said in found] == (
         ["its account_id_field does not name setting"] if warned else []
     )
+
+
+def lists(file: Path, acme: str = "", **entries: str) -> list[tuple[str, str]]:
+    """What is told of clients that have these entries for one provider."""
+    clients = [f"{name}]\n{SECRET}\nproviders = {{acme = {entry}}}" for name, entry in entries.items()]
+    return told(file, *clients, issuer=f"{ISSUER}{ACME}{acme}\n")
+
+
+def test_a_list_without_scopes_at_a_provider_that_has_some(file: Path) -> None:
+    ((what, text),) = lists(file, agent="[]")
+    assert what == "client agent"
+    assert text.startswith("its list for acme is empty, and no grant lies within that; write the scopes that it needs")
+    assert text.endswith('scopes_of_app = "always" in its table: until then every exchange is refused')
+    assert lists(file, 'scopes_of_app = "always"', agent="[]") == []
+    assert lists(file, 'scopes_of_app = "unless_asked"', agent="[]") == []
+    assert lists(file, agent='{scopes = [], on_wider_grant = "allow"}') == []
+    assert lists(file, agent='["read"]') == []
+
+
+def test_a_list_with_scopes_at_a_provider_that_has_none(file: Path) -> None:
+    ((_, text),) = lists(file, 'scopes_of_app = "always"', agent='["read"]')
+    assert text == (
+        "its list for acme has scopes, and tokens there have none; write acme = []:"
+        " until then every exchange is refused"
+    )
+    assert lists(file, 'scopes_of_app = "always"\nscopes = ["read"]', agent='["read"]') == []
+
+
+@pytest.mark.parametrize(
+    ("acme", "other", "apart"),
+    [
+        ("", '["write"]', True),
+        ("", '["read", "write"]', False),
+        ("", '{scopes = ["write"], on_wider_grant = "allow"}', False),
+        ('narrowing = "refresh"', '["write"]', False),
+        ('scope_implies = {write = ["read"]}', '["write"]', False),
+        ('scope_aliases = {read = ["long/read"]}', '["long/read"]', False),
+        ('scopes_along = ["write"]', '["write"]', False),
+    ],
+)
+def test_two_lists_of_which_no_grant_lies_within_both(file: Path, acme: str, other: str, *, apart: bool) -> None:
+    found = lists(file, acme, agent='["read"]', other=other)
+    assert bool(found) is apart
+    if apart:
+        ((what, text),) = found
+        assert what == "client agent"
+        assert text.startswith("neither its list for acme nor that of other includes the other")
+        assert text.endswith('write one list for both, or on_wider_grant = "allow"')

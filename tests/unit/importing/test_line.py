@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from tests.unit.importing.lines import CANARY, ISSUER, NOW, line, members, reader
+from tests.unit.importing.lines import CANARY, ISSUER, NOW, line, members, providers, reader
 from vaultd.connections.imported import LONG_OVER, NO_ACCESS_TOKEN
 from vaultd.connections.sealing import UNNAMED_ACCOUNT
 from vaultd.errors import ConfigurationError
-from vaultd.importing.line import Line, LineRefused
+from vaultd.importing.line import Line, LineReader, LineRefused
 from vaultd.importing.source import LONGEST_LINE, numbered_lines
+from vaultd.providers.registry import Providers
 from vaultd.terms import Scopes, Secret, Subject
 
 
@@ -52,6 +53,22 @@ def test_an_access_token_is_used_until_its_end_and_not_at_all_where_its_end_is_n
 @pytest.mark.parametrize("given", ["openid email", "openid,email", ["email", "openid"]])
 def test_scopes_are_a_list_or_a_text_as_providers_answer_it(given: object) -> None:
     assert read(line(scopes=given)).imported.scopes == Scopes({"openid", "email"})
+
+
+@pytest.mark.parametrize(
+    ("changes", "scopes"),
+    [
+        ({}, {"read", "offline"}),
+        ({"refresh_token": None, "access_token": "access"}, {"read"}),
+        ({"scopes": []}, set()),
+    ],
+)
+def test_a_refresh_token_proves_the_scope_without_which_none_comes(changes: dict[str, Any], scopes: set[str]) -> None:
+    """But it makes no grant known whose scopes nobody has told."""
+    renewing = providers().get("google").config.model_copy(update={"renewal_scopes": ("offline",)})
+    one = LineReader(issuers={"app": ISSUER}, providers=Providers(configs={"google": renewing}))
+    found = one.read(line(**{"scopes": ["read"], **changes}), number=1, now=NOW)
+    assert found.imported.scopes == Scopes(scopes)
 
 
 def test_the_issuer_goes_by_the_name_of_its_table_too() -> None:

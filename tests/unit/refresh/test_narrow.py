@@ -37,10 +37,10 @@ async def test_it_names_the_scopes_and_keeps_what_came(room: Room) -> None:
 
 @pytest.mark.parametrize(
     ("given", "carries"),
-    [(None, "user"), ("user", "user"), ("repo user", "repo user"), ("admin", "admin"), ("", "")],
+    [(None, "user"), ("user", "user"), ("repo user", "repo user"), ("admin", "admin"), ("", "user")],
 )
 async def test_a_token_carries_what_the_provider_said(room: Room, given: str | None, carries: str) -> None:
-    """A7, RFC 6749 §5.1: silence means what was asked for; anything else is taken at its word."""
+    """A7, RFC 6749 §5.1 and §3.3: silence and an empty scope mean what was asked for; all else is taken at its word."""
     row = await room.connected()
     room.answers(scope=given)
     await room.narrow(row)

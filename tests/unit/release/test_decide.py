@@ -16,6 +16,7 @@ from vaultd.connections.table import ConnectionRow
 from vaultd.errors import CannotOpen, InteractionRequired
 from vaultd.keys.envelope import Key
 from vaultd.release.decide import Allowed, Ask, Judge, Refused, Renew, Stale, Verdict, provider_down
+from vaultd.scopes import ScopeRules
 from vaultd.terms import ConnectionId, ProviderName, Scopes, Secret, Subject, SubjectId
 
 NOW = datetime(2030, 5, 17, 8, 0, tzinfo=UTC)
@@ -103,7 +104,8 @@ def expiring(seconds: float) -> ConnectionRow:
         ([expiring(60.000001)], {}, 1),
         ([row()], {"requested": Scopes.parse("repo")}, 1),
         ([row()], {"requested": Scopes()}, 1),
-        ([row(granted_scopes=Scopes())], {}, 1),
+        ([row(granted_scopes=Scopes())], {"on_wider_grant": "allow"}, 1),
+        ([row(granted_scopes=Scopes())], {"allowed": Scopes(), "rules": ScopeRules(of_app="always")}, 1),
         ([row(granted_scopes=Scopes.parse("repo"))], {}, 1),
         ([row(granted_scopes=Scopes.parse("repo user admin"))], {"on_wider_grant": "allow"}, 1),
         ([revoked(1), row(2)], {}, 2),

@@ -44,7 +44,7 @@ def test_a7_less_than_the_grant_is_narrowed(changes: dict[str, Any], granted: Sc
 
 @pytest.mark.parametrize(
     ("changes", "granted"),
-    [({}, BOTH), ({"requested": BOTH}, BOTH), ({}, USER), ({}, Scopes()), ({"allowed": Scopes()}, Scopes())],
+    [({}, BOTH), ({"requested": BOTH}, BOTH), ({}, USER), ({"on_wider_grant": "allow"}, Scopes())],
 )
 def test_a7_the_whole_grant_is_the_stored_token(changes: dict[str, Any], granted: Scopes) -> None:
     verdict = decide([row(granted_scopes=granted)], narrows=True, **changes)
@@ -82,7 +82,7 @@ def settle(found: AccessToken | None, **changes: Any) -> Verdict:
     [
         (token(), {}, USER),
         (token(), {"allowed": USER}, USER),
-        (token(Scopes()), {"allowed": USER}, Scopes()),
+        (token(Scopes()), {"allowed": USER, "on_wider_grant": "allow"}, Scopes()),
         (token(BOTH), {}, BOTH),
         (token(BOTH), {"allowed": USER, "on_wider_grant": "allow"}, BOTH),
         (token(seconds=60.000001), {}, USER),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from vaultd.app.ground import Ground
-from vaultd.refresh import Ahead, Breaker, Leased, Narrower, Refresher, Scoper, Wakeups
+from vaultd.refresh import Ahead, Breaker, Leased, Narrower, Patience, Refresher, Scoper, Undo, Wakeups, host_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +20,7 @@ class Refreshing:
     narrower: Narrower
     scoper: Scoper
     ahead: Ahead
+    undo: Undo
 
 
 def make_refreshing(ground: Ground, stack: AsyncExitStack) -> Refreshing:
@@ -35,6 +36,8 @@ def make_refreshing(ground: Ground, stack: AsyncExitStack) -> Refreshing:
         oauth=ground.oauth,
         subjects=ground.subjects,
         breaker=breaker,
+        patience=Patience(clock=ground.clock),
+        keep_broken=timedelta(days=ground.settings.refresh.keep_broken_days),
         outcomes=ground.metrics.refreshes,
         clock=ground.clock,
     )
@@ -62,9 +65,32 @@ def make_refreshing(ground: Ground, stack: AsyncExitStack) -> Refreshing:
             provider.name: timedelta(seconds=provider.config.refresh_token_idle_limit)
             for provider in ground.providers.all()
         },
+        hosts=hosts_of(ground),
         config=ground.settings.refresh,
         clock=ground.clock,
     )
     return Refreshing(
-        breaker=breaker, wakeups=wakeups, refresher=refresher, narrower=narrower, scoper=scoper, ahead=ahead
+        breaker=breaker,
+        wakeups=wakeups,
+        refresher=refresher,
+        narrower=narrower,
+        scoper=scoper,
+        ahead=ahead,
+        undo=undo_of(ground),
     )
+
+
+def undo_of(ground: Ground) -> Undo:
+    """What brings back connections that were broken by mistake."""
+    return Undo(
+        database=ground.database,
+        log=ground.log,
+        data_keys=ground.data_keys,
+        subjects=ground.subjects,
+        clock=ground.clock,
+    )
+
+
+def hosts_of(ground: Ground) -> dict[str, str]:
+    """By name, the host at which each provider is asked for refreshes."""
+    return {provider.name: host_of(provider.config.refreshed_at) for provider in ground.providers.all()}

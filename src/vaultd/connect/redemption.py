@@ -80,4 +80,5 @@ class Redemption:
             account_names=account.names if account else (),
             # A setting says where the provider is: nothing that was answered takes its place (C0).
             metadata={**grant.metadata, **identity.metadata, **private.get("settings", {})},
+            life=None if grant.assumed_life else grant.expires_in,
         )

@@ -42,6 +42,7 @@ class Brought:
     account_label: str
     metadata: dict[str, Any]
     account_names: tuple[str, ...] = ()
+    life: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """For sealing; holds the tokens in the clear."""
@@ -54,6 +55,7 @@ class Brought:
             "account_label": self.account_label,
             "account_names": self.account_names,
             "metadata": self.metadata,
+            "life": self.life,
         }
 
     @classmethod
@@ -69,6 +71,7 @@ class Brought:
             account_label=document["account_label"],
             account_names=tuple(document.get("account_names", ())),
             metadata=document["metadata"],
+            life=document.get("life"),
         )
 
 
@@ -191,6 +194,7 @@ class GrantStore:
             account_label=brought.account_label,
             metadata=brought.metadata,
             account_names=brought.account_names,
+            life=brought.life,
         )
 
     def _kept_refresh_token(self, previous: ConnectionRow | None) -> Secret | None:

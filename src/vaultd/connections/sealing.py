@@ -122,6 +122,19 @@ class Opened:
     account_label: str
     metadata: dict[str, Any]
     account_names: tuple[str, ...] = ()
+    life: int | None = None
+    """Seconds that an access token of this grant lives, as its provider once said."""
+
+
+@dataclass(frozen=True, slots=True)
+class BesideTokens:
+    """What is sealed in a row beside its tokens."""
+
+    account_id: str
+    account_label: str
+    account_names: tuple[str, ...]
+    life: int | None
+    metadata: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +149,9 @@ class Delivery:
 
 def seal_connection(key: Key, place: Place, beside: Beside, opened: Opened) -> dict[str, bytes | int | None]:
     """The sealed columns of a row, and the format that they are in."""
-    named = {"id": opened.account_id, "label": opened.account_label, "names": opened.account_names}
+    named: dict[str, Any] = {"id": opened.account_id, "label": opened.account_label, "names": opened.account_names}
+    if opened.life is not None:
+        named["life"] = opened.life
     account = json.dumps(named).encode()
 
     def sealed(name: str, plaintext: bytes | None, account_id: str | None = opened.account_id) -> bytes | None:
@@ -168,46 +183,57 @@ def data_key_of(row: ConnectionRow, data_keys: DataKeys) -> Key:
 
 def open_account(key: Key, row: ConnectionRow) -> tuple[str, str]:
     """The account's immutable id and its label. Raises `CannotOpen`."""
-    account_id, label, _ = _account(key, row, Place.of(row))
+    account_id, label, _, _ = _account(key, row, Place.of(row))
     return account_id, label
 
 
 def open_names(key: Key, row: ConnectionRow) -> tuple[str, frozenset[str]]:
     """The account's immutable id, and all that its owner may call it by. Raises `CannotOpen`."""
-    account_id, label, names = _account(key, row, Place.of(row))
+    account_id, label, names, _ = _account(key, row, Place.of(row))
     return account_id, frozenset({label, *names})
 
 
 def open_connection(key: Key, row: ConnectionRow) -> Opened:
     """Everything sealed in a row. Raises `CannotOpen`."""
     place = Place.of(row)
-    account_id, label, names = _account(key, row, place)
+    account_id, label, names, life = _account(key, row, place)
     refresh = None
     if row.refresh_token is not None:
         refresh = Secret(_open(key, row.refresh_token, place.bound("refresh_token", account_id)).decode())
     delivery = _delivery(key, row, place, account_id, label)
-    return Opened(delivery.access_token, refresh, account_id, label, delivery.metadata, names)
+    return Opened(delivery.access_token, refresh, account_id, label, delivery.metadata, names, life)
+
+
+def open_beside_tokens(key: Key, row: ConnectionRow) -> BesideTokens:
+    """What is sealed in a row beside its tokens, which may be gone. Raises `CannotOpen`."""
+    place = Place.of(row)
+    account_id, label, names, life = _account(key, row, place)
+    return BesideTokens(account_id, label, names, life, _metadata(key, row, place, account_id))
 
 
 def open_delivery(key: Key, row: ConnectionRow) -> Delivery:
     """What of a row leaves the vault; the refresh token stays closed. Raises `CannotOpen`."""
     place = Place.of(row)
-    account_id, label, _ = _account(key, row, place)
+    account_id, label, _, _ = _account(key, row, place)
     return _delivery(key, row, place, account_id, label)
 
 
-def _account(key: Key, row: ConnectionRow, place: Place) -> tuple[str, str, tuple[str, ...]]:
+def _account(key: Key, row: ConnectionRow, place: Place) -> tuple[str, str, tuple[str, ...], int | None]:
     document = orjson.loads(_open(key, row.account, place.bound("account", None)))
-    # Rows that were sealed before names were kept have none.
-    return document["id"], document["label"], tuple(document.get("names", ()))
+    # Rows that were sealed before names and lives were kept have none.
+    return document["id"], document["label"], tuple(document.get("names", ())), document.get("life")
 
 
 def _delivery(key: Key, row: ConnectionRow, place: Place, account_id: str, label: str) -> Delivery:
     access = _open(key, row.access_token, _bound_as_stored(row, place, account_id))
-    metadata = {}
-    if row.provider_metadata is not None:
-        metadata = json.loads(_open(key, row.provider_metadata, place.bound("metadata", account_id)))
-    return Delivery(Secret(access.decode()), account_id, label, metadata)
+    return Delivery(Secret(access.decode()), account_id, label, _metadata(key, row, place, account_id))
+
+
+def _metadata(key: Key, row: ConnectionRow, place: Place, account_id: str) -> dict[str, Any]:
+    if row.provider_metadata is None:
+        return {}
+    metadata: dict[str, Any] = json.loads(_open(key, row.provider_metadata, place.bound("metadata", account_id)))
+    return metadata
 
 
 def bound_access_token(

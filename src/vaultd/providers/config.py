@@ -13,6 +13,7 @@ from vaultd.providers.config_about import AboutConfig
 from vaultd.providers.config_answers import AnswersConfig, LifeConfig
 from vaultd.providers.config_endpoints import ADDRESSES, EndpointsConfig, check_gaps
 from vaultd.providers.config_notices import NoticesConfig
+from vaultd.providers.config_refusals import RefusalsConfig
 from vaultd.providers.config_requests import RequestsConfig
 from vaultd.providers.config_revocation import RevocationConfig
 from vaultd.providers.templates import fill, gaps
@@ -24,7 +25,14 @@ _METADATA = ("metadata_fields", "userinfo_metadata", "callback_metadata")
 
 # The bases' keys are checked from the last base to the first, and a rule looks at keys that were checked before.
 class ProviderConfig(
-    AboutConfig, NoticesConfig, RevocationConfig, LifeConfig, AnswersConfig, RequestsConfig, EndpointsConfig
+    AboutConfig,
+    NoticesConfig,
+    RevocationConfig,
+    RefusalsConfig,
+    LifeConfig,
+    AnswersConfig,
+    RequestsConfig,
+    EndpointsConfig,
 ):
     """One provider, the catalogue's entry of that name merged in. Its name is its connection's name.
 
@@ -43,6 +51,16 @@ class ProviderConfig(
     def narrows(self) -> bool:
         """Whether a token for fewer scopes than the grant's can be had here by a refresh."""
         return self.narrowing == "refresh"
+
+    @property
+    def refreshed_at(self) -> str:
+        """Where a refresh is asked for."""
+        return self.refresh_endpoint or self.token_endpoint
+
+    @property
+    def asked_twice(self) -> bool:
+        """Whether a first word that a grant is dead is asked about once more: nothing is lost by that here."""
+        return self.dead_only_twice or self.rotation == "never"
 
     @property
     def names_accounts(self) -> bool:

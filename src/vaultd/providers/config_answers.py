@@ -41,10 +41,12 @@ class AnswersConfig(ConfigTable):
     `userinfo_metadata` those in userinfo's, `callback_metadata` parameters of the authorization's answer.
     `account_id_field` and `account_label_fields` are paths in the answer that `account_source` names; with "token" they
     may name a connection setting. An ID token must come from one of `id_token_issuers`, or from `issuer`.
+    `token_types` are other words than "bearer" for a token that is sent as one.
     `error_path` is where an error's word stands, and `error_codes` are the provider's words and OAuth's for them.
     """
 
     token_path: str | None = None
+    token_types: tuple[Text, ...] = ()
     metadata_fields: dict[SettingName, Text] = Field(default_factory=BESIDE_TOKEN.copy)
     userinfo_metadata: dict[SettingName, Text] = Field(default_factory=dict)
     callback_metadata: dict[SettingName, Text] = Field(default_factory=dict)

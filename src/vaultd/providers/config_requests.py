@@ -70,7 +70,8 @@ class RequestsConfig(ConfigTable):
     `token_request_format` is that of a token request's body; the authentication method "json" is
     `client_secret_post` in a JSON body. `token_params` go with a code, `refresh_params` with a refresh token, and
     `parameter_names` are the provider's own names for what OAuth calls otherwise. With `scope_with_code`, the scopes
-    that were asked for go with the code as well.
+    that were asked for go with the code as well; with `refresh_sends_scopes`, the granted ones go with a
+    refresh.
     """
 
     token_endpoint_auth_method: TokenEndpointAuth = "client_secret_basic"  # noqa: S105 - a method's name
@@ -82,6 +83,7 @@ class RequestsConfig(ConfigTable):
     refresh_params: dict[Text, str] = Field(default_factory=dict)
     parameter_names: dict[Renamed, Text] = Field(default_factory=dict)
     scope_with_code: Flag = False
+    refresh_sends_scopes: Flag = False
     scope_separator: Annotated[str, Field(min_length=1, max_length=1)] = " "
     pkce: Flag = True
     authorization_params: dict[Text, str] = Field(default_factory=dict)

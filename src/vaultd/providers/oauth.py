@@ -18,12 +18,9 @@ from vaultd.providers.replies import read_answer
 from vaultd.providers.revocation import Revocations, TokenKind, endpoint_of, takes
 from vaultd.providers.scoped import ScopedTokens
 from vaultd.providers.sender import Params, Sender, check_no_gap, secrets_of
-from vaultd.terms import Clock, Narrowing, Scopes, Secret, system_clock
+from vaultd.terms import Clock, Narrowing, Scopes, Secret, Verdict, system_clock
 
 __all__ = ["Account", "Grant", "Identity", "Issued", "OAuthClient"]
-
-_GRANT_IS_GONE = frozenset({"bad_refresh_token", "invalid_refresh_token", "token_expired", "token_revoked"})
-"""What GitHub, Slack and others say after a refresh where RFC 6749 §5.2 has `invalid_grant`."""
 
 
 class OAuthClient:
@@ -147,7 +144,7 @@ class OAuthClient:
             try:
                 members = await self._refreshed(config, token, None)
             except ProviderRefused as error:
-                if error.error == "invalid_grant":
+                if error.verdict is Verdict.DEAD:
                     return
                 raise
             # Whatever else is wrong with the answer: this token is to be ended, not to be used.
@@ -189,11 +186,12 @@ class OAuthClient:
         if scopes is not None:
             params["scope"] = _joined(scopes, config)
         try:
-            return await self._answer(config.refresh_endpoint or config.token_endpoint, config, params)
+            return await self._answer(config.refreshed_at, config, params)
         except ProviderRefused as error:
-            if error.error not in _GRANT_IS_GONE:
+            if error.verdict is not Verdict.DEAD or error.error == "invalid_grant":
                 raise
-            raise ProviderRefused("invalid_grant", detail=f"{error.error} {error.detail}".strip()) from None
+            detail = f"{error.error} {error.detail}".strip()
+            raise ProviderRefused("invalid_grant", detail=detail, verdict=error.verdict) from None
 
     async def _answer(self, url: str, config: ProviderConfig, params: Params) -> Mapping[str, object]:
         reply = await self._sender.as_client(url, config, params)

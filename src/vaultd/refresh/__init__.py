@@ -12,18 +12,20 @@ Every call that brought something is a new revision of the row, so that who wait
 
 `scoped` gets one beside it from GitHub, with the access token and without a lease.
 
-`wakeups` tells who waits when a lease has ended; `breaker` leaves a failing provider alone; `ahead` renews in the
-background what would soon have to be waited for.
+`wakeups` tells who waits when a lease has ended; `breaker` leaves a failing provider alone, `patience` a grant that is
+refused; `ahead` renews in the background what would soon have to be waited for.
 """
 
 from __future__ import annotations
 
 from vaultd.refresh.ahead import Ahead
-from vaultd.refresh.breaker import Breaker
+from vaultd.refresh.breaker import Breaker, host_of
 from vaultd.refresh.config import RefreshConfig
 from vaultd.refresh.leased import Leased, expiry
 from vaultd.refresh.narrow import Narrower
+from vaultd.refresh.patience import Patience
 from vaultd.refresh.scoped import Scoper
+from vaultd.refresh.undo import Undo
 from vaultd.refresh.wakeups import Wakeups
 from vaultd.refresh.whole import Refresher
 
@@ -32,9 +34,12 @@ __all__ = [
     "Breaker",
     "Leased",
     "Narrower",
+    "Patience",
     "RefreshConfig",
     "Refresher",
     "Scoper",
+    "Undo",
     "Wakeups",
     "expiry",
+    "host_of",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 from uuid import UUID
 
 from vaultd.audit.events import EventType
@@ -13,7 +14,8 @@ from vaultd.connections.table import ConnectionRow
 from vaultd.db import Database
 from vaultd.errors import RequestRefused, TemporarilyUnavailable
 from vaultd.flights import Flights
-from vaultd.refresh.leased import PATIENCE, Fresh, Leased, expiry
+from vaultd.refresh.leased import PATIENCE, Fresh, Leased
+from vaultd.refresh.lives import life_of
 from vaultd.refresh.wakeups import Wakeups
 from vaultd.terms import Clock
 
@@ -73,12 +75,14 @@ class Refresher:
     async def _store(self, row: ConnectionRow, fence: int, fresh: Fresh) -> None:
         grant, opened, now = fresh.grant, fresh.opened, self._clock()
         scopes = row.granted_scopes if grant.scopes is None else grant.scopes
+        life = life_of(grant, opened, row, fresh.provider.config)
         refreshed = replace(
             opened,
             access_token=grant.access_token,
             # RFC 6749 §6: without a new one the old one stays.
             refresh_token=grant.refresh_token or opened.refresh_token,
             metadata=opened.metadata | grant.metadata,
+            life=(None if grant.assumed_life else grant.expires_in) or opened.life,
         )
 
         async def write(again: bool) -> None:  # noqa: FBT001 - `persist` calls it
@@ -89,7 +93,7 @@ class Refresher:
                     fresh.key,
                     fence=fence,
                     granted_scopes=scopes,
-                    expires_at=expiry(grant, now),
+                    expires_at=None if life is None else now + timedelta(seconds=life),
                     opened=refreshed,
                     lookups=self._leased.lookups.of(row.provider, refreshed),
                     now=now,

@@ -22,13 +22,14 @@ from vaultd.outbound import Outbound
 from vaultd.providers.config import ProviderConfig
 from vaultd.providers.oauth import OAuthClient
 from vaultd.providers.registry import Providers
-from vaultd.refresh import Breaker, Leased, Narrower, Refresher, Wakeups
+from vaultd.refresh import Breaker, Leased, Narrower, Patience, Refresher, Undo, Wakeups, host_of
 from vaultd.sandbox.servers import LoopbackServers
 from vaultd.telemetry.metrics import Tally
 from vaultd.terms import Scopes
 
 MARGIN = timedelta(seconds=60)
 USER = Scopes({"user"})
+KEEP_BROKEN = timedelta(days=7)
 
 
 class Process:
@@ -38,6 +39,7 @@ class Process:
         self.breaker = Breaker(clock=house.clock, chance=lambda: 1.0)
         # Who is woken is woken by word: while it listens, it does not look again by itself within a test.
         self.wakeups = Wakeups(database=house.database, look_again=600)
+        self.patience = Patience(clock=house.clock, chance=lambda: 1.0)
         self.outcomes = Tally("refreshes", "Outcomes.", ("provider", "outcome"))
         self.leased = Leased(
             database=house.database,
@@ -48,7 +50,17 @@ class Process:
             oauth=OAuthClient(outbound=outbound, clock=house.clock),
             subjects=house.subjects,
             breaker=self.breaker,
+            patience=self.patience,
+            keep_broken=KEEP_BROKEN,
             outcomes=self.outcomes,
+            clock=house.clock,
+            second_try=0,
+        )
+        self.undo = Undo(
+            database=house.database,
+            log=house.log,
+            data_keys=house.data_keys,
+            subjects=house.subjects,
             clock=house.clock,
         )
         self.refresher = Refresher(
@@ -76,6 +88,7 @@ class Room:
         self.providers = Providers(configs={"github": config, "google": config})
         self.house = house
         self.server = server
+        self.host = host_of(server.url)
         self.outbound = outbound
         self.first, self.second = (Process(house, self.providers, outbound) for _ in range(2))
 

@@ -30,6 +30,7 @@ def ahead_of(room: Room, process: Process, *, idle: timedelta = timedelta(), **c
         refresher=process.refresher,
         breaker=process.breaker,
         providers={"github": idle},
+        hosts={"github": room.host},
         config=RefreshConfig.model_validate({"ahead": AHEAD, "per_second": 100, **config}),
         clock=room.house.clock,
     )

@@ -23,6 +23,7 @@ from vaultd.errors import (
     CannotOpen,
     InvalidScope,
     InvalidTarget,
+    ProviderError,
     ProviderRefused,
     ProviderUnavailable,
     RequestRefused,
@@ -130,32 +131,32 @@ class Leased:
         try:
             key = data_key_of(row, self._data_keys)
             opened = open_connection(key, row)
+            provider = self._providers.get(row.provider).at(opened.metadata)
         except CannotOpen as error:
             # Moved or altered bytes: the event of who asked for them says so.
-            await self._give_back(row, fence, keep_intent=row.intent_fence is not None)
+            await self._not_called(row, fence)
             return TemporarilyUnavailable(retry_after=MENDED_AFTER, reason=error.reason, detail=error.detail)
+        except InvalidTarget:
+            await self._not_called(row, fence)
+            return self._unavailable(row, MENDED_AFTER, "")
         if opened.refresh_token is None:
             await self._break(row, fence, "no_refresh_token")
             return None
         try:
-            provider = self._providers.get(row.provider).at(opened.metadata)
-        except InvalidTarget:
-            # Not called: what is known of an earlier call stays as it was.
-            await self._give_back(row, fence, keep_intent=row.intent_fence is not None)
-            return self._unavailable(row, MENDED_AFTER, "")
-        try:
             grant = await self._ask(provider, opened.refresh_token, self._scopes_sent(provider, row, scopes))
-        except ProviderUnavailable as error:
-            return await self._nothing_usable(row, fence, error, scopes, Ended(provider, key, opened))
-        except ProviderRefused as error:
-            return await self._refused(row, fence, error, scopes, Ended(provider, key, opened))
+        except ProviderError as error:
+            return await self._nothing_came(row, fence, error, scopes, Ended(provider, key, opened))
         except TemporarilyUnavailable as error:
             # Left alone meanwhile.
-            await self._give_back(row, fence, keep_intent=row.intent_fence is not None)
+            await self._not_called(row, fence)
             return error
         if scopes is None:
             self._patience.served(row)
         return Fresh(provider, grant, key, opened)
+
+    async def _not_called(self, row: ConnectionRow, fence: int) -> None:
+        """What is known of an earlier call stays as it was."""
+        await self._give_back(row, fence, keep_intent=row.intent_fence is not None)
 
     async def _ask(self, provider: Provider, refresh_token: Secret, scopes: Scopes | None) -> Grant:
         """Ask the provider; once more after a pause where its first word that the grant is dead may be wrong."""
@@ -174,7 +175,9 @@ class Leased:
     def _scopes_sent(provider: Provider, row: ConnectionRow, scopes: Scopes | None) -> Scopes | None:
         if scopes is not None or not provider.config.refresh_sends_scopes:
             return scopes
-        return row.granted_scopes or None
+        # Of a grant whose scopes nobody knows, none can be named.
+        granted = row.granted_scopes
+        return Scopes(granted | set(provider.config.refresh_adds_scopes)) if granted else None
 
     def _host(self, row: ConnectionRow) -> str:
         """The host at which a row's refresh is asked for; "" where nobody can say, and the call will tell why."""
@@ -249,9 +252,18 @@ class Leased:
             now=self._clock(),
         )
 
+    async def _nothing_came(
+        self, row: ConnectionRow, fence: int, error: ProviderError, scopes: Scopes | None, ended: Ended
+    ) -> Nothing:
+        if isinstance(error, ProviderRefused):
+            return await self._refused(row, fence, error, scopes, ended)
+        if isinstance(error, ProviderUnavailable):
+            return await self._nothing_usable(row, fence, error, scopes, ended)
+        raise error
+
     async def _nothing_usable(
         self, row: ConnectionRow, fence: int, error: ProviderUnavailable, scopes: Scopes | None, ended: Ended
-    ) -> RequestRefused | None:
+    ) -> Nothing:
         if scopes is None and not error.outage:
             self._patience.refused(row, retry_after=error.retry_after)
             if error.word is not None and await self._is_over(row, fence, error.word, ended):

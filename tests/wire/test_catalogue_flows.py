@@ -45,8 +45,8 @@ def is_played(name: str, what: str) -> bool:
 
 CONNECTED = [name for name in NAMES if is_played(name, "connect")]
 REFRESHED = [name for name in NAMES if is_played(name, "refresh")]
-REFUSED = [name for name in NAMES if is_played(name, "refusal")]
-"""All that give a refresh token in an answer that some page shows."""
+REFUSED = [name for name in NAMES if is_played(name, "refusal") and ENTRIES[name]["expires"]]
+"""All whose tokens end, and that give a refresh token in an answer that some page shows."""
 KNOWN_REFUSALS = [name for name in REFUSED if "refresh_error" in answers_of(name) and name != "microsoft"]
 """Microsoft's page shows the refusal of a scope; what its numbers mean is tried in `test_dead_busy_or_down`."""
 

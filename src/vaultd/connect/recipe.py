@@ -44,7 +44,7 @@ from vaultd.policy import entry_at
 from vaultd.providers.oauth import OAuthClient
 from vaultd.providers.registry import Provider, Providers
 from vaultd.subjects.store import KnownSubject, SubjectStore
-from vaultd.terms import Clock, Scopes, Secret
+from vaultd.terms import Clock, Scopes, Secret, Verdict
 
 LASTS = timedelta(minutes=10)
 SWEEP_EVERY = 60
@@ -149,7 +149,8 @@ class Connect:
             beside_code = callback_metadata(provider.config, returned.unverified_query)
             brought = await self._redemption(provider, waiting, Secret(returned.unverified_code), beside_code)
         except ProviderRefused as error:
-            return await self._failed(waiting, error.error)
+            busy = error.verdict is Verdict.BUSY
+            return await self._failed(waiting, "temporarily_unavailable" if busy else error.error)
         except ProviderError:
             return await self._failed(waiting, "temporarily_unavailable")
         # 5. the signed-in browser that began completes here; an app completes by its own call

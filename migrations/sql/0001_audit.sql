@@ -60,10 +60,6 @@ BEGIN
         OR month > date_trunc('month', now() + interval '15 months')::date THEN
         RAISE EXCEPTION 'no partition is made for %: it is too far from today', month;
     END IF;
-    PERFORM pg_advisory_xact_lock(hashtext('vaultd.partitions'));
-    IF to_regclass('public.' || name) IS NOT NULL THEN
-        RETURN;
-    END IF;
     EXECUTE format('CREATE TABLE public.%I PARTITION OF public.events FOR VALUES IN (%L)', name, month);
     EXECUTE format('CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON public.%I
         FOR EACH STATEMENT EXECUTE FUNCTION public.vaultd_refuse_change()', name);

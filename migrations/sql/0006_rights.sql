@@ -2,7 +2,7 @@
 CREATE FUNCTION vaultd_make_first_keys(
     ids uuid[], purposes text[], root text, wrapped bytea[], checks bytea[], created_at timestamptz
 ) RETURNS boolean
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     LOCK TABLE public.keyring IN SHARE ROW EXCLUSIVE MODE;
     IF EXISTS (SELECT FROM public.keyring) THEN
@@ -18,7 +18,7 @@ $$;
 --;;
 -- Erases a subject with all that refers to it, once the event that says so is in the log.
 CREATE FUNCTION vaultd_erase_subject(erased uuid) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     subject public.subjects%ROWTYPE;
 BEGIN
@@ -39,7 +39,7 @@ $$;
 --;;
 -- Erases those of these data keys that nothing refers to any more; a subject's is erased with the subject alone.
 CREATE FUNCTION vaultd_erase_data_keys(erased uuid[]) RETURNS void
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     DELETE FROM public.data_keys AS key WHERE key.id = ANY (erased)
         AND NOT EXISTS (SELECT FROM public.subjects WHERE data_key_id = key.id)
         AND NOT EXISTS (SELECT FROM public.connections WHERE data_key_id = key.id)
@@ -50,7 +50,7 @@ $$;
 --;;
 -- Forgets what was used once, as soon as the token that carried it has ended; never earlier than this server's clock says.
 CREATE FUNCTION vaultd_forget_replayed(ended timestamptz) RETURNS void
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     DELETE FROM public.replay WHERE expires_at <= least(ended, clock_timestamp());
 $$;
 --;;
@@ -70,7 +70,7 @@ ALTER TABLE lanes ENABLE ALWAYS TRIGGER closed_once;
 --;;
 -- As before, but for the lock: a row's, where it was one that any login could hold.
 CREATE OR REPLACE FUNCTION vaultd_ensure_partition(wanted date) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     month date := date_trunc('month', wanted)::date;
     name text := 'events_' || to_char(month, 'YYYY_MM');
@@ -137,7 +137,11 @@ BEGIN
     IF pg_has_role(current_user, (SELECT datdba FROM pg_database WHERE datname = current_database()), 'USAGE') THEN
         EXECUTE format('GRANT CONNECT ON DATABASE %I TO vaultd_owner, vaultd_app, vaultd_sealer, vaultd_auditor',
             current_database());
-        EXECUTE format('REVOKE CONNECT, TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
+        EXECUTE format('REVOKE CONNECT ON DATABASE %I FROM PUBLIC', current_database());
+    END IF;
+    -- Databases that come from before PostgreSQL 15 let everybody make tables and functions here.
+    IF pg_has_role(current_user, (SELECT nspowner FROM pg_namespace WHERE nspname = 'public'), 'USAGE') THEN
+        REVOKE CREATE ON SCHEMA public FROM PUBLIC;
     END IF;
 END
 $$;

@@ -33,7 +33,13 @@ class Database:
     """
 
     def __init__(
-        self, url: Secret, *, tls: DatabaseTls = "verified", pool_size: int = 8, application_name: str = "vaultd"
+        self,
+        url: Secret,
+        *,
+        tls: DatabaseTls = "verified",
+        pool_size: int = 8,
+        application_name: str = "vaultd serve",
+        statement_timeout: float | None = STATEMENT_TIMEOUT,
     ) -> None:
         if tls == "verified":
             _check_transport(url)
@@ -45,7 +51,7 @@ class Database:
                 url.reveal(),
                 ssl=True if own_authorities else None,
                 timeout=CONNECT_TIMEOUT,
-                command_timeout=STATEMENT_TIMEOUT,
+                command_timeout=statement_timeout,
                 server_settings={"application_name": application_name, "timezone": "UTC"},
             )
 

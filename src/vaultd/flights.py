@@ -17,6 +17,10 @@ class Flights(Generic[K, T]):
     def __init__(self) -> None:
         self._under_way: dict[K, asyncio.Task[T]] = {}
 
+    def under_way(self, key: K) -> bool:
+        """Whether who joins starts no call."""
+        return key in self._under_way
+
     async def join(self, key: K, start: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """What the call brings. Raises what it raises."""
         task = self._under_way.get(key)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import json as jsonlib
+import math
 import socket
 import ssl
 import zlib
@@ -40,6 +41,8 @@ _CALLS_PER_HOST = 64
 """At the same time: a host that hangs holds up its own callers and nobody else's (security C8)."""
 _CALLS_PER_LANE = 16
 """Of those that somebody causes who is not to be in the way of anybody else."""
+_MOST_IN_LANE = 128
+"""With those that wait for a place: each of them holds up a request to us, of which there are so many only."""
 _IDLE_SECONDS = 4.0
 """Servers close idle connections after 5 s or more; letting go first, no request meets a closing connection."""
 _ADDRESSES_TRIED = 4
@@ -88,6 +91,32 @@ def check_address(text: str) -> None:
         raise AddressRefused(detail=f"{text} is not a public address")
 
 
+class _Place:
+    """Where calls to one host wait for their turn: `at_once` of them have it, and there are `most` in all."""
+
+    def __init__(self, at_once: int, *, most: float) -> None:
+        self._turns = asyncio.Semaphore(at_once)
+        self._most = most
+        self._here = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether nobody else should come."""
+        return self._here >= self._most
+
+    async def __aenter__(self) -> None:
+        self._here += 1
+        try:
+            await self._turns.acquire()
+        except BaseException:
+            self._here -= 1
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        self._turns.release()
+        self._here -= 1
+
+
 class Outbound:
     """Sends requests. Times are in seconds, `max_bytes` counts the body after decompression."""
 
@@ -108,7 +137,7 @@ class Outbound:
         resolve = resolve or self._look_up
         self._public = _Transport(_Backend(resolve=resolve, check=check_address), tls)
         self._named = _Transport(_Backend(resolve=resolve, check=_accept), tls)
-        self._places: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+        self._places: WeakValueDictionary[str, _Place] = WeakValueDictionary()
 
     async def request(
         self,
@@ -125,15 +154,17 @@ class Outbound:
         """Send one request and read its whole answer.
 
         `allow_private` names the hosts, as the URL writes them, that may have any address and may be called over
-        plain http. `basic` is a user and password for RFC 7617, sent as they are. Calls of
-        one `lane` to a host wait for each other, and never for those of another.
+        plain http. `basic` is a user and password for RFC 7617, sent as they are. Calls of one `lane` to a host wait
+        for each other, and never for those of another.
 
         Raises:
             AddressRefused: the URL is not https, or an address of its host is not one that we call.
-            OutboundFailed: there was no whole answer in time, or it is too large.
+            OutboundFailed: there was no whole answer in time, it is too large, or too many calls of this lane wait.
         """
         target, named = _checked_url(url, allow_private)
         place = self._place(target, lane)
+        if place.full:
+            raise OutboundFailed(detail=f"{target.host}: too many calls wait")
         try:
             request = httpx.Request(
                 method,
@@ -159,12 +190,12 @@ class Outbound:
         await self._named.aclose()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _place(self, target: httpx.URL, lane: str) -> asyncio.Semaphore:
+    def _place(self, target: httpx.URL, lane: str) -> _Place:
         # With the port: two servers of one machine are two.
         host = str(target.netloc, "ascii")
         if lane:
-            return self._places.setdefault(f"{host} {lane}", asyncio.Semaphore(_CALLS_PER_LANE))
-        return self._places.setdefault(host, asyncio.Semaphore(_CALLS_PER_HOST))
+            return self._places.setdefault(f"{host} {lane}", _Place(_CALLS_PER_LANE, most=_MOST_IN_LANE))
+        return self._places.setdefault(host, _Place(_CALLS_PER_HOST, most=math.inf))
 
     async def _send(self, transport: httpx.AsyncBaseTransport, request: httpx.Request) -> Reply:
         response = await transport.handle_async_request(request)

@@ -56,7 +56,8 @@ def check_actor(
 ) -> None:
     """An actor token, too, is for the client that it was issued to, so that none acts by a stolen one (A5, A6).
 
-    A token of the client's own names it as `sub` (RFC 9068 §2.2), and needs no setting.
+    A token of the client's own names it as `sub` and as the client (RFC 9068 §2.2), and needs no setting. By `sub`
+    alone it might be a user of that name, at an issuer who knows nothing of clients here.
 
     Args:
         sub: the actor.
@@ -69,7 +70,7 @@ def check_actor(
     Raises:
         SubjectTokenRefused: `wrong_presenter`; `detail` says which setting would allow it.
     """
-    if not only_trusted and sub == client_id and presenter in {None, client_id}:
+    if not only_trusted and sub == client_id == presenter:
         return
     _check_issued_to(
         "the actor token",

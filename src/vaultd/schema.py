@@ -13,9 +13,13 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import IntegrityError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from vaultd.errors import SchemaError
+
+_REVISION = """CREATE TABLE alembic_version (
+    version_num varchar(32) NOT NULL, CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"""
 
 
 def _config() -> Config:
@@ -39,12 +43,10 @@ def head() -> str:
 async def upgrade(connection: AsyncConnection) -> str:
     """Bring the schema to head in the caller's connection; gives the revision it was at before, or `none`."""
     # Two operators may run `vaultd migrate` at once: the second waits, then finds nothing to do.
-    if await _has_revision(connection):
-        # Needs a right on the table, so that nobody else can hold it against us; readers do not wait.
-        await connection.execute(text("LOCK TABLE alembic_version IN SHARE ROW EXCLUSIVE MODE"))
-    else:
-        # Of a database that is still empty nobody knows. Whoever comes second finds the table once this is theirs.
-        await connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('vaultd.migrate'))"))
+    if not await _has_revision(connection):
+        await _make_revision(connection)
+    # Unlike an advisory lock it needs a right, so that nobody else can hold it against us; readers do not wait.
+    await connection.execute(text("LOCK TABLE alembic_version IN SHARE ROW EXCLUSIVE MODE"))
 
     def run(sync_connection: Connection) -> str:
         before = MigrationContext.configure(sync_connection).get_current_revision()
@@ -65,6 +67,17 @@ async def check(connection: AsyncConnection) -> None:
         raise SchemaError(
             f"The database is at revision {found or 'none'}, and this version needs {head()}. Run `vaultd migrate`."
         )
+
+
+async def _make_revision(connection: AsyncConnection) -> None:
+    """Make Alembic's own table, as it would, so that there is something to lock in an empty database."""
+    try:
+        async with connection.begin_nested():
+            await connection.execute(text(_REVISION))
+    except (IntegrityError, ProgrammingError):
+        # PostgreSQL lets the second wait for the first one's commit, and then says that the name is taken.
+        if not await _has_revision(connection):
+            raise
 
 
 async def _has_revision(connection: AsyncConnection) -> bool:

@@ -34,20 +34,39 @@ _TOO_STRONG = text(
 )
 # Rights that serving never needs, whoever gave them: by these an event, a key or a subject could be made to vanish.
 _TOO_MUCH = text(
-    """SELECT wanted.name, wanted.privilege FROM unnest(cast(:names AS text[]), cast(:privileges AS text[]))
-        AS wanted (name, privilege)
-    WHERE to_regclass(wanted.name) IS NOT NULL AND has_table_privilege(wanted.name, wanted.privilege)"""
+    """SELECT w.privilege, w.name, NULL AS "column" FROM unnest(cast(:names AS text[]), cast(:privileges AS text[]))
+        AS w (name, privilege)
+    WHERE to_regclass(w.name) IS NOT NULL AND has_table_privilege(w.name, w.privilege)
+    UNION ALL
+    SELECT 'UPDATE', c.relname, a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+    WHERE c.relnamespace = 'public'::regnamespace AND c.relname = ANY (cast(:unchanged AS text[]))
+        AND a.attnum > 0 AND NOT a.attisdropped AND c.relname || '.' || a.attname <> ALL (cast(:changed AS text[]))
+        AND has_column_privilege(c.oid, a.attnum, 'UPDATE')"""
 )
 _NEVER = {
-    "events": ("UPDATE", "DELETE", "TRUNCATE", "TRIGGER"),
+    "events": ("DELETE", "TRUNCATE", "TRIGGER"),
     "lanes": ("DELETE", "TRUNCATE", "TRIGGER"),
-    "keyring": ("INSERT", "UPDATE", "DELETE", "TRUNCATE", "TRIGGER"),
-    "data_keys": ("UPDATE", "DELETE", "TRUNCATE", "TRIGGER"),
+    "keyring": ("INSERT", "DELETE", "TRUNCATE", "TRIGGER"),
+    "data_keys": ("DELETE", "TRUNCATE", "TRIGGER"),
     "subjects": ("DELETE", "TRUNCATE", "TRIGGER"),
     "connections": ("DELETE", "TRUNCATE", "TRIGGER"),
-    "replay": ("UPDATE", "DELETE", "TRUNCATE", "TRIGGER"),
-    "alembic_version": ("INSERT", "UPDATE", "DELETE", "TRUNCATE", "TRIGGER"),
+    "replay": ("DELETE", "TRUNCATE", "TRIGGER"),
+    "alembic_version": ("INSERT", "DELETE", "TRUNCATE", "TRIGGER"),
 }
+_UNCHANGED = (
+    "events",
+    "lanes",
+    "keyring",
+    "data_keys",
+    "subjects",
+    "replay",
+    "sessions",
+    "away_refusals",
+    "locks",
+    "alembic_version",
+)
+_CHANGED = ("lanes.closed_at", "lanes.last_seq", "subjects.held", "sessions.last_seen_at", "sessions.mac", "locks.held")
+_MAY_CREATE = text("SELECT has_schema_privilege('public', 'CREATE')")
 
 
 async def check_role(connection: AsyncConnection) -> None:
@@ -63,8 +82,18 @@ async def check_role(connection: AsyncConnection) -> None:
     if not (await connection.execute(text("SELECT pg_has_role(current_user, 'vaultd_app', 'USAGE')"))).scalar_one():
         raise SchemaError(f"The serving role {role} is not in vaultd_app: `GRANT vaultd_app TO {role}`.")
     pairs = [(name, privilege) for name, privileges in _NEVER.items() for privilege in privileges]
-    values = {"names": [name for name, _ in pairs], "privileges": [privilege for _, privilege in pairs]}
-    extra = [f"{row.privilege} on {row.name}" for row in await connection.execute(_TOO_MUCH, values)]
+    values = {
+        "names": [name for name, _ in pairs],
+        "privileges": [privilege for _, privilege in pairs],
+        "unchanged": list(_UNCHANGED),
+        "changed": list(_CHANGED),
+    }
+    extra = sorted(
+        f"{row.privilege} on {row.name}" + (f" ({row.column})" if row.column else "")
+        for row in await connection.execute(_TOO_MUCH, values)
+    )
+    if (await connection.execute(_MAY_CREATE)).scalar_one():
+        extra.append("CREATE on schema public")
     if extra:
         raise SchemaError(
             f"The serving role {role} has rights that serving never needs: {', '.join(extra)}. Revoke them."

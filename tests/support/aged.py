@@ -14,8 +14,6 @@ from vaultd.connections.sealing import Place, data_key_of, open_connection
 from vaultd.connections.table import connections_table, pending_table
 from vaultd.db import Database
 from vaultd.keys.envelope import bind, seal
-from vaultd.sessions.flows import sign_ins_table
-from vaultd.sessions.store import sessions_table
 
 
 async def age(house: House, superuser: Database, connection_id: UUID, **columns: Any) -> None:
@@ -50,27 +48,3 @@ async def old_consent(house: House, superuser: Database, *, columns: dict[str, A
             "granted": granted and seal(key, json.dumps(granted).encode(), bound=bind(*place, "granted")).blob,
         }
         await connection.execute(insert(pending_table).values(**values))
-
-
-async def old_sign_in(house: House, superuser: Database, flow: dict[str, str], *, state: str, browser: str) -> None:
-    """A sign-in under way as it was kept."""
-    async with superuser.transaction() as connection:
-        key = await house.data_keys.create(connection, "sign_in")
-        sealed = seal(key, json.dumps(flow).encode(), bound=bind("sign_in", 1, plain(state))).blob
-        values = {
-            "state_hash": plain(state),
-            "browser_hash": plain(browser),
-            "data_key_id": key.id,
-            "sealed": sealed,
-            "expires_at": text("now() + interval '1 year'"),
-        }
-        await connection.execute(insert(sign_ins_table).values(**values))
-
-
-async def old_session(superuser: Database, subject_id: UUID, cookie: str) -> None:
-    """A signed-in browser as it was kept."""
-    async with superuser.transaction() as connection:
-        now = text("now()")
-        values = {"id_hash": plain(cookie), "subject_id": subject_id, "created_at": now, "last_seen_at": now}
-        later = text("now() + interval '1 day'")
-        await connection.execute(insert(sessions_table).values(**values, expires_at=later))

@@ -55,12 +55,12 @@ class Raw:
 
     async def rest(self) -> bytes:
         """Everything until the server closes."""
-        said = b""
+        said = bytearray()
         async with asyncio.timeout(PATIENCE):
             with suppress(ConnectionError):
                 while piece := await self._reader.read(65536):
                     said += piece
-        return said
+        return bytes(said)
 
     async def status_at_the_end(self) -> int | None:
         """The status of the only answer before the server closes, or None where it closes without one."""

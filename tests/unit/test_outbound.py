@@ -265,6 +265,40 @@ class TestTimeAndConnection:
         await asyncio.gather(*stuck, return_exceptions=True)
         await client.aclose()
 
+    async def test_only_so_many_wait_in_a_lane(self, server: ScriptedServer) -> None:
+        """Whoever waits holds up a request to us; one more hears at once that there is no answer."""
+        server.hangs()
+        client = Outbound(total_timeout=60, resolve=Names([HOST]))
+        url = f"http://{NAME}:{server.port}/"
+
+        def call(lane: str) -> asyncio.Task[Reply]:
+            return asyncio.create_task(client.request("GET", url, allow_private=NAMED, lane=lane))
+
+        calls = [call("strangers") for _ in range(200)]
+        done, waiting = await asyncio.wait(calls, return_when=asyncio.FIRST_EXCEPTION)
+        while len(done) < 200 - 128:
+            more, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_EXCEPTION)
+            done |= more
+        failures = [task.exception() for task in done]
+        assert all(isinstance(failure, OutboundFailed) for failure in failures)
+        assert all(str(failure).endswith(f"{NAME}: too many calls wait") for failure in failures)
+        clients = [call("") for _ in range(200)]
+        async with asyncio.timeout(10):
+            while len(server.seen) < 16 + 64:
+                await asyncio.sleep(0.01)
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        free = call("strangers")
+        async with asyncio.timeout(10):
+            while len(server.seen) < 16 + 64 + 1:
+                await asyncio.sleep(0.01)
+        assert not any(task.done() for task in [free, *clients])
+        for task in [free, *clients]:
+            task.cancel()
+        await asyncio.gather(free, *clients, return_exceptions=True)
+        await client.aclose()
+
 
 class TestReply:
     def test_shows_no_content(self) -> None:

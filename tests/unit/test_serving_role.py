@@ -77,14 +77,29 @@ async def test_a_way_to_the_owner_in_two_steps(
         assert "vaultd_owner owns the tables" in await complaint(database_urls, name)
 
 
-@pytest.mark.parametrize("right", ["DELETE on events", "TRIGGER on events", "UPDATE on keyring", "DELETE on subjects"])
+@pytest.mark.parametrize(
+    "right",
+    [
+        "DELETE on events",
+        "TRIGGER on events",
+        "UPDATE on keyring",
+        "DELETE on subjects",
+        "UPDATE (wrapped) on keyring",
+        "UPDATE (lookup) on subjects",
+        "UPDATE (subject_id) on sessions",
+        "CREATE on schema public",
+    ],
+)
 async def test_a_right_that_serving_never_needs(
     postgres: RunningPostgres, database_urls: DatabaseUrls, right: str
 ) -> None:
     with role(postgres, "IN ROLE vaultd_app") as name:
         database = database_urls.owner
         await _run(database, f"GRANT {right} TO {name}")
-        assert right in await complaint(database_urls, name)
+        privilege, _, place = right.rpartition(" on ")
+        told = await complaint(database_urls, name)
+        assert f"{privilege.partition(' ')[0]} on {place}" in told
+        assert privilege.partition("(")[2] in told
         await _run(database, f"REVOKE {right} FROM {name}")
 
 
@@ -113,3 +128,19 @@ async def _run(url: str, statement: str) -> None:
     async with owner.transaction() as connection:
         await connection.exec_driver_sql(statement)
     await owner.aclose()
+
+
+async def test_who_may_make_functions_here_becomes_nobody_by_them(
+    postgres: RunningPostgres, database_urls: DatabaseUrls
+) -> None:
+    """What runs as the owner calls nothing that somebody else could have put in its way."""
+    with role(postgres, "IN ROLE vaultd_app") as name:
+        await _run(database_urls.owner, f"GRANT CREATE ON SCHEMA public TO {name}")
+        async with serving_as(database_urls, name) as database, database.transaction() as connection:
+            await connection.exec_driver_sql(
+                """CREATE FUNCTION public.to_char(date, text) RETURNS text LANGUAGE plpgsql AS $$
+                BEGIN RAISE EXCEPTION 'called as %', current_user; END $$"""
+            )
+            await connection.exec_driver_sql("SELECT vaultd_ensure_partition((now() + interval '14 months')::date)")
+        await _run(database_urls.owner, "DROP FUNCTION public.to_char(date, text)")
+        await _run(database_urls.owner, f"REVOKE CREATE ON SCHEMA public FROM {name}")

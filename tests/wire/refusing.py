@@ -162,6 +162,7 @@ CASES: dict[tuple[str, int], Case] = {
     ("listActivity", 400): _account("cursor", "GET", "activity?from=x"),
     ("openTicket", 400): _stranger("connection.refused", "ticket", "GET", "/auth/connect?ticket=made-up"),
     ("openDoor", 400): _stranger("connection.refused", "client", "GET", "/auth/connect/github?client_id=nobody"),
+    ("openConnections", 400): _stranger("page.refused", "invalid_request", "GET", "/connections?cursor=%21"),
     ("openActivity", 400): _stranger("page.refused", "invalid_request", "GET", "/connections/activity?cursor=%21"),
     ("receiveLogoutToken", 400): _stranger("session.refused", "malformed", "POST", "/auth/login/backchannel"),
     ("receiveLogoutToken", 413): _stranger(

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import asyncpg
 import httpx
 import pytest
 
@@ -22,13 +21,12 @@ from vaultd.sandbox.world import World
 class Person:
     """A user of a vault whose clock is moved by hand; `github` is the one account that they have."""
 
-    def __init__(self, world: World, clock: HandClock, database_url: str) -> None:
+    def __init__(self, world: World, clock: HandClock) -> None:
         self.world = world
         self.clock = clock
         self.app = App(world)
         self.vault = Vault(world)
         self.provider = world.providers["github"]
-        self._database_url = database_url
 
     def later(self, **by: float) -> None:
         """Time passes; the app has a new session token."""
@@ -55,15 +53,6 @@ class Person:
             pass
         return answer
 
-    async def take_refresh_token(self) -> None:
-        """As if the provider had given none."""
-        owner = await asyncpg.connect(self._database_url)
-        try:
-            account = await self.github()
-            await owner.execute("UPDATE connections SET refresh_token = NULL WHERE id = $1", account["id"])
-        finally:
-            await owner.close()
-
     async def close(self) -> None:
         await self.app.http.aclose()
         await self.vault.http.aclose()
@@ -81,14 +70,15 @@ def clocked(
 
 
 @pytest.fixture
-async def person(clocked: tuple[World, HandClock], module_database: DatabaseUrls) -> Any:
+async def person(clocked: tuple[World, HandClock]) -> Any:
     world, clock = clocked
     # At noon, so that a day begins when a test says so.
     clock.now = datetime.combine(datetime.now(UTC).date(), datetime.min.time(), UTC) + timedelta(hours=12)
-    person = Person(world, clock, module_database.owner)
+    person = Person(world, clock)
     person.later(seconds=1)
     yield person
     person.provider.faults.clear()
+    person.provider.grants.offline = True
     await person.close()
 
 
@@ -149,14 +139,14 @@ async def test_api_2_reconnect_required_and_connected_again(person: Person) -> N
 
 
 async def test_api_2_an_account_that_cannot_be_renewed_has_an_end(person: Person) -> None:
+    none = (await person.listed()).headers["etag"]
+    person.provider.grants.offline = False
     await person.app.connect()
-    renewable = (await person.listed()).headers["etag"]
-    await person.take_refresh_token()
     account = await person.github()
     assert (account["status"], account["expires_at"][-1]) == ("connected", "Z")
     ends = datetime.fromisoformat(account["expires_at"])
     assert ends == person.clock() + timedelta(seconds=300)
-    kept = await person.listed(renewable)
+    kept = await person.listed(none)
     assert kept.status_code == 200
     person.later(seconds=299)
     assert (await person.listed(kept.headers["etag"])).status_code == 304

@@ -70,7 +70,7 @@ async def desk(world: World, vault: Vault) -> AsyncIterator[Desk]:
         ("robots", "bot", "robot", True),
         ("robots", "bot", "relay", True),
         ("robots", "robots", "robots", True),
-        ("robots", "robots", None, True),
+        ("robots", "robots", None, False),
         ("robots", "bot", "some-other-app", False),
         ("robots", "bot", "ROBOT", False),
         ("robots", "bot", None, False),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 
 import httpx
@@ -139,6 +139,23 @@ async def test_half_sent_requests_keep_nobody_from_an_answer(port: Port) -> None
             await stack.enter_async_context(raw(port.url, half))
         for _ in range(3):
             await serves(port)
+
+
+async def test_requests_that_wait_on_many_connections_take_little_memory(ports: Ports) -> None:
+    """Each sends many requests at once, of as many small headers as there may be, and reads no answer."""
+    request = head(ports.service.path, headers=100)
+    before = memory(ports.process)
+    async with AsyncExitStack() as stack:
+        for _ in range(400):
+            connection = await stack.enter_async_context(raw(ports.service.url))
+            connection.pause()
+            with suppress(ConnectionError):
+                await connection.send(request * 64)
+        most = memory(ports.process)
+        for _ in range(10):
+            await serves(ports.service)
+            most = max(most, memory(ports.process))
+    assert most - before < 100 * 1024 * 1024
 
 
 async def test_strangers_requests_are_not_kept(ports: Ports) -> None:

@@ -297,7 +297,7 @@ async def test_a_database_that_is_away(failing_vault: Vault, connected: App) -> 
 @pytest.mark.parametrize(
     "damage",
     [
-        # A time that no vault has written, with which calculating fails where nothing expects it to.
+        # A time that the constraint keeps out, with which calculating fails where nothing expects it to.
         "UPDATE connections SET expires_at = '-infinity' WHERE id = $1",
         # Sealed bytes that were altered: refused as such, and evented, but no client's business either.
         r"UPDATE connections SET access_token = access_token || '\x00' WHERE id = $1",
@@ -308,6 +308,7 @@ async def test_a_bug_is_server_error_and_nothing_else(failing_vault: Vault, fail
     """500 `server_error`, nothing else; the `request_id` in the header."""
     async with App(failing) as user:
         account = await user.connect()
+        await execute(failing, "ALTER TABLE connections DROP CONSTRAINT IF EXISTS connections_expires_at_is_a_moment")
         await execute(failing, damage, UUID(account["id"]))
         answer = await failing_vault.exchange(user.session_token)
         check_refusal(answer, 500, "server_error")

@@ -9,12 +9,11 @@ from html import unescape
 from uuid import UUID
 
 import pytest_asyncio
-from sqlalchemy import delete
 
 from tests.support.house import House
+from tests.support.superuser import execute
 from tests.wire.vault import App, Vault, bearer
 from vaultd import sizes
-from vaultd.connections.table import connections_table
 from vaultd.db import Database
 from vaultd.keys.keyring import open_keyring
 from vaultd.keys.local import open_keyring_file
@@ -55,9 +54,8 @@ async def filled(world: World) -> AsyncIterator[Filled]:
             house.clock.forward(seconds=1)
         await house.log.close()
         yield Filled("bob", browser, ids)
-    async with database.transaction() as connection:
-        await connection.execute(delete(connections_table).where(connections_table.c.id.in_(ids)))
     await database.aclose()
+    await execute(world, "DELETE FROM connections WHERE id = ANY($1)", ids)
 
 
 async def test_the_page_ends_early_and_leads_on(world: World, filled: Filled) -> None:

@@ -59,6 +59,20 @@ async def test_made_up_tokens_do_not_keep_clients_from_theirs(issuers: Issuers, 
     assert set(statuses) == {400, 401, 429}
 
 
+async def test_made_up_tokens_do_not_keep_a_user_from_the_accounts(issuers: Issuers, believer: Vault) -> None:
+    """All of them have one address here; so they use up what that address has, and the user comes from it too."""
+    token = issuers.opaque(fresh("user"))
+    async with asyncio.timeout(60):
+        # The budget may be used up by the tests before this one.
+        while (await believer.http.get(ACCOUNTS, headers=bearer(token))).status_code != 200:
+            await asyncio.sleep(0.2)
+    flooding = asyncio.create_task(flood(believer))
+    statuses = Counter([(await believer.http.get(ACCOUNTS, headers=bearer(token))).status_code for _ in range(100)])
+    assert statuses == {200: 100}
+    assert (await flooding)[429] > MANY - MOST
+    assert (await believer.http.get(ACCOUNTS, headers=bearer(token))).status_code == 200
+
+
 async def until_asked(issuers: Issuers, times: int) -> None:
     async with asyncio.timeout(60):
         while len(issuers.asked.asked) < times:

@@ -111,10 +111,25 @@ async def test_b1_the_click_uses_it_up_and_nothing_before(links: Links, browser:
     for _ in range(2):
         assert (await browser.get(ticket, headers=NAVIGATING)).status_code == 200
     page = await browser.get(ticket, headers=NAVIGATING)
-    assert links.leads_on(await browser.get(click_on(page), headers=NAVIGATING))
-    again = await browser.get(click_on(page), headers=NAVIGATING)
+    first = await browser.get(click_on(page), headers=NAVIGATING)
+    assert links.leads_on(first)
+    again = await browser.get(ticket, headers=NAVIGATING)
     assert again.status_code == 400
     assert "This link was used before or is too old." in again.text
+
+
+async def test_b1_a_double_click_leads_on_by_the_second_state_alone(links: Links, browser: httpx.AsyncClient) -> None:
+    page = await browser.get(await links.ticket(), headers=NAVIGATING)
+    first, second = [await browser.get(click_on(page), headers=NAVIGATING) for _ in range(2)]
+    assert links.leads_on(first)
+    assert links.leads_on(second)
+    states = [query_of(answer.headers["location"])["state"] for answer in (first, second)]
+    callback = f"{links.app.world.places.vault}/auth/callback/github"
+    refused = await browser.get(callback, params={"state": states[0], "error": "access_denied"}, headers=NAVIGATING)
+    assert refused.status_code == 400
+    taken = await browser.get(callback, params={"state": states[1], "error": "access_denied"}, headers=NAVIGATING)
+    assert taken.status_code == 303
+    assert (await browser.get(click_on(page), headers=NAVIGATING)).status_code == 400, "they have been to the provider"
 
 
 @pytest.mark.parametrize("headers", LOOKING.values(), ids=LOOKING)

@@ -103,7 +103,7 @@ async def lay_ground(settings: Settings, clock: Clock, stack: AsyncExitStack) ->
         log=log,
         reader=Reader(keyring=keyring),
         refusals=refusals,
-        refused=Refused(refusals=refusals, log=log, subjects=subjects),
+        refused=Refused(refusals=refusals, log=log, subjects=subjects, clock=clock),
         verifier=verifier,
         possession=Possession(replay=replay, clock=clock),
         clients=Clients(

@@ -29,7 +29,6 @@ async def reseal(settings: Settings, database: Database, *, tell: Tell, clock: C
     keyring = await _keyring(settings, database)
     resealing = Resealing(
         database=database,
-        keyring=keyring,
         data_keys=DataKeys(keyring),
         lookups=NoticeLookups(keyring=keyring, token_names=token_names_of(settings)),
         clock=clock,

@@ -203,14 +203,17 @@ class AuditLog:
         """How far a given up lane came is not known, so it is closed without a last number."""
         if writers:
             await connection.execute(
-                update(lanes_table).where(lanes_table.c.writer.in_(writers)).values(closed_at=self._clock())
+                update(lanes_table)
+                .where(lanes_table.c.writer.in_(writers), lanes_table.c.closed_at.is_(None))
+                .values(closed_at=self._clock())
             )
 
     async def _close_lane(self, lane: Lane) -> None:
         async with self._database.transaction() as connection:
             await connection.execute(
                 update(lanes_table)
-                .where(lanes_table.c.writer == lane.writer)
+                # Once: an earlier try may have closed it, and not have got as far as the next lane.
+                .where(lanes_table.c.writer == lane.writer, lanes_table.c.closed_at.is_(None))
                 .values(closed_at=self._clock(), last_seq=lane.position.seq)
             )
 

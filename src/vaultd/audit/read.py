@@ -1,24 +1,25 @@
 """Reading the log: filters, a cursor that new events do not disturb, and opening what is private.
 
 Whoever may add rows may add any row. So each event of a page is held against its chain before it is shown, and one that
-this vault did not write is shown as that and as nothing else.
+this vault did not write there is shown as that and as nothing else.
 """
 
 from __future__ import annotations
 
 import binascii
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, func, select, text, tuple_
+from sqlalchemy import Select, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.elements import ColumnElement
 
 from vaultd.audit.events import Decision, decode, encode, rfc3339
-from vaultd.audit.genuine import doubts_about
+from vaultd.audit.genuine import judged
 from vaultd.audit.lane import events_table
 from vaultd.audit.subject_key import SubjectKey
 from vaultd.errors import CannotOpen, ForeignCursor
@@ -27,11 +28,6 @@ from vaultd.portions import portion
 
 UNVERIFIED = "event.unverified"
 """What is shown in place of the type of an event that this vault did not write. No event has this type."""
-_BEFORE = text(
-    """SELECT e.writer, e.seq, e.mac
-    FROM unnest(cast(:period AS date[]), cast(:writer AS uuid[]), cast(:seq AS bigint[])) AS w (period, writer, seq)
-    JOIN events e ON e.period = w.period AND e.writer = w.writer AND e.seq = w.seq - 1"""
-)
 _ORDER = (events_table.c.period, events_table.c.at, events_table.c.writer, events_table.c.seq)
 
 
@@ -60,22 +56,38 @@ async def page(connection: AsyncConnection, query: Query) -> tuple[list[dict[str
     return rows, _cursor(rows[-1]) if more else None
 
 
-async def page_of(
-    connection: AsyncConnection, subject_ref: bytes, *, behind: UUID | None, limit: int
-) -> tuple[list[dict[str, Any]], UUID | None]:
-    """One page of one subject's rows, and the id of its last one where more are behind it.
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """Where a page of one subject's events ends: at the event of this id, which is one, unless somebody copied it.
 
-    `behind` is such an id; places in the log, which count everybody's events, stay in here. Raises `ForeignCursor`.
+    Of copies it is the one of this number, newest first. Places in the log, which count everybody's events, stay here.
     """
+
+    id: UUID
+    number: int = 0
+
+
+async def page_of(
+    connection: AsyncConnection, subject_ref: bytes, *, behind: Behind | None, limit: int
+) -> tuple[list[dict[str, Any]], Behind | None]:
+    """One page of one subject's rows, and its end where more are behind it. Raises `ForeignCursor`."""
     own = events_table.c.subject_ref == subject_ref
     statement = select(events_table).where(own)
     if behind is not None:
-        place = (await connection.execute(select(*_ORDER).where(own, events_table.c.id == behind))).first()
+        copies = select(*_ORDER).where(own, events_table.c.id == behind.id)
+        in_order = copies.order_by(*(column.desc() for column in _ORDER)).offset(behind.number).limit(1)
+        place = (await connection.execute(in_order)).first()
         if place is None:
             raise ForeignCursor
         statement = statement.where(tuple_(*_ORDER) < tuple_(*place))
     rows, more = await _newest(connection, statement, limit)
-    return rows, rows[-1]["id"] if more else None
+    return rows, await _end_of(connection, own, rows[-1]) if more else None
+
+
+async def _end_of(connection: AsyncConnection, own: ColumnElement[bool], last: Mapping[str, Any]) -> Behind:
+    place = tuple_(*(last[column.name] for column in _ORDER))
+    newer = select(func.count()).select_from(events_table).where(own, events_table.c.id == last["id"])
+    return Behind(last["id"], (await connection.execute(newer.where(tuple_(*_ORDER) > place))).scalar_one())
 
 
 class Reader:
@@ -87,33 +99,14 @@ class Reader:
     async def page(self, connection: AsyncConnection, query: Query) -> tuple[list[dict[str, Any]], str | None]:
         """As `page` does. Raises `ForeignCursor`."""
         rows, following = await page(connection, query)
-        return await self._judged(connection, rows), following
+        return await judged(connection, self._keyring, rows), following
 
     async def page_of(
-        self, connection: AsyncConnection, subject_ref: bytes, *, behind: UUID | None, limit: int
-    ) -> tuple[list[dict[str, Any]], UUID | None]:
+        self, connection: AsyncConnection, subject_ref: bytes, *, behind: Behind | None, limit: int
+    ) -> tuple[list[dict[str, Any]], Behind | None]:
         """As `page_of` does. Raises `ForeignCursor`."""
         rows, last = await page_of(connection, subject_ref, behind=behind, limit=limit)
-        return await self._judged(connection, rows), last
-
-    async def _judged(self, connection: AsyncConnection, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        before = await _macs_before(connection, rows)
-        for row in rows:
-            previous = row["writer"].bytes if row["seq"] == 1 else before.get((row["writer"], row["seq"]))
-            doubts = ["the event before it is missing"]
-            if previous is not None:
-                doubts = doubts_about(row, self._keyring, previous)
-            row["doubt"] = doubts[0] if doubts else None
-        return rows
-
-
-async def _macs_before(connection: AsyncConnection, rows: Sequence[Mapping[str, Any]]) -> dict[tuple[UUID, int], bytes]:
-    """The mac of the event before each of these, by the place of the one behind it."""
-    if not rows:
-        return {}
-    wanted = {name: [row[name] for row in rows] for name in ("period", "writer", "seq")}
-    found = await connection.execute(_BEFORE, wanted)
-    return {(row.writer, row.seq + 1): row.mac for row in found}
+        return await judged(connection, self._keyring, rows), last
 
 
 async def _newest(connection: AsyncConnection, statement: Select[Any], limit: int) -> tuple[list[dict[str, Any]], bool]:

@@ -1,4 +1,9 @@
-"""How often and by whom a subject's connections were used lately, counted from the log itself."""
+"""How often and by whom a subject's connections were used lately, counted from the log itself.
+
+It is counted by columns, in the database: to hold up to 10,000 events against their chains costs more than a page may.
+So whoever writes into the database can make a use appear here. The list of events beside it shows theirs as not of this
+vault, and `vaultd audit verify` names each.
+"""
 
 from __future__ import annotations
 

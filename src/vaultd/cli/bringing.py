@@ -20,7 +20,6 @@ from vaultd.importing import Checked, Mistake, Stage, Verdict
 from vaultd.importing.recipe import Changed, Tell
 from vaultd.importing.trial import Tried
 from vaultd.settings import Settings
-from vaultd.telemetry import configure_logging
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +55,6 @@ async def run(settings: Settings, path: Path, wish: Wish) -> Report:
     Raises:
         VaultdError: the configuration, the database or the file cannot be used.
     """
-    # Notes of the parts about themselves would stand between the lines of the report.
-    configure_logging(level="warning", json=False)
     report = Report(dry_run=wish.dry_run)
     with ExitStack() as stack:
         file = _opened(path, stack)

@@ -104,7 +104,9 @@ async def _doors(settings: Settings) -> Finding:
             name = outside((await connection.execute(text("SELECT current_database()"))).scalar_one())
     except VaultdError as error:
         return Finding(what, "failed", error.description)
-    remedy = f"REVOKE CONNECT ON DATABASE {name} FROM PUBLIC"
+    quoted = '"' + name.replace('"', '""') + '"'
+    groups = "vaultd_owner, vaultd_app, vaultd_sealer, vaultd_auditor"
+    remedy = f"GRANT CONNECT ON DATABASE {quoted} TO {groups}; REVOKE CONNECT ON DATABASE {quoted} FROM PUBLIC"
     return Finding(what, "warning", f"every login of the server may connect; as the database's owner run: {remedy}")
 
 

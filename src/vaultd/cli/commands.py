@@ -40,8 +40,11 @@ def _root(
 ) -> None:
     del version
     from vaultd.cli.memory import keep_memory_private
+    from vaultd.telemetry import configure_logging
 
     keep_memory_private()
+    # What goes wrong on the way is told in the log's words, never with the values that were at hand.
+    configure_logging(level="warning", json=False)
 
 
 @app.command()

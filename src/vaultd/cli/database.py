@@ -39,7 +39,12 @@ async def database_of(settings: Settings, url: Secret | None = None) -> AsyncIte
         ConfigurationError: the database is away or refuses the work; it says why, without the URL.
     """
     database = Database(
-        url or settings.database_url, tls=settings.database.tls, pool_size=1, application_name="vaultd-cli"
+        url or settings.database_url,
+        tls=settings.database.tls,
+        pool_size=1,
+        application_name="vaultd-cli",
+        # Migrating or verifying a large database takes as long as it takes; who waits for it can end it.
+        statement_timeout=None,
     )
     try:
         yield database

@@ -10,7 +10,6 @@ from rich.console import Console
 from vaultd.cli.output import escaped
 from vaultd.errors import ConfigurationError
 from vaultd.sandbox.person import StepFailed
-from vaultd.telemetry import configure_logging
 
 HEADING = re.compile(r"^\n?\d+\. .*$|^\n?Every step.*$")
 
@@ -21,8 +20,6 @@ def tell(run: Callable[[Callable[[str], None]], None]) -> None:
     Raises:
         ConfigurationError: a part does not start, or a step is not as it should be.
     """
-    # The servers' own notes about their requests would stand between the lines of the story.
-    configure_logging(level="warning", json=False)
     console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
 
     def say(text: str) -> None:

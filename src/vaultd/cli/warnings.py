@@ -19,6 +19,7 @@ def warnings(settings: Settings) -> Iterator[tuple[str, str]]:
     yield from _without_secret(settings)
     yield from _secrets_worth_nothing(settings.clients)
     yield from _trusted_without_secret(settings)
+    yield from _never_revoked(settings)
 
 
 def _without_secret(settings: Settings) -> Iterator[tuple[str, str]]:
@@ -51,6 +52,15 @@ def _trusted_without_secret(settings: Settings) -> Iterator[tuple[str, str]]:
             if client is not None and client.auth == NOTHING:
                 text = f"is among trusted_clients of issuer {issuer}, and has no secret"
                 yield _client(name), f"{text}: whoever has any token of that issuer gets what this client may have"
+
+
+def _never_revoked(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Where nobody can say whose a grant is, and no table what its revocation ends, others may live on it."""
+    for name, provider in settings.providers.items():
+        unknown = provider.revocation_ends is None and not provider.names_accounts
+        if provider.revocation_endpoint is not None and unknown:
+            text = "names no accounts, and no revocation_ends says what a revocation ends: a token is revoked at the"
+            yield f"provider {name}", f"{text} provider only when nobody else is connected there"
 
 
 def _accepted(name: str, client: ClientConfig) -> frozenset[str]:

@@ -18,7 +18,10 @@ Method: TypeAlias = Literal["client_secret_basic", "client_secret_post", "privat
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 MAX_AUTHORIZATION = 4096
-"""Characters of the header: a client id of 255 with every character escaped, and a secret of 2,000."""
+"""Characters of the header, which is base64: beside the longest client id, escaped to 765, 2,301 are left for a secret.
+
+Those count as the secret is sent, with what is escaped in it.
+"""
 
 _CLIENT_ID = re.compile(r"[\x20-\x7e]{1,255}")  # RFC 6749 appendix A.1: visible ASCII
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, NoReturn
 from uuid import UUID
@@ -92,33 +92,41 @@ class Connect:
         return Begun(auth_session, ticket, int(LASTS.total_seconds()))
 
     async def look(self, ticket: str) -> Looked:
-        """What the ticket is for; it stays as good as it was. Raises `ConsentRefused`."""
+        """What the ticket is for; it stays as good as it was, or is refused. Raises `ConsentRefused`."""
         with _as_stored():
             async with self._database.transaction() as connection:
                 found_by = self._pending.hashed(ticket=ticket)
                 begun = await self._pending.find(connection, **found_by, stage="begun")
         if begun is None or begun.expires_at <= self._clock():
             raise ConsentRefused(reason="ticket")
+        await self._check_place(begun)
         subject = await self._subjects.get(begun.subject_id)
         if subject is None:
             raise ConsentRefused(reason="ticket")
         return Looked.at(begun, subject)
 
-    async def visit(self, ticket: str, browser: str) -> str:
-        """The browser brings the ticket; gives the provider's URL. Raises `ConsentRefused`."""
+    async def visit(self, ticket: str, browser: str, *, clicked: bool = False) -> str:
+        """The browser brings the ticket; gives the provider's URL.
+
+        With `clicked`, on the page that was shown to this browser, a second click leads there once more, and the state
+        of the first is worth nothing from then on. Raises `ConsentRefused`.
+        """
         state = secrets.token_urlsafe(32)
         hashed = self._pending.hashed(state=state, browser=browser)
+        places: list[dict[str, Any]] = [{"stage": "begun"}]
+        if clicked:
+            places.append({"stage": "sent", **self._pending.hashed(browser=browser)})
+        begun = None
         with _as_stored():
             async with self._database.transaction() as connection:
-                begun = await self._pending.advance(
-                    connection,
-                    found_by={**self._pending.hashed(ticket=ticket), "stage": "begun"},
-                    stage="sent",
-                    now=self._clock(),
-                    set_={"ticket_hash": None, **hashed},
-                )
+                for place in places:
+                    found_by = {**self._pending.hashed(ticket=ticket), **place}
+                    begun = begun or await self._pending.advance(
+                        connection, found_by=found_by, stage="sent", now=self._clock(), set_=hashed
+                    )
         if begun is None:
             raise ConsentRefused(reason="ticket")
+        await self._check_place(begun)
         return self._provider_url(self._providers.get(begun.provider), begun.private, state)
 
     async def door(self, subject: KnownSubject, wish: Wish, browser: str) -> str:
@@ -200,10 +208,17 @@ class Connect:
 
     async def sweep(self) -> None:
         """Give back and forget consents that nobody completed, for as long as the process serves."""
+        log = _log()
         while True:
             await asyncio.sleep(SWEEP_EVERY)
-            with suppress(TemporarilyUnavailable):
+            try:
                 await self.sweep_once()
+            except TemporarilyUnavailable:
+                # The database is away; what is over stays over.
+                pass
+            except Exception:
+                # Grants that are never given back are worse than a line in the log every minute.
+                log.exception("consents that nobody completed could not be swept")
 
     async def sweep_once(self) -> int:
         """Forget what has expired; a grant that was redeemed for it is revoked at the provider."""
@@ -281,12 +296,16 @@ class Connect:
         if waiting.kind == "door" and waiting.subject_id != returned.session_subject:
             await self._failed(waiting, "foreign")
             raise ConsentRefused(reason="foreign")
+        await self._check_place(waiting)
+        return waiting
+
+    async def _check_place(self, waiting: Pending) -> None:
+        """At each step on the way: no page offers a place that is no longer one, and no browser is sent there."""
         try:
             self._places.check(waiting)
         except ConsentRefused as refused_place:
             await self._failed(waiting, refused_place.reason)
             raise
-        return waiting
 
     async def _kept(self, waiting: Pending, brought: Brought, connect_code: str) -> bool:
         """Whether the consent is still there, as it was, and what it brought is kept beside it."""

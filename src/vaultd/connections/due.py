@@ -14,7 +14,7 @@ from datetime import date, datetime, timedelta
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from vaultd.connections.lease import LASTS
+from vaultd.connections.lease import CLOCKS, LASTS
 from vaultd.connections.store import select_rows
 from vaultd.connections.table import ConnectionRow, connections_table
 
@@ -54,7 +54,8 @@ TAKE = text(
         SELECT d.id FROM w CROSS JOIN LATERAL (
             SELECT c.id FROM connections c
             WHERE c.provider = w.provider AND {_RENEWABLE} AND c.renew_at <= {_NOW}
-                AND (c.lease_until IS NULL OR c.lease_until NOT BETWEEN now() AND now() + cast(:lease AS interval))
+                AND (c.lease_until IS NULL OR c.lease_until < now()
+                    OR c.lease_until > clock_timestamp() + cast(:lease AS interval))
             ORDER BY c.renew_at LIMIT w.places FOR NO KEY UPDATE SKIP LOCKED) d),
     judged AS (
         SELECT c.id, {_WORKED_OUT} AS planned, coalesce(c.refreshed_at, c.connected_at) + w.idle / 2 AS idle_at,
@@ -102,7 +103,7 @@ async def take_due(
         "places": [places[name] for name in names],
         "idles": [rules.idle.get(name) for name in names],
         "ahead": rules.ahead,
-        "lease": LASTS,
+        "lease": LASTS + CLOCKS,
     }
     await connection.execute(WORK_OUT, values)
     taken = (await connection.execute(TAKE, {**values, "used_since": used_since, "now": now})).all()

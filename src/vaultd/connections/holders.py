@@ -53,9 +53,14 @@ class Holders:
         An account that is not known may be anyone's: without `account_id` everybody counts, and whoever's account is
         not known counts always.
         """
-        for row in (await connection.execute(self._living(names, account_id))).mappings():
-            if self._may_be(ConnectionRow.from_mapping(row), names, account_id):
-                return True
+        # One after the other: mostly the first decides, and there may be as many as the provider has connections.
+        rows = await connection.stream(self._living(names, account_id))
+        try:
+            async for row in rows.mappings():
+                if self._may_be(ConnectionRow.from_mapping(row), names, account_id):
+                    return True
+        finally:
+            await rows.close()
         async for provider, brought in self._waiting(connection, names):
             comparable = account_id and brought.account_id and provider in names.alike
             if not comparable or brought.account_id == account_id:

@@ -17,6 +17,8 @@ CHANNEL = "vaultd_connections"
 
 LASTS = timedelta(seconds=15)
 """Longer than the provider's total timeout, so that a live owner never loses it."""
+CLOCKS = timedelta(minutes=2)
+"""By so much the database's clock may have been put back while a lease lasts (E7)."""
 
 _c = connections_table.c
 
@@ -30,8 +32,8 @@ async def take(connection: AsyncConnection, row: ConnectionRow, *, owner: UUID, 
         update(connections_table)
         .where(_c.id == row.id, _c.generation == row.generation, _c.revision == row.revision, _c.status == "connected")
         .where(_c.lease_fence == row.lease_fence)
-        # No owner holds a lease for longer than one lasts: a later end was put there by somebody else.
-        .where(or_(_c.lease_until.is_(None), _c.lease_until < func.now(), _c.lease_until > func.now() + LASTS))
+        # No owner holds a lease for longer than one lasts, by whatever clock: a later end is somebody else's.
+        .where(or_(_c.lease_until.is_(None), _c.lease_until < func.now(), _c.lease_until > _longest()))
         .values(
             lease_owner=owner,
             lease_fence=_c.lease_fence + 1,
@@ -44,6 +46,11 @@ async def take(connection: AsyncConnection, row: ConnectionRow, *, owner: UUID, 
     )
     fence: int | None = (await connection.execute(statement)).scalar_one_or_none()
     return fence
+
+
+def _longest() -> ColumnElement[Any]:
+    # Of this moment: a transaction's own time is that of its beginning, before another lease may have begun.
+    return func.clock_timestamp() + LASTS + CLOCKS
 
 
 async def give_back(connection: AsyncConnection, row: ConnectionRow, *, fence: int, keep_intent: bool) -> None:

@@ -81,11 +81,7 @@ class PendingGrants:
 
     def hash_of(self, name: str, value: str) -> bytes:
         """How a random single-use value is kept: keyed, so that nobody without the keyring can write their own."""
-        return self.keyed(name, hashlib.sha256(value.encode()).digest())
-
-    def keyed(self, name: str, digest: bytes) -> bytes:
-        """The same from the value's SHA-256."""
-        return self._keyring.lookup(f"pending {name}", digest)
+        return self._keyring.lookup(f"pending {name}", hashlib.sha256(value.encode()).digest())
 
     async def begin(
         self,
@@ -150,9 +146,7 @@ class PendingGrants:
     async def open_grant(self, connection: AsyncConnection, pending: Pending) -> dict[str, Any]:
         """What the provider granted. Raises `CannotOpen`."""
         key = await self._data_keys.load(connection, pending.data_key_id, PURPOSE)
-        bound = _place_of_granted(pending.id, pending.subject_id, pending.provider)
-        document: dict[str, Any] = json.loads(open_sealed(key, Sealed(pending.granted or b""), bound=bound))
-        return document
+        return _open_granted(key, pending.id, pending.subject_id, pending.provider, pending.granted or b"")
 
     async def forget(self, connection: AsyncConnection, pending: Pending) -> None:
         """Delete a consent and its key."""
@@ -173,18 +167,9 @@ class PendingGrants:
         """Consents that are not as they were stored, and why."""
         for row in (await connection.execute(select(pending_table))).mappings().all():
             try:
-                await self._open(connection, row)
+                await self._open_whole(connection, row)
             except CannotOpen as error:
                 yield row["id"], error.detail
-
-    async def write_anew(
-        self, connection: AsyncConnection, key: Key, row: Mapping[Any, Any], *, private: bytes, granted: bytes | None
-    ) -> None:
-        """Write a row that an older release sealed in its own way, from what it had sealed."""
-        changed = dict(row)
-        if granted is not None:
-            changed["granted"] = _seal_granted(key, row, json.loads(granted))
-        await self._write(connection, key, changed, json.loads(private))
 
     async def _first(
         self, connection: AsyncConnection, query: Select[Any], found_by: Mapping[str, Any]
@@ -198,7 +183,7 @@ class PendingGrants:
         found = []
         for row in (await connection.execute(query)).mappings().all():
             try:
-                found.append(_pending(row, (await self._open(connection, row))[1]))
+                found.append(_pending(row, await self._open_whole(connection, row)))
             except CannotOpen as error:
                 # What it held cannot be given back to its provider, and it must not keep the others here.
                 _log().error("a consent under way does not open", pending_id=str(row["id"]), detail=error.detail)
@@ -209,6 +194,13 @@ class PendingGrants:
         key = await self._data_keys.load(connection, row["data_key_id"], PURPOSE)
         private: dict[str, Any] = json.loads(open_sealed(key, Sealed(row["sealed"]), bound=bound_private(row)))
         return key, private
+
+    async def _open_whole(self, connection: AsyncConnection, row: Mapping[Any, Any]) -> dict[str, Any]:
+        """The private part, and a look whether what was granted opens too."""
+        key, private = await self._open(connection, row)
+        if row["granted"] is not None:
+            _open_granted(key, row["id"], row["subject_id"], row["provider"], row["granted"])
+        return private
 
     @staticmethod
     async def _write(connection: AsyncConnection, key: Key, row: Mapping[str, Any], private: Mapping[str, Any]) -> None:
@@ -228,6 +220,12 @@ def _seal_private(key: Key, row: Mapping[str, Any], private: Mapping[str, Any]) 
 def _seal_granted(key: Key, row: Mapping[str, Any], grant: Mapping[str, Any]) -> bytes:
     bound = _place_of_granted(row["id"], row["subject_id"], row["provider"])
     return seal(key, json.dumps(dict(grant)).encode(), bound=bound).blob
+
+
+def _open_granted(key: Key, pending_id: UUID, subject_id: UUID, provider: str, granted: bytes) -> dict[str, Any]:
+    bound = _place_of_granted(pending_id, subject_id, provider)
+    document: dict[str, Any] = json.loads(open_sealed(key, Sealed(granted), bound=bound))
+    return document
 
 
 def bound_private(row: Mapping[Any, Any]) -> bytes:

@@ -51,18 +51,22 @@ class Beside:
 
     def bound(self, *, has_refresh_token: bool, has_metadata: bool) -> bytes:
         """The associated data that they add to the access token's."""
-        return bind(
-            has_refresh_token,
-            has_metadata,
-            self.account_ref,
-            self.account_lookup,
-            len(self.token_lookups),
-            *self.token_lookups,
-            *(None if moment is None else microseconds(moment) for moment in self._moments()),
-        )
+        return _beside(self, has_refresh_token, has_metadata)
 
-    def _moments(self) -> tuple[datetime | None, ...]:
-        return self.created_at, self.connected_at, self.refreshed_at
+
+# Pure, and asked for the same rows again and again, as those below.
+@lru_cache(maxsize=10_000)
+def _beside(beside: Beside, has_refresh_token: bool, has_metadata: bool) -> bytes:  # noqa: FBT001 - a cache's key
+    moments = (beside.created_at, beside.connected_at, beside.refreshed_at)
+    return bind(
+        has_refresh_token,
+        has_metadata,
+        beside.account_ref,
+        beside.account_lookup,
+        len(beside.token_lookups),
+        *beside.token_lookups,
+        *(None if moment is None else microseconds(moment) for moment in moments),
+    )
 
 
 @dataclass(slots=True)

@@ -14,7 +14,8 @@ from vaultd.providers.received import received_scopes, received_token
 from vaultd.providers.words import label_text, plain_text
 from vaultd.terms import Scopes, Secret, Verdict
 
-_LONGEST_LIFE = 10 * 365 * 86_400
+LONGEST_LIFE = 10 * 365 * 86_400
+"""Seconds. Whatever a provider says, no token is taken to live longer."""
 _PERSON = "authed_user"
 _WHOLE_NUMBER = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,12})?")
 
@@ -133,4 +134,4 @@ def _seconds(value: object) -> int | None:
         return None
     # Through text, so that 3600, 3600.0, "3600" and "3600.0" are read alike and NaN and 1e999 not at all.
     text = str(value).strip()
-    return min(max(int(float(text)), 0), _LONGEST_LIFE) if _WHOLE_NUMBER.fullmatch(text) else None
+    return min(max(int(float(text)), 0), LONGEST_LIFE) if _WHOLE_NUMBER.fullmatch(text) else None

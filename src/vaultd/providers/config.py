@@ -63,6 +63,12 @@ class ProviderConfig(
         return self.dead_only_twice or self.rotation == "never"
 
     @property
+    def app(self) -> str:
+        """What names this installation's app at the provider; apps of one name have their grants in common."""
+        found = re.match(self.app_pattern, self.client_id) if self.app_pattern else None
+        return found.group() if found else self.client_id
+
+    @property
     def names_accounts(self) -> bool:
         """Whether the provider tells whose account a grant is."""
         return self.account_source != "userinfo" or self.userinfo_endpoint is not None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+import re
+from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from vaultd.config_types import ConfigTable, Flag, Text
 from vaultd.providers.config_requests import RequestFormat, TokenEndpointAuth
@@ -13,6 +14,14 @@ Revocation: TypeAlias = Literal["rfc7009", "github_grant", "slack", "stripe", "b
 RevocationEnds: TypeAlias = Literal["token", "grant", "installation"]
 
 _BY_THE_APP = frozenset({"github_grant", "stripe"})
+
+
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"is no regular expression: {error}") from None
+    return text
 
 
 class RevocationConfig(ConfigTable):
@@ -27,6 +36,7 @@ class RevocationConfig(ConfigTable):
     `revocation_ends` is what a revocation ends: "token" the tokens of this one consent; "grant" all that the user ever
     gave the app there, whichever of its tokens is given back; "installation" what several users share. Where the
     provider does not say, it is left out, and counts as the grant: nobody else's access is then ended by accident.
+    `app_pattern` is the part of a `client_id` that names the app, where one app has several: they share its grants.
     """
 
     revocation: Revocation = "rfc7009"
@@ -36,6 +46,7 @@ class RevocationConfig(ConfigTable):
     revocation_request_format: RequestFormat | None = None
     revocation_hint: Flag = True
     revocation_ends: RevocationEnds | None = None
+    app_pattern: Annotated[Text, AfterValidator(_pattern)] | None = None
 
     @field_validator("revocation")
     @classmethod

@@ -113,7 +113,7 @@ class Providers:
         return tuple(
             other
             for other in self.all()
-            if (other.config.client_id, other.config.token_path) == (app.client_id, app.token_path)
+            if (other.config.app, other.config.token_path) == (app.app, app.token_path)
             and (other.config.token_endpoint == app.token_endpoint or self.strategy(other) == kind)
         )
 

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from vaultd.errors import OutboundFailed, ProviderRefused, ProviderUnavailable
 from vaultd.outbound import Reply
-from vaultd.providers.answers import Grant
+from vaultd.providers.answers import LONGEST_LIFE, Grant
 from vaultd.providers.config import ProviderConfig
 from vaultd.providers.received import bounded_scopes, received_token
 from vaultd.providers.replies import read_answer
@@ -103,4 +103,5 @@ def _life(expires_at: object, now: datetime) -> int | None:
         ends = datetime.fromisoformat(str(expires_at))
     except ValueError:
         raise ProviderUnavailable(detail="the answer's expires_at is not readable", outage=False) from None
-    return max(int(((ends if ends.tzinfo else ends.replace(tzinfo=UTC)) - now).total_seconds()), 0)
+    seconds = ((ends if ends.tzinfo else ends.replace(tzinfo=UTC)) - now).total_seconds()
+    return min(max(int(seconds), 0), LONGEST_LIFE)

@@ -1,7 +1,8 @@
 """Sealing the rows of an older release anew, so that nothing clear decides whose, where or until when.
 
 `vaultd migrate` does it behind the migrations: in batches, each a transaction of its own, so that it can be stopped and
-started again. While it runs, connections are read in both formats. When the last one is sealed anew, a constraint says
+started again. Processes of the older release are stopped before. While it runs, this release reads connections in both
+formats. When the last one is sealed anew, a constraint says
 so, and from then on the database takes no row of the old format.
 """
 

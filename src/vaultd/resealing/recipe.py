@@ -8,11 +8,9 @@ from typing import TypeAlias
 from uuid import UUID
 
 from vaultd.connections.lookups import NoticeLookups
-from vaultd.connections.pending import PendingGrants
 from vaultd.db import Database
 from vaultd.keys.data_keys import DataKeys
-from vaultd.keys.keyring import Keyring
-from vaultd.resealing import connections, passing
+from vaultd.resealing import connections, consents
 from vaultd.terms import Clock
 
 BATCH = 500
@@ -23,28 +21,23 @@ Tell: TypeAlias = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Resealing:
-    """Works as the tables' owner, beside processes that serve."""
+    """Works as the tables' owner; processes of this release may serve meanwhile, those of an older one may not."""
 
     database: Database
-    keyring: Keyring
     data_keys: DataKeys
     lookups: NoticeLookups
     clock: Clock
 
     async def __call__(self, tell: Tell) -> int:
         """Seal everything anew; gives how many connections. Raises `TemporarilyUnavailable`: run it again."""
-        # 1. what lasts for minutes or a day
-        pending = PendingGrants(data_keys=self.data_keys, keyring=self.keyring)
+        # 1. consents under way, which last for minutes
         async with self.database.transaction() as connection:
-            await passing.reseal_pending(connection, pending, self.data_keys, now=self.clock())
-            await passing.reseal_sign_ins(connection, self.keyring, self.data_keys, now=self.clock())
-            await passing.reseal_sessions(connection, self.keyring)
-        # 2. connections, and those that a process of the older release stores meanwhile
+            await consents.end_old(connection, self.data_keys, now=self.clock())
+        # 2. connections
         done = await self._connections(tell)
-        # 3. none comes any more; then those that came in between
+        # 3. the database takes none of the old format any more, and has looked that it holds none
         async with self.database.transaction() as connection:
             await connections.finish(connection)
-        done += await self._connections(tell)
         async with self.database.transaction() as connection:
             await connections.validate(connection)
         return done

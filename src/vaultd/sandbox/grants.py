@@ -97,6 +97,8 @@ class Grants:
         self.ttl = ttl
         self.rotate = rotate
         self.reuse_grace = reuse_grace
+        self.offline = True
+        """Whether new grants come with a refresh token."""
         self.families: list[Family] = []
         self._name = name
         self._clock = clock
@@ -117,7 +119,7 @@ class Grants:
         """A new grant with its first tokens."""
         family = Family(client_id=client_id, person=person, scopes=scopes)
         self.families.append(family)
-        return self._issue(family, scopes, with_refresh=True)
+        return self._issue(family, scopes, with_refresh=self.offline)
 
     def redeem(self, client_id: str, *, code: str, redirect_uri: str | None, verifier: str | None) -> Issued:
         """Turn a code into tokens. Raises `OAuthRefused`; a code used twice costs its tokens (RFC 6749 §4.1.2)."""

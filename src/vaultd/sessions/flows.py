@@ -84,14 +84,18 @@ class Flows:
             row = (await connection.execute(statement)).mappings().first()
             if row is None:
                 return None
-            try:
-                key = await self._data_keys.load(connection, row["data_key_id"], PURPOSE)
-                opened = open_sealed(key, Sealed(row["sealed"]), bound=place_of_flow(row))
-            except CannotOpen as error:
-                _log().error("a sign-in under way does not open", detail=error.detail)
-                return None
-            await self._data_keys.erase(connection, key.id)
-        return Flow(**json.loads(opened))
+            opened = await self._opened(connection, row)
+            # Whatever key the row names, none that another row needs is erased.
+            await self._data_keys.erase(connection, row["data_key_id"])
+        return None if opened is None else Flow(**json.loads(opened))
+
+    async def _opened(self, connection: AsyncConnection, row: Mapping[Any, Any]) -> bytes | None:
+        try:
+            key = await self._data_keys.load(connection, row["data_key_id"], PURPOSE)
+            return open_sealed(key, Sealed(row["sealed"]), bound=place_of_flow(row))
+        except CannotOpen as error:
+            _log().error("a sign-in under way does not open", detail=error.detail)
+            return None
 
     def _hash(self, name: str, value: str) -> bytes:
         return sign_in_hash(self._keyring, name, hashlib.sha256(value.encode()).digest())

@@ -54,7 +54,7 @@ sessions_table = Table(
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("last_seen_at", DateTime(timezone=True), nullable=False),
     Column("expires_at", DateTime(timezone=True), nullable=False),
-    Column("mac", LargeBinary),
+    Column("mac", LargeBinary, nullable=False),
 )
 _s = sessions_table.c
 
@@ -125,7 +125,7 @@ class Sessions:
             row = (await connection.execute(query)).mappings().first()
             if row is None:
                 return None
-            if not hmac.compare_digest(row["mac"] or b"", mac_of_session(self._keyring, row)):
+            if not hmac.compare_digest(row["mac"], mac_of_session(self._keyring, row)):
                 _log().error("a session's row is not as it was written", subject_id=str(row["subject_id"]))
                 return None
             if row["last_seen_at"] < now - _NOTED_EVERY:

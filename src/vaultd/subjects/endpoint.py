@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,10 +22,7 @@ _OUR_CREDENTIALS = (401, 403)
 
 
 class IntrospectionEndpoint:
-    """Asks one issuer about tokens. The same token asked about by many at a time is one call.
-
-    Whoever joins a call that is under way gets an answer up to that call's own time old; it is never used again.
-    """
+    """Asks one issuer about tokens."""
 
     def __init__(
         self,
@@ -46,26 +42,16 @@ class IntrospectionEndpoint:
         self._clock = clock
         self._discovered: tuple[str, datetime] | None = None
         self._discoveries: Flights[str, str] = Flights()
-        self._calls: Flights[tuple[bytes, str | None, str], Mapping[str, Any]] = Flights()
 
     async def ask(self, token: Secret, hint: str | None, *, lane: str = "") -> Mapping[str, Any]:
         """What the issuer says of a token: `active`, a true or false, and the rest as it came.
 
-        Calls of one `lane` neither share nor wait for those of another (`Outbound.request`).
+        Calls of one `lane` do not wait for those of another (`Outbound.request`).
 
         Raises:
             JwtRefused: `wrong_type`: the issuer does not look at tokens of this form.
             TemporarilyUnavailable: there is no answer, or none that could be one.
         """
-        digest = hashlib.sha256(token.reveal().encode()).digest()
-        return await self._calls.join((digest, hint, lane), lambda: self._call(token, hint, lane))
-
-    async def aclose(self) -> None:
-        """End what is under way."""
-        await self._calls.aclose()
-        await self._discoveries.aclose()
-
-    async def _call(self, token: Secret, hint: str | None, lane: str) -> Mapping[str, Any]:
         form = {"token": token.reveal()} | ({"token_type_hint": hint} if hint else {})
         basic = None
         client_id, secret = self._config.client_id, self._config.client_secret
@@ -87,6 +73,10 @@ class IntrospectionEndpoint:
         except (KeySourceFailed, OutboundError) as error:
             raise self._unavailable(str(error)) from None
         return self._read(reply)
+
+    async def aclose(self) -> None:
+        """End what is under way."""
+        await self._discoveries.aclose()
 
     async def _address(self) -> str:
         if self._config.introspection_endpoint is not None:

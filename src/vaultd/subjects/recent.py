@@ -1,4 +1,4 @@
-"""Subjects verified a moment ago, so that a token presented again need not be verified again."""
+"""What was found out about tokens a while ago, so that one presented again need not be verified again."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ class _Entry(Generic[T]):
 
 
 class Recent(Generic[T]):
-    """Keeps at most `capacity` values, each until its own end but never above a minute; the oldest goes first.
+    """Keeps at most `capacity` values, each until its own end but never longer than `keep`; the oldest goes first.
 
     The key is a digest: the token itself is never kept.
     """
 
-    def __init__(self, *, capacity: int = CAPACITY) -> None:
+    def __init__(self, *, capacity: int = CAPACITY, keep: timedelta = KEEP) -> None:
         self._capacity = capacity
+        self._keep = keep
         self._entries: OrderedDict[tuple[bytes, str], _Entry[T]] = OrderedDict()
 
     def __len__(self) -> int:
@@ -45,7 +46,7 @@ class Recent(Generic[T]):
 
     def put(self, key: tuple[bytes, str], value: T, *, version: int, now: datetime, expires_at: datetime) -> None:
         """Keep a value; one that has ended already is not kept."""
-        until = min(expires_at, now + KEEP)
+        until = min(expires_at, now + self._keep)
         if until <= now:
             return
         self._entries[key] = _Entry(value, until, version)

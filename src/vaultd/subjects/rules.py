@@ -210,8 +210,9 @@ def _ways(
         if not read_audience(claims).isdisjoint(ours):
             yield purpose, Audience(as_id_token=is_id_token, only_trusted=False)
     # An ID token is for the app that signed the user in. As an access token it passes only where the operator has
-    # listed that app under `audience` too.
-    if kind != "id_token" and _app_of(claims) in config.audience:
+    # listed that app under `audience` too, and the token is for that app: `azp` alone names who got it, not whom for.
+    for_us = not config.names_no_audience and not read_audience(claims).isdisjoint(config.audience)
+    if kind != "id_token" and for_us and _app_of(claims) in config.audience:
         yield purposes.ID_TOKEN, Audience(as_id_token=False, only_trusted=False)
 
 

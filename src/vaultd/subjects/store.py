@@ -187,7 +187,8 @@ class SubjectStore:
     def _query(condition: ColumnElement[bool]) -> Select[Any]:
         return (
             select(subjects_table, data_keys_table.c.wrapped)
-            .join(data_keys_table, data_keys_table.c.id == subjects_table.c.data_key_id)
+            # Outer, since a subject whose data key is gone is one that does not open, and not one that is not there.
+            .outerjoin(data_keys_table, data_keys_table.c.id == subjects_table.c.data_key_id)
             .where(condition)
         )
 
@@ -226,6 +227,8 @@ class SubjectStore:
         return found
 
     def _open(self, row: Any) -> KnownSubject:
+        if row.wrapped is None:
+            raise CannotOpen(detail=f"data key {row.data_key_id} is not there")
         data_key = self._data_keys.unwrap(row.data_key_id, _PURPOSE, row.wrapped)
         document = json.loads(open_sealed(data_key, Sealed(row.sealed), bound=_place(row.id)))
         key = SubjectKey(Subject(document["iss"], document["sub"]), data_key)

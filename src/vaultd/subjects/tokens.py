@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal, Protocol
 
@@ -15,9 +15,13 @@ from vaultd.terms import Scopes, Secret, Subject
 
 @dataclass(frozen=True, slots=True)
 class PresentedToken:
-    """A token as it came, and as what. `unverified` is None for an opaque one, `stranger` if a client is proven."""
+    """A token as it came, its SHA-256, and as what it came.
+
+    `unverified` is None for an opaque one, `stranger` if a client is proven.
+    """
 
     token: Secret
+    digest: bytes = field(repr=False)
     kind: TokenKind
     unverified: UnverifiedJwt | None
     stranger: Stranger | None = NOBODY

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import timedelta
 
 from vaultd.errors import ConfigurationError, InvalidRequest, SubjectTokenRefused
@@ -81,15 +80,16 @@ class SubjectVerifier:
             await issuer.aclose()
 
     async def _verify(self, token: Secret, kind: TokenKind, stranger: Stranger | None) -> VerifiedSubject:
-        place = (hashlib.sha256(token.reveal().encode("utf-8", "surrogatepass")).digest(), kind)
+        digest = hashlib.sha256(token.reveal().encode("utf-8", "surrogatepass")).digest()
+        place = (digest, kind)
         found = self._recent.get(place, now=self._clock())
         if found is not None:
             known, version = found
             if version == self._issuers[known.subject.issuer].version:
                 return known
             self._recent.drop(place)
-        issuer, presented = self._choose(token, kind)
-        verified = await issuer.verify(replace(presented, stranger=stranger))
+        issuer, unverified = self._choose(token)
+        verified = await issuer.verify(PresentedToken(token, digest, kind, unverified, stranger))
         now = self._clock()
         until = now + issuer.remembered_for
         if verified.expires_at is not None:
@@ -97,12 +97,12 @@ class SubjectVerifier:
         self._recent.put(place, verified, version=issuer.version, now=now, expires_at=until)
         return verified
 
-    def _choose(self, token: Secret, kind: TokenKind) -> tuple[IssuerVerifier, PresentedToken]:
+    def _choose(self, token: Secret) -> tuple[IssuerVerifier, UnverifiedJwt | None]:
         if self._opaque is not None and not _is_jose(token):
             _check_opaque(token)
-            return self._opaque, PresentedToken(token, kind, None)
+            return self._opaque, None
         unverified = parse_jwt(token)
-        return self._issuer_of(unverified), PresentedToken(token, kind, unverified)
+        return self._issuer_of(unverified), unverified
 
     def _issuer_of(self, unverified: UnverifiedJwt) -> IssuerVerifier:
         claims = unverified.unverified_claims

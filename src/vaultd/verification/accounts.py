@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select, text
+from sqlalchemy import Row, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from vaultd.audit.events import EventType
@@ -32,9 +32,8 @@ _LIFE = (
 )
 _AWAY = (EventType.AWAY_REFUSED, EventType.AWAY_ALLOWED)
 _EVENTS = text(
-    """SELECT subject_ref, connection_ref, type, client_id, bytes FROM events
-    WHERE subject_ref = ANY (cast(:refs AS bytea[])) AND type = ANY (cast(:types AS text[]))
-    ORDER BY period, at, writer, seq"""
+    """SELECT period, writer, seq, id, subject_ref, connection_ref, type, client_id, bytes FROM events
+    WHERE subject_ref = ANY (cast(:refs AS bytea[])) AND type = ANY (cast(:types AS text[]))"""
 )
 
 
@@ -51,7 +50,7 @@ class _Told:
 
     def hear(self, kind: str, event: Mapping[str, Any]) -> None:
         """Take in one event, whatever the order they come in."""
-        generation, revision = int(event.get("generation", 0)), int(event.get("revision", 1))
+        generation, revision = event.get("generation", 0), event.get("revision", 1)
         if generation > self.generation:
             self.generation, self.revision, self.status, self.reason = generation, revision, "connected", None
             self.judged = 0
@@ -78,11 +77,33 @@ class _Told:
         return None
 
 
-class AccountCheck:
-    """Adds to `report` what is wrong."""
+@dataclass(slots=True)
+class _Switched:
+    """What the log says of one switch: the events that turned it off, and on again.
 
-    def __init__(self, *, data_keys: DataKeys, report: list[str]) -> None:
+    Each changed something, so they alternate, beginning with off. Their number is what counts and not their order,
+    since the clocks of two processes differ; and an event counts once.
+    """
+
+    off: set[UUID] = field(default_factory=set)
+    on: set[UUID] = field(default_factory=set)
+
+    def hear(self, kind: str, event_id: UUID) -> None:
+        """Take in one event, whatever the order they come in."""
+        (self.off if kind == EventType.AWAY_REFUSED else self.on).add(event_id)
+
+    @property
+    def is_off(self) -> bool:
+        """How it stands by the log."""
+        return len(self.off) > len(self.on)
+
+
+class AccountCheck:
+    """Adds to `report` what is wrong. Only events that `believes` says yes to tell anything."""
+
+    def __init__(self, *, data_keys: DataKeys, believes: Callable[[Row[Any]], bool], report: list[str]) -> None:
         self._data_keys = data_keys
+        self._believes = believes
         self._report = report
 
     async def of(self, connection: AsyncConnection, batch: Sequence[KnownSubject]) -> int:
@@ -92,10 +113,13 @@ class AccountCheck:
         keys = {known.key.subject_ref: known for known in batch}
         values = {"refs": list(keys), "types": [*map(str, (*_LIFE, *_AWAY))]}
         told: dict[bytes, _Told] = {}
-        away: dict[tuple[UUID, str], bool] = {}
-        for event in await connection.execute(_EVENTS, values):
+        away: dict[tuple[UUID, str], _Switched] = {}
+        async for event in await connection.stream(_EVENTS, values):
+            if not self._believes(event):
+                continue
             if event.type in _AWAY:
-                away[keys[event.subject_ref].id, event.client_id or ""] = event.type == EventType.AWAY_REFUSED
+                switch = (keys[event.subject_ref].id, event.client_id or "")
+                away.setdefault(switch, _Switched()).hear(event.type, event.id)
             elif event.connection_ref is not None:
                 self._hear(told.setdefault(event.connection_ref, _Told()), event)
         rows = await self._rows(connection, [known.id for known in batch])
@@ -108,7 +132,7 @@ class AccountCheck:
         try:
             told.hear(event.type, json.loads(event.bytes))
         except (ValueError, TypeError, AttributeError, RecursionError):
-            return  # no event of ours: the log's own check has named it
+            return  # no event of ours, put there since the log was read: the next check names it
 
     @staticmethod
     async def _rows(connection: AsyncConnection, subject_ids: Sequence[UUID]) -> list[ConnectionRow]:
@@ -145,13 +169,13 @@ class AccountCheck:
             open_account(data_key_of(row, self._data_keys), row)
 
     async def _switches(
-        self, connection: AsyncConnection, subject_ids: Sequence[UUID], away: Mapping[tuple[UUID, str], bool]
+        self, connection: AsyncConnection, subject_ids: Sequence[UUID], away: Mapping[tuple[UUID, str], _Switched]
     ) -> None:
         a = away_refusals_table.c
         query = select(a.subject_id, a.client_id).where(a.subject_id.in_(subject_ids))
         there = {(row.subject_id, row.client_id) for row in await connection.execute(query)}
         for subject_id, client_id in sorted(there | set(away)):
-            by_the_log = away.get((subject_id, client_id), False)
+            by_the_log = away.get((subject_id, client_id), _Switched()).is_off
             if ((subject_id, client_id) in there) is not by_the_log:
                 said = "off" if by_the_log else "on"
                 self._report.append(

@@ -43,20 +43,20 @@ class Verification:
         async with self._database.transaction() as connection:
             chain = await log.verify(connection, self._keyring)
         report = Report(chain.lanes, chain.open_lanes, chain.events, findings=chain.findings)
-        # 2. rows by themselves
-        async with self._database.transaction() as connection:
+        # 2. rows by themselves, in a snapshot: what they need may be erased meanwhile, together with them
+        async with self._database.snapshot() as connection:
             report.findings += [finding async for finding in rows.data_keys(connection, self._data_keys)]
             report.findings += [finding async for finding in rows.passing(connection, self._keyring, self._pending)]
             report.findings += [finding async for finding in rows.outbox(connection, self._data_keys)]
         # 3. subjects and what they have, held against the log
-        await self._accounts(report)
+        await self._accounts(report, chain)
         # 4. subjects that the log names and that are gone
         async with self._database.transaction() as connection:
-            report.findings += [finding async for finding in subjects.vanished(connection)]
+            report.findings += [finding async for finding in subjects.vanished(connection, chain.believes)]
         return report
 
-    async def _accounts(self, report: Report) -> None:
-        check = AccountCheck(data_keys=self._data_keys, report=report.findings)
+    async def _accounts(self, report: Report, chain: log.Report) -> None:
+        check = AccountCheck(data_keys=self._data_keys, believes=chain.believes, report=report.findings)
         after: UUID | None = UUID(int=0)
         while after is not None:
             # A snapshot, so that what changes meanwhile is not taken for a difference.

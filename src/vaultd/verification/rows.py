@@ -39,7 +39,7 @@ async def data_keys(connection: AsyncConnection, keys: DataKeys) -> AsyncIterato
 async def passing(connection: AsyncConnection, keyring: Keyring, pending: PendingGrants) -> AsyncIterator[str]:
     """Sessions carry their own MAC, and consents under way open."""
     for row in (await connection.execute(select(sessions_table))).mappings():
-        if not hmac.compare_digest(row["mac"] or b"", mac_of_session(keyring, row)):
+        if not hmac.compare_digest(row["mac"], mac_of_session(keyring, row)):
             yield f"a session of subject {row['subject_id']}: it is not as it was written"
     async for pending_id, detail in pending.unopenable(connection):
         yield f"consent {pending_id}: it does not open ({detail})"

@@ -23,8 +23,9 @@ from vaultd.audit.refusals import Refusals
 from vaultd.connect import ERASED
 from vaultd.connections import store
 from vaultd.errors import CannotOpen, ConsentRefused, InvalidRequest, SlowDown, VaultdError
-from vaultd.limits import address_prefix
+from vaultd.limits import Buckets, Rate, address_prefix
 from vaultd.subjects.store import SubjectStore
+from vaultd.terms import Clock
 from vaultd.web.peer import client_ip
 from vaultd.web.standing import Standing, standing
 from vaultd.web.wire import status_of
@@ -34,6 +35,8 @@ _TOLD = frozenset({"foreign", "auth_session", "redirect_uri", "code_verifier", "
 _REASONS = {413: "body_too_large", 415: "unsupported_media_type"}
 """Of what the framework refuses by itself."""
 _REFUSED = range(400, 500)
+EACH = Rate(per_second=0.5, burst=60)
+"""Refusals of one user that have an event each, in one process; those beyond are counted."""
 
 
 class RecordingRoute(APIRoute):
@@ -43,8 +46,9 @@ class RecordingRoute(APIRoute):
 class Refused:
     """Records refusals by their real reason, and lets them pass."""
 
-    def __init__(self, *, refusals: Refusals, log: AuditLog, subjects: SubjectStore) -> None:
+    def __init__(self, *, refusals: Refusals, log: AuditLog, subjects: SubjectStore, clock: Clock) -> None:
         self._refusals = refusals
+        self._each = Buckets(clock=clock)
         self._log = log
         self._subjects = subjects
 
@@ -90,11 +94,21 @@ class Refused:
             request_id=request.state.request_id,
             ip=ip,
         )
-        if counted or not known.proven:
+        if counted or not known.proven or self._too_often(known):
             await self._refusals.record(draft, address_prefix=address_prefix(ip))
             return
         async with self._log.transaction() as transaction:
             await transaction.append(await self._about(transaction, draft, known))
+
+    def _too_often(self, known: Standing) -> bool:
+        """Whether this user has been refused so often that their refusals are counted: no event is ever deleted."""
+        if known.subject is None:
+            return False
+        try:
+            self._each.take(str(known.subject.id), EACH)
+        except SlowDown:
+            return True
+        return False
 
     async def _about(self, transaction: AuditTransaction, draft: Draft, known: Standing) -> Draft:
         """The event of a user who is still there, under their key, and with the account if it is one of theirs."""

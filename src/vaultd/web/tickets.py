@@ -69,13 +69,14 @@ class Tickets:
 
     async def _answer(self, request: Request, asked: TicketQuery, browser: str) -> Response:
         ahead = request.method == "HEAD" or any(name in request.headers for name in _AHEAD)
+        # Some browsers of people are called as programs that look around are; only people come to this proof.
+        if not ahead and _is_proof(asked.confirmed, asked.ticket, browser):
+            return see_other(await self._connect.visit(asked.ticket, browser, clicked=True))
         around = _LOOKS_AROUND.search(request.headers.get("user-agent", "")) is not None
         if ahead or around or reads_pages(request):
             looked = await self._connect.look(asked.ticket)
             client = self._client(looked)
-            # Some browsers of people are called as such programs are; only people come to this proof.
-            clicked = _is_proof(asked.confirmed, asked.ticket, browser)
-            if ahead or (not clicked and (around or client.config.confirm_connect)):
+            if ahead or around or client.config.confirm_connect:
                 visitor = await self._visitors.find(request)
                 leaving = self._leaving(looked, client, asked.ticket, browser, visitor)
                 return self._confirming.page(request, visitor.person if visitor else None, leaving)

@@ -51,6 +51,8 @@ STATUS: dict[type[VaultdError], int] = {
     ConsentRefused: 400,
     NotFound: 404,
 }
+_LOGGED_PATH = 256
+"""Characters: strangers choose it, and each of their requests leaves a line."""
 _FOREIGN = 403
 _BUG = 500
 # RFC 6749 §5.2: what stands in error_description is printable ASCII without the quotation mark and the backslash.
@@ -192,6 +194,7 @@ class ErrorAnswers:
 def note(error: Exception, path: str) -> None:
     """Tell the log what the answer does not: why something is refused, or what should not have happened."""
     log = structlog.stdlib.get_logger("vaultd.web")
+    path = path[:_LOGGED_PATH]
     if isinstance(error, VaultdError) and status_of(error) != _BUG:
         log.info("refused", path=path, error=error.code, reason=error.reason, detail=error.detail)
     else:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import date
+from datetime import date, timedelta
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import insert, select, text
+from sqlalchemy import insert, select, text, update
 
 from tests.support.house import House
 from vaultd.audit.events import Draft, EventType
@@ -149,6 +149,33 @@ async def test_a_new_month_is_a_new_lane(house: House) -> None:
     assert [(row.last_seq, row.closed_at is None) for row in rows] == [(2, False), (None, True)]
     assert rows[0].period < rows[1].period
     assert (await house.verify()).findings == []
+
+
+async def test_a_new_month_that_could_not_begin_is_tried_again(house: House, superuser: Database) -> None:
+    """The old lane is closed then already, and is not changed any more."""
+    await house.log.record(EXCHANGED)
+    house.clock.forward(days=31)
+    async with superuser.transaction() as connection:
+        await connection.execute(text("REVOKE EXECUTE ON FUNCTION vaultd_ensure_partition(date) FROM vaultd_app"))
+    for _ in range(2):
+        with pytest.raises(TemporarilyUnavailable):
+            await house.log.record(EXCHANGED)
+    async with superuser.transaction() as connection:
+        await connection.execute(text("GRANT EXECUTE ON FUNCTION vaultd_ensure_partition(date) TO vaultd_app"))
+    await house.log.record(EXCHANGED)
+    await house.log.close()
+    assert (await house.verify()).findings == []
+
+
+async def test_a_lane_that_somebody_else_has_closed_goes_on_and_is_told(house: House) -> None:
+    await house.log.record(EXCHANGED)
+    async with house.database.transaction() as connection:
+        await connection.execute(update(lanes_table).values(closed_at=house.clock() - timedelta(hours=1), last_seq=0))
+    await house.log.record(EXCHANGED)
+    house.clock.forward(days=31)
+    await house.log.record(EXCHANGED)
+    await house.log.close()
+    assert any("was closed at" in finding for finding in (await house.verify()).findings)
 
 
 async def test_closing_records_the_end(house: House) -> None:

@@ -186,6 +186,7 @@ def test_what_resolves_has_that_origin_for_another_parser_too(url: str) -> None:
         ({"token_endpoint": "https://acme.example/token"}, True),
         ({"extends": "acme", "token_endpoint": "https://eu.acme.example/token"}, True),
         ({"extends": "acme", "client_id": "another"}, False),
+        ({"extends": "acme", "client_id": "another", "app_pattern": "a[a-z]"}, False),
         ({"extends": "acme", "token_path": "authed_user"}, False),
         ({"token_endpoint": "https://other.example/token"}, False),
     ],
@@ -196,3 +197,12 @@ def test_tables_of_one_app_have_their_grants_in_common(changes: dict[str, Any], 
     for name in ("acme", "second"):
         names = {str(each.name) for each in both.of_one_app(both.get(name))}
         assert names == ({"acme", "second"} if shared else {name})
+
+
+def test_an_app_may_have_several_client_ids() -> None:
+    """As Google's projects have: what a user grants to one of them is granted to the whole app."""
+    ids = {"web": "7-web.example", "phone": "7-phone.example", "other": "77-web.example", "odd": "no-number"}
+    tables = {name: table(client_id=client_id, app_pattern="[0-9]+-") for name, client_id in ids.items()}
+    both = Providers(configs=tables)
+    shared = {name: {str(each.name) for each in both.of_one_app(both.get(name))} for name in ids}
+    assert shared == {"web": {"web", "phone"}, "phone": {"web", "phone"}, "other": {"other"}, "odd": {"odd"}}

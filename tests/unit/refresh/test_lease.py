@@ -261,3 +261,21 @@ async def test_lease_lasts_by_the_databases_clock(room: Room) -> None:
     async with room.house.database.transaction() as connection:
         taken = await lease.take(connection, leased, owner=uuid4(), now=room.house.clock())
     assert taken is None
+
+
+async def test_a_lease_that_began_meanwhile_is_not_taken_for_one_that_lasts_too_long(room: Room) -> None:
+    """A transaction's own time is that of its beginning."""
+    row = await room.house.row(await room.house.connect(await room.house.subject()))
+    async with room.house.database.transaction() as slow:
+        await slow.execute(text("SELECT now()"))
+        await leased_to_nobody(room, row)
+        taken = await room.house.row(row.id)
+        assert await lease.take(slow, taken, owner=uuid4(), now=room.house.clock()) is None
+
+
+async def test_an_end_that_no_lease_has_is_no_lease(room: Room) -> None:
+    row = await room.house.row(await room.house.connect(await room.house.subject()))
+    async with room.house.database.transaction() as connection:
+        await connection.execute(text("UPDATE connections SET lease_until = now() + interval '10 years'"))
+    async with room.house.database.transaction() as connection:
+        assert await lease.take(connection, row, owner=uuid4(), now=room.house.clock()) is not None

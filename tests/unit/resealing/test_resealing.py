@@ -10,21 +10,19 @@ import pytest
 from sqlalchemy import text, update
 from sqlalchemy.exc import DBAPIError
 
-from tests.support.aged import age, old_consent, old_session, old_sign_in, plain
+from tests.support.aged import age, old_consent, plain
 from tests.support.house import House
+from vaultd.connections import outbox
 from vaultd.connections.sealing import data_key_of, open_connection
 from vaultd.connections.table import connections_table, pending_table
 from vaultd.db import Database
 from vaultd.errors import CannotOpen
 from vaultd.resealing import Resealing, connections
-from vaultd.sessions.flows import Flow, Flows
-from vaultd.sessions.store import Lifetime, Sessions
 
 
 def resealing(house: House, superuser: Database) -> Resealing:
     return Resealing(
         database=superuser,
-        keyring=house.keyring,
         data_keys=house.data_keys,
         lookups=house.lookups,
         clock=house.clock,
@@ -115,64 +113,37 @@ async def test_ended_ones_need_no_token(house: House, superuser: Database) -> No
     assert await reseal(house, superuser) == [(1, 1)]
 
 
-async def test_a_consent_under_way_goes_on(house: House, superuser: Database) -> None:
+async def test_a_consent_under_way_ends_and_what_was_granted_is_given_back(house: House, superuser: Database) -> None:
+    """Nothing in it says whose it really is."""
     known, now = await house.subject(), house.clock()
     brought = house.brought()
-    columns = {
-        "id": uuid4(),
+    common = {
         "kind": "api",
-        "stage": "returned",
         "subject_id": known.id,
         "client_id": "agent",
         "provider": "github",
         "redirect_uri": "https://app.example.com/connected",
-        "auth_session_hash": plain("auth session"),
-        "connect_code_hash": plain("connect code"),
-        "granted": brought.to_json(),
         "created_at": now,
         "expires_at": now + timedelta(days=365),
     }
     await age_nothing(superuser)
-    await old_consent(house, superuser, columns=columns, private={"state": "app state"})
-    found_by = {**house.pending.hashed(connect_code="connect code"), "stage": "returned"}
+    for columns in (
+        {"id": uuid4(), "stage": "returned", "connect_code_hash": plain("code"), "granted": brought.to_json()},
+        {"id": uuid4(), "stage": "sent", "state_hash": plain("state")},
+    ):
+        await old_consent(house, superuser, columns=common | columns, private={"state": "app state"})
+    altered = {"id": uuid4(), "stage": "returned", "state_hash": plain("other"), "granted": brought.to_json()}
+    await old_consent(house, superuser, columns=common | altered, private={"state": "app state"})
+    async with superuser.transaction() as connection:
+        this = pending_table.c.id == altered["id"]
+        await connection.execute(update(pending_table).where(this).values(granted=b"altered"))
+    await reseal(house, superuser)
     async with house.database.transaction() as connection:
-        assert await house.pending.find(connection, **found_by) is None, "nobody finds it before"
-    await reseal(house, superuser)
-    await reseal(house, superuser)
-    async with house.database.transaction() as connection:
-        taken = await house.pending.advance(connection, found_by=found_by, stage="done", now=now, set_={})
-        assert taken is not None
-        assert taken.expires_at == now + timedelta(minutes=10), "an end that was put off is not believed"
-        assert taken.private == {"state": "app state"}
-        assert taken.auth_session_hash == house.pending.hash_of("auth_session", "auth session")
-        granted = await house.pending.open_grant(connection, taken)
-    assert granted["access_token"] == brought.access_token.reveal()
-
-
-async def test_a_sign_in_under_way_goes_on(house: House, superuser: Database) -> None:
-    flow = Flow(verifier="v", nonce="n", continue_to="/connections")
-    document = {"verifier": "v", "nonce": "n", "continue_to": "/connections"}
-    await age_nothing(superuser)
-    await old_sign_in(house, superuser, document, state="state", browser="browser")
-    await reseal(house, superuser)
-    flows = Flows(database=house.database, data_keys=house.data_keys, keyring=house.keyring, clock=house.clock)
-    assert await flows.take(unverified_state="state", browser="browser") == flow
-
-
-async def test_a_session_goes_on(house: House, superuser: Database) -> None:
-    known = await house.subject()
-    await age_nothing(superuser)
-    await old_session(superuser, known.id, "cookie")
-    lifetime = Lifetime(idle=timedelta(hours=1), absolute=timedelta(days=1))
-    sessions = Sessions(
-        database=house.database, log=house.log, keyring=house.keyring, clock=house.clock, lifetime=lifetime
-    )
-    assert await sessions.find("cookie") is None
-    await reseal(house, superuser)
-    await reseal(house, superuser)
-    found = await sessions.find("cookie")
-    assert found is not None
-    assert found.subject_id == known.id
+        assert list(await connection.execute(pending_table.select())) == []
+        due = await outbox.claim(connection, house.data_keys, now=now, busy_for=timedelta(minutes=1))
+    assert [(one.provider, one.subject_id, one.access_token) for one in due] == [
+        ("github", known.id, brought.access_token)
+    ]
 
 
 async def age_nothing(superuser: Database) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from sqlalchemy import select, update
 
 from tests.doubles.one_grant import OneGrant, Way, table_of
 from tests.support.aged import age
@@ -16,6 +17,7 @@ from vaultd.audit.events import Draft, EventType
 from vaultd.connect import Connect
 from vaultd.connect.returning import ReturnPlaces
 from vaultd.connections.holders import Holders
+from vaultd.connections.table import pending_table
 from vaultd.db import Database
 from vaultd.outbound import Outbound
 from vaultd.providers.config import ProviderConfig
@@ -258,3 +260,14 @@ class TestAnAccountThatCannotBeNamed:
         await vault.give_back.drain()
         assert google.tokens_of("octocat") == []
         assert await vault.told() == [ENDED]
+
+
+async def test_a_consent_that_was_altered_keeps_no_other_from_being_swept(vault: Vault) -> None:
+    await vault.consented("alice", "github")
+    async with vault.house.database.transaction() as connection:
+        await connection.execute(update(pending_table).values(granted=b"of somebody else"))
+    await vault.consented("bob", "github")
+    await vault.swept()
+    assert await vault.told() == [ENDED]
+    async with vault.house.database.transaction() as connection:
+        assert (await connection.execute(select(pending_table.c.id))).all() == []

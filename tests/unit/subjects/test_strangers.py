@@ -9,9 +9,10 @@ import pytest
 
 from tests.unit.subjects.asked import Asked, refused
 from tests.unit.subjects.world import ACCESS, JWT
-from vaultd.errors import SlowDown, SubjectTokenRefused
+from vaultd.errors import SlowDown, SubjectTokenRefused, TemporarilyUnavailable
 from vaultd.limits import Rate
-from vaultd.subjects.strangers import EACH, TOTAL, Stranger, Strangers
+from vaultd.subjects.introspection import MOST_WAITING
+from vaultd.subjects.strangers import EACH, KNOWN, LANE, TOTAL, Stranger, Strangers
 from vaultd.subjects.tokens import VerifiedSubject
 from vaultd.subjects.verify import SubjectVerifier
 from vaultd.terms import Secret
@@ -24,8 +25,8 @@ async def outcome(verifier: SubjectVerifier, token: str, stranger: Stranger | No
         await verifier.verify(Secret(token), kind, stranger=stranger)
     except SubjectTokenRefused as error:
         return error.reason
-    except SlowDown as error:
-        return error.reason if error.retry_after >= 1 else "no time to wait"
+    except (SlowDown, TemporarilyUnavailable) as error:
+        return str(error.reason) if error.retry_after >= 1 else "no time to wait"
     return "believed"
 
 
@@ -156,7 +157,131 @@ async def test_strangers_wait_among_themselves(asked: Asked) -> None:
 
 async def test_memory_is_bounded(asked: Asked) -> None:
     strangers = Strangers(clock=asked.clock, each=Rate(per_second=1e6, burst=10**6), total=Rate(1e6, 10**6))
-    for number in range(11_000):
-        strangers.remember_inactive(number.to_bytes(32), "access_token")
-    assert not strangers.was_inactive((0).to_bytes(32), "access_token")
-    assert strangers.was_inactive((10_999).to_bytes(32), "access_token")
+    for active in (False, True):
+        for number in range(11_000):
+            strangers.answered(HERE, LANE, (number.to_bytes(32), "access_token"), active=active)
+    first, last = ((number.to_bytes(32), "access_token") for number in (0, 10_999))
+    assert (strangers.was_inactive(first), strangers.was_inactive(last)) == (False, True)
+    assert (strangers.lane(first), strangers.lane(last)) == (LANE, KNOWN)
+
+
+FEW = Rate(per_second=5, burst=10)
+
+
+def with_few(asked: Asked) -> SubjectVerifier:
+    """A verifier that has few calls for all strangers together."""
+    strangers = Strangers(clock=asked.clock, total=FEW)
+    return SubjectVerifier(
+        issuers={"asked": asked.config()}, outbound=asked.outbound, clock=asked.clock, strangers=strangers
+    )
+
+
+async def use_up_everything(verifier: SubjectVerifier) -> None:
+    """What strangers have together, from many addresses."""
+    for number in range(2 * FEW.burst):
+        await outcome(verifier, f"made-up-{number}", Stranger(f"198.51.{number % 200}.1"))
+    assert await outcome(verifier, "one more", Stranger("203.0.113.1")) == "introspection_limit"
+
+
+async def test_many_addresses_do_not_keep_users_from_theirs(asked: Asked) -> None:
+    verifier, token = with_few(asked), asked.believe(exp=asked.clock.seconds() + 10_000)
+    assert await outcome(verifier, token) == "believed"
+    for _ in range(3):
+        await use_up_everything(verifier)
+        for _ in range(20):
+            assert await outcome(verifier, token) == "believed"
+        asked.clock.move(minutes=15)
+
+
+async def test_users_do_not_wait_for_strangers(asked: Asked) -> None:
+    verifier, token = asked.verifier(), asked.believe()
+    assert await outcome(verifier, token) == "believed"
+    asked.issuer.held = True
+    waiting = [asyncio.create_task(outcome(verifier, f"made-up-{number}")) for number in range(40)]
+    await until_asked(asked, 17)
+    waiting.append(asyncio.create_task(outcome(verifier, token)))
+    await until_asked(asked, 18)
+    assert asked.issuer.asked[-1]["token"] == token
+    asked.issuer.held = False
+    assert Counter(await asyncio.gather(*waiting)) == {"inactive": 40, "believed": 1}
+
+
+async def test_a_token_is_known_for_an_hour_after_it_was_active_and_no_longer_than_it_is(asked: Asked) -> None:
+    verifier, token = with_few(asked), asked.believe(exp=asked.clock.seconds() + 10_000)
+    assert await outcome(verifier, token) == "believed"
+    asked.clock.move(minutes=59)
+    await use_up_everything(verifier)
+    assert await outcome(verifier, token) == "believed"
+    asked.clock.move(minutes=60)
+    await use_up_everything(verifier)
+    assert await outcome(verifier, token) == "introspection_limit"
+    asked.clock.move(minutes=1)
+    assert await outcome(verifier, token) == "believed"
+    asked.issuer.answers.clear()
+    assert await outcome(verifier, token) == "inactive"
+    asked.clock.move(seconds=5)
+    await use_up_everything(verifier)
+    assert await outcome(verifier, token) == "introspection_limit"
+
+
+async def test_tokens_that_were_active_have_a_budget_too(asked: Asked) -> None:
+    verifier = with_few(asked)
+    tokens = [asked.believe(f"good-{number}") for number in range(FEW.burst + 10)]
+    assert {await outcome(verifier, token) for token in tokens} == {"believed"}
+    asked.issuer.answers.clear()
+    assert Counter([await outcome(verifier, token) for token in tokens]) == {
+        "inactive": FEW.burst,
+        "introspection_limit": 10,
+    }
+
+
+@pytest.mark.parametrize("known", [False, True])
+async def test_only_so_many_wait(asked: Asked, *, known: bool) -> None:
+    """Whoever waits holds one of the requests that are worked on at a time, also where many wait for one call."""
+    verifier, token = asked.verifier(), asked.believe()
+    if known:
+        assert await outcome(verifier, token) == "believed"
+    before = len(asked.issuer.asked)
+    asked.issuer.held = True
+    waiting = [asyncio.create_task(outcome(verifier, token)) for _ in range(MOST_WAITING + 300)]
+    await until_asked(asked, before + 1)
+    client = asyncio.create_task(outcome(verifier, token, stranger=None))
+    await until_asked(asked, before + 2)
+    assert sum(task.done() for task in waiting) == 300
+    asked.issuer.held = False
+    assert Counter(await asyncio.gather(*waiting)) == {"believed": MOST_WAITING, "busy": 300}
+    assert await client == "believed"
+    assert await outcome(verifier, token) == "believed"
+
+
+@pytest.mark.parametrize("fault", [500, 429, "drop"])
+async def test_an_issuer_that_is_away_is_not_called_a_limit(asked: Asked, fault: int | str) -> None:
+    verifier = asked.verifier()
+    asked.issuer.fault = fault
+    token = asked.believe()
+    for number in range(2 * EACH.burst):
+        assert await outcome(verifier, f"user-{number}") == "issuer_unreachable"
+    assert len(asked.issuer.asked) == EACH.burst, "an issuer in trouble is not asked more than one that is well"
+    asked.issuer.fault = None
+    asked.clock.move(seconds=1)
+    for _ in range(EACH.burst):
+        assert await outcome(verifier, token) == "believed"
+    for number in range(EACH.burst):
+        assert await outcome(verifier, f"made-up-{number}") == "inactive"
+    assert await outcome(verifier, "one more") == "introspection_limit"
+
+
+async def test_a_user_is_asked_about_again_as_soon_as_the_issuer_is_back(asked: Asked) -> None:
+    verifier, token = with_few(asked), asked.believe()
+    assert await outcome(verifier, token) == "believed"
+    asked.issuer.fault = 500
+    for _ in range(2 * FEW.burst):
+        assert await outcome(verifier, token) == "issuer_unreachable"
+    asked.issuer.fault = None
+    assert await outcome(verifier, token) == "believed"
+
+
+async def until_asked(asked: Asked, times: int) -> None:
+    async with asyncio.timeout(10):
+        while len(asked.issuer.asked) < times:
+            await asyncio.sleep(0.01)

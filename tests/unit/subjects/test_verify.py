@@ -76,6 +76,18 @@ async def test_an_id_token_for_us_too_passes_as_a_jwt(world: World) -> None:
     assert caught.value.reason == "wrong_claim"
 
 
+@pytest.mark.parametrize("kind", [ACCESS, JWT])
+@pytest.mark.parametrize("claims", [{}, {"nonce": "n"}, {"scope": ABSENT}, {"nonce": "n", "scope": ABSENT}])
+async def test_for_whom_a_token_is_says_its_audience_and_not_who_got_it(
+    world: World, kind: str, claims: dict[str, Any]
+) -> None:
+    """A listed app's token for another API is not for us."""
+    token = world.token({"typ": "JWT"}, aud="https://other-api.example", azp="web-app", **claims)
+    with pytest.raises(SubjectTokenRefused) as caught:
+        await world.verifier(audience=("web-app",)).verify(token, kind)
+    assert caught.value.reason == "wrong_audience"
+
+
 async def test_each_claim_that_may_name_the_client(world: World) -> None:
     for claim in ("azp", "client_id", "cid", "appid"):
         token = world.token(**{"azp": ABSENT, claim: "phone-app"})

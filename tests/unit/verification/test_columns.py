@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
-from itertools import product
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,7 @@ OTHERS: dict[str, tuple[str, ...]] = {
         "'-infinity'",
         "NULL",
     ),
-    "date": ("current_date + 1000", "NULL"),
+    "date": ("current_date + 1000", "date '4000-01-01 BC'", "date 'infinity'", "NULL"),
     "bigint": ("{column} + 1", "1", "9223372036854775807", "NULL"),
     "integer": ("{column} + 1", "2147483647", "-2147483648"),
     "smallint": ("1", "{column} + 1"),
@@ -78,6 +78,14 @@ def documented() -> dict[str, set[str]]:
     return found
 
 
+def caught(answers: dict[str, set[str]]) -> dict[str, set[str]]:
+    """Whether a change is refused when it is used, or named by verify, depends on the row that it meets."""
+    return {
+        place: {"caught" if word in {"refused", "named"} else word for word in words}
+        for place, words in answers.items()
+    }
+
+
 class Tamperer:
     """Whoever has the serving role's password and no key."""
 
@@ -101,9 +109,13 @@ class Tamperer:
             if await self.change(table, column, (await self.rows(table))[number], value):
                 yield await self.outcome(before)
                 await self.vault.restore()
-        if count > 1 and await self.swap(table, column, *(await self.rows(table))[:2]):
-            yield await self.outcome(before)
-            await self.vault.restore()
+        # Two of three may hold one value.
+        for one, two in combinations(range(count), 2):
+            rows = await self.rows(table)
+            if await self.swap(table, column, rows[one], rows[two]):
+                yield await self.outcome(before)
+                await self.vault.restore()
+                break
 
     async def change(self, table: str, column: str, row: str, value: str) -> bool:
         """Whether the database took it, and anything is different now."""
@@ -178,7 +190,7 @@ async def test_every_column_has_an_answer(house: House, superuser: Database, bac
         # What it comes to where it comes to anything: one row of three may be of no interest to anybody.
         answers[f"{table}.{column}"] = {*outcomes} - {"no effect"} or {*outcomes} or {"no right"}
     lines = "\n".join(f"| `{place}` | | {', '.join(sorted(words))} | |" for place, words in answers.items())
-    assert answers == documented(), lines
+    assert caught(answers) == caught(documented()), lines
 
 
 async def test_nor_does_who_may_write_everything_get_at_anothers(

@@ -25,14 +25,14 @@ from vaultd.errors import (
     VaultdError,
 )
 from vaultd.terms import ClientId, Subject
-from vaultd.web.refused import Refused
+from vaultd.web.refused import EACH, Refused
 from vaultd.web.standing import standing
 
 
 @pytest.fixture
 def refused(house: House) -> Refused:
     refusals = Refusals(log=house.log, clock=house.clock)
-    return Refused(refusals=refusals, log=house.log, subjects=house.subjects)
+    return Refused(refusals=refusals, log=house.log, subjects=house.subjects, clock=house.clock)
 
 
 def request() -> Request:
@@ -121,10 +121,7 @@ async def test_e6_nothing_is_written_under_the_key_of_a_user_who_was_erased_mean
 ) -> None:
     alice, asked = await house.subject("alice"), request()
     standing(asked).subject = alice
-    async with house.log.transaction() as transaction:
-        held = await house.subjects.hold(transaction.connection, alice.id, alone=True)
-        assert held is not None
-        await house.subjects.erase(transaction.connection, held)
+    await house.erase(alice)
     await refuse(refused, asked, NotFound())
     (event,) = await events(house)
     assert not {"subject_ref", "private"} & set(event)
@@ -141,3 +138,18 @@ async def test_a11_what_comes_too_often_is_counted_and_names_nobody(house: House
     (event,) = await events(house)
     assert (event["reason"], event["client_id"]) == ("subject_limit", "agent")
     assert "subject_ref" not in event
+
+
+async def test_one_users_refusals_are_counted_when_they_are_too_many(refused: Refused, house: House) -> None:
+    """No event is ever deleted, so that nobody may write as many as they like."""
+    known = await house.subject()
+    for _ in range(EACH.burst + 500):
+        asked = request()
+        standing(asked).subject = known
+        await refuse(refused, asked, InsufficientScope("read:me:connected_accounts"))
+    assert len(await events(house)) == EACH.burst + 1
+    house.clock.forward(minutes=2)
+    asked = request()
+    standing(asked).subject = known
+    await refuse(refused, asked, InsufficientScope("read:me:connected_accounts"))
+    assert "subject_ref" in (await events(house))[-1], "told by themselves again"

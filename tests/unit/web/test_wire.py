@@ -6,12 +6,13 @@ from collections.abc import AsyncIterator, Iterator
 
 import httpx
 import pytest
+import structlog.testing
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, Response, StreamingResponse
 from starlette.types import Message
 
 from vaultd.errors import CannotOpen, TemporarilyUnavailable, VaultdError
-from vaultd.web.wire import ErrorAnswers, EveryAnswer, install, security_headers
+from vaultd.web.wire import ErrorAnswers, EveryAnswer, install, note, security_headers
 
 SECRET = "a-secret-in-a-message"
 
@@ -60,6 +61,15 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
     transport = httpx.ASGITransport(application())
     async with httpx.AsyncClient(transport=transport, base_url="https://vault.example.com") as speaking:
         yield speaking
+
+
+@pytest.mark.parametrize("path", ["/v1/away", "/v1/bug"])
+def test_of_a_path_a_line_of_the_log_has_the_beginning(path: str) -> None:
+    """Anyone can send a long one, as often as they like."""
+    error = TemporarilyUnavailable() if path == "/v1/away" else RuntimeError()
+    with structlog.testing.capture_logs() as told:
+        note(error, path + "/" * 10_000)
+    assert [line["path"] for line in told] == [path.ljust(256, "/")]
 
 
 @pytest.mark.parametrize("path", ["/v1/bug", "/v1/domain"])

@@ -30,7 +30,7 @@ class Limits:
     idle_seconds: int = 5
     write_seconds: float = 30.0
     linger_seconds: float = 2.0
-    pipelined: int = 64
+    pipelined: int = 4
     connections: int = 1024
     requests: int = 1024
 

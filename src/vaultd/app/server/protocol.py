@@ -22,6 +22,7 @@ from vaultd.app.server.timed import BETWEEN, BODY, HEAD, NEVER, OVER, TimedProto
 
 _LINE = 4
 """What a header takes beside its name and value."""
+_CONNECT = b"CONNECT"
 _BUSY = cast("ASGI3Application", refusals.busy)
 
 
@@ -50,12 +51,8 @@ class BoundedProtocol(TimedProtocol):
         self._unset_keepalive_if_required()
         try:
             self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            # Nothing is upgraded here. The parser took the body, if there is one, for what comes after the upgrade;
-            # read as requests, it would be whatever somebody put into it.
-            self._stage = OVER
-            self._came = 0
-            self.cycle.keep_alive = False
+        except httptools.HttpParserUpgrade as upgrade:
+            self._do_not_upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserError:
             self._refuse(self._refusal)
         else:
@@ -93,8 +90,14 @@ class BoundedProtocol(TimedProtocol):
 
     def on_headers_complete(self) -> None:
         """Start the request, or let it wait for the ones before it."""
+        if self.parser.should_upgrade() and self.parser.get_method() != _CONNECT:
+            # Not started: it comes again, without what it asks for.
+            return
         if len(self.pipeline) >= self._limits.pipelined:
             self._stop(refusals.PIPELINE)
+        if self.timeout_keep_alive_task is not None:
+            # Started within this piece, with the end of a body whose answer had gone before it.
+            self._unset_keepalive_if_required()
         super().on_headers_complete()
         self._stage = BODY
         self._came = self._head = 0
@@ -102,8 +105,11 @@ class BoundedProtocol(TimedProtocol):
             self._settle()
 
     def on_message_complete(self) -> None:
-        """The whole request is here."""
+        """The whole request is here, with its trailers."""
+        if self._stage == HEAD:
+            return
         self._stage = BETWEEN
+        self._head = 0
         if self._until != NEVER:
             self._settle()
         super().on_message_complete()
@@ -116,6 +122,9 @@ class BoundedProtocol(TimedProtocol):
     def on_response_complete(self) -> None:
         """Whoever waited for this answer with half of the next request has the whole time for the rest of it."""
         super().on_response_complete()
+        if self.flow.read_paused:
+            # Asked for before the next one was taken from those that wait.
+            self.flow.resume_reading()
         if self._until != NEVER and self._stage != OVER:
             self._unset_keepalive_if_required()
             self._settle()
@@ -125,6 +134,26 @@ class BoundedProtocol(TimedProtocol):
         if len(self.tasks) >= self._limits.requests:
             app = _BUSY
         super()._start_asgi_task(cycle, app)
+
+    def _do_not_upgrade(self, rest: bytes) -> None:
+        """Serve a request as if it had not asked for another protocol (RFC 9110 §7.8).
+
+        The parser stopped behind its headers, and takes the body, if there is one, for the other protocol: read on as
+        requests, it would be whatever somebody put into it. So the whole head is parsed anew, by a new parser, but for
+        the header that asks.
+        """
+        self._came = self._head = 0
+        if self._stage != HEAD:
+            # CONNECT, which has no body (RFC 9110 §9.3.6); nothing that follows it is looked at.
+            self._stage = OVER
+            self.cycle.keep_alive = False
+            return
+        line = b"%s %s HTTP/%s\r\n" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+        lines = b"".join(b"%s: %s\r\n" % header for header in self.headers if header[0] != b"upgrade")
+        self.parser = httptools.HttpRequestParser(self)
+        # As uvicorn has it.
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self.data_received(line + lines + b"\r\n" + rest)
 
     def _stop(self, refusal: Refusal) -> None:
         self._refusal = refusal

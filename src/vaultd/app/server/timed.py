@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Sized
 from typing import Any, cast
 
-import structlog
 from uvicorn.config import Config
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
@@ -22,6 +23,19 @@ from vaultd.app.server.refusals import Refusal
 BETWEEN, HEAD, BODY, OVER = range(4)
 """What comes next: a new request, more of its head, more of its body, or nothing that is looked at any more."""
 NEVER = math.inf
+
+
+class _Flow(FlowControl):
+    """Reads nothing more while requests wait for their turn, so that what waits came in one read."""
+
+    def __init__(self, transport: asyncio.Transport, pipeline: Sized) -> None:
+        super().__init__(transport)
+        self._pipeline = pipeline
+
+    def resume_reading(self) -> None:
+        """Read on, unless a request waits; the app before it asks for more, though its own is here whole."""
+        if self.read_paused and not self._pipeline:
+            super().resume_reading()
 
 
 class TimedProtocol(HttpToolsProtocol):
@@ -55,7 +69,8 @@ class TimedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for the first request, if there is room."""
         super().connection_made(transport)
-        if self._places.make_room(self.connections, self):
+        self.flow = _Flow(transport, self.pipeline)
+        if self._places.make_room(self.connections, self, now=self.loop.time()):
             self._wait(self._places.heads, self._limits.head_seconds)
             self._timer = self.loop.call_later(self._limits.shortest, self._look)
 
@@ -73,8 +88,8 @@ class TimedProtocol(HttpToolsProtocol):
         super().resume_writing()
 
     def unused_since(self) -> float | None:
-        """Of use is a request that is worked on, unless its sender does not read the answer."""
-        if self._answering() and not self.flow.write_paused:
+        """Of use is a request that is worked on, unless its sender does not read the answer, or one that comes."""
+        if self._place is not None or (self._answering() and not self.flow.write_paused):
             return None
         timer = self.timeout_keep_alive_task
         return 0.0 if timer is None else timer.when()
@@ -84,10 +99,11 @@ class TimedProtocol(HttpToolsProtocol):
         self.transport.abort()
 
     def _wait(self, place: Waiting, seconds: float) -> None:
-        self._until = self.loop.time() + seconds
+        now = self.loop.time()
+        self._until = now + seconds
         if self._stage != HEAD or not self._answering():
             self._place = place
-            place[self] = None
+            place[self] = now
 
     def _settle(self) -> None:
         self._until = NEVER
@@ -103,7 +119,7 @@ class TimedProtocol(HttpToolsProtocol):
             self._unread_since = now
         self._unsent = unsent
         if now - self._unread_since >= limits.write_seconds:
-            self._tell("the answer is not read")
+            self._places.tell_cut_off("the answer is not read")
             self.give_up()
         elif now >= self._until:
             self._time_out(now)
@@ -111,11 +127,11 @@ class TimedProtocol(HttpToolsProtocol):
         self._timer = self.loop.call_later(wait, self._look)
 
     def _time_out(self, now: float) -> None:
-        if self.flow.read_paused or self.pipeline or (self._stage == HEAD and self._answering()):
+        if self._stage == OVER:
+            self.give_up()
+        elif self.flow.read_paused or self.pipeline or (self._stage == HEAD and self._answering()):
             # It is our turn, not the peer's.
             self._until = now + self._limits.shortest
-        elif self._stage == OVER:
-            self.give_up()
         elif self._stage == HEAD and not self._came:
             # Nothing was asked, and an answer could be taken for one to the next request.
             self.transport.close()
@@ -123,27 +139,29 @@ class TimedProtocol(HttpToolsProtocol):
             self._refuse(refusals.SLOW)
 
     def _refuse(self, refusal: Refusal) -> None:
-        self._tell(refusal.reason)
+        self._places.tell_cut_off(refusal.reason)
         self._settle()
-        if self._stage == BODY:
-            answerable = not self.cycle.response_started and not self.pipeline
+        in_body = self._stage == BODY
+        answered = in_body and self.cycle.response_complete
+        answerable = not (self.cycle.response_started or self.pipeline) if in_body else not self._answering()
+        if in_body:
             self.cycle.disconnected = True
+            # Nobody reads it, and nobody would read on for more of it.
+            self.cycle.body = bytearray()
             self.cycle.message_event.set()
-        else:
-            answerable = not self._answering()
-        if not answerable or self.transport.is_closing():
+        if not (answerable or answered) or self.transport.is_closing():
             self.give_up()
             return
         # RFC 9112 §9.6: closed at once, while the peer sends, the connection would lose the answer.
         self._stage = OVER
-        self.transport.write(refusal.answer())
+        self._came = 0
+        if not answered:
+            self.transport.write(refusal.answer())
         self.transport.write_eof()
+        self.flow.resume_reading()
         self._wait(self._places.heads, self._limits.linger_seconds)
 
     def _answering(self) -> bool:
         # It is None before the first request, whatever uvicorn says of its type.
         cycle = cast("RequestResponseCycle | None", self.cycle)
         return cycle is not None and not cycle.response_complete
-
-    def _tell(self, reason: str) -> None:
-        structlog.stdlib.get_logger("vaultd.server").info("request cut off", reason=reason)

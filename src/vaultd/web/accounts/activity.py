@@ -18,7 +18,7 @@ from vaultd.audit import read
 from vaultd.audit.read import Reader
 from vaultd.audit.subject_key import SubjectKey
 from vaultd.db import Database
-from vaultd.web.accounts.asked import PageQuery, id_cursor, id_of, reading_cursor
+from vaultd.web.accounts.asked import PageQuery, event_cursor, event_of, reading_cursor
 
 # What may be shown is listed, so that a member that events get later is not shown by oversight.
 SHOWN = frozenset(
@@ -47,8 +47,8 @@ SHOWN = frozenset(
 async def page(database: Database, reader: Reader, subject: SubjectKey, asked: PageQuery) -> dict[str, Any]:
     """The answer's body. Raises `InvalidInput`."""
     with reading_cursor():
-        behind = None if asked.cursor is None else id_of(asked.cursor)
+        behind = None if asked.cursor is None else event_of(asked.cursor)
         async with database.transaction() as connection:
             rows, last = await reader.page_of(connection, subject.subject_ref, behind=behind, limit=asked.take)
     events = [{name: value for name, value in read.render(row, subject).items() if name in SHOWN} for row in rows]
-    return {"events": events} | ({"next": id_cursor(last)} if last else {})
+    return {"events": events} | ({"next": event_cursor(last)} if last else {})

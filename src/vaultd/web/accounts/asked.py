@@ -12,6 +12,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from vaultd.audit.events import decode, encode
+from vaultd.audit.read import Behind
 from vaultd.errors import ForeignCursor, InvalidInput, Mistake
 from vaultd.sizes import LONGEST_SCOPE, MOST_SCOPES
 from vaultd.web.inputs import WHOLE, Cursor
@@ -20,6 +21,8 @@ PREFIX = "/me/v1/connected-accounts"
 Take = Annotated[int, Field(ge=1, le=100), WHOLE]
 Text = Annotated[str, Field(min_length=1, max_length=2048)]
 ScopeText = Annotated[str, Field(min_length=1, max_length=LONGEST_SCOPE)]
+_ID, _NUMBER = 16, 4
+"""Bytes in a cursor."""
 _BEHIND = re.compile(r"behind ([A-Za-z0-9._-]{1,64})")
 
 
@@ -90,14 +93,17 @@ def name_of(cursor: str) -> str:
     return found[1]
 
 
-def id_cursor(identifier: UUID) -> str:
-    """The cursor behind an id."""
-    return encode(identifier.bytes)
+def event_cursor(behind: Behind) -> str:
+    """The cursor behind an event: its id, and a number only where there are copies of it."""
+    return encode(behind.id.bytes + (behind.number.to_bytes(_NUMBER) if behind.number else b""))
 
 
-def id_of(cursor: str) -> UUID:
-    """The id that a cursor stands behind. Raises `ForeignCursor`."""
+def event_of(cursor: str) -> Behind:
+    """The event that a cursor stands behind. Raises `ForeignCursor`."""
     try:
-        return UUID(bytes=decode(cursor))
+        raw = decode(cursor)
+        if len(raw) not in {_ID, _ID + _NUMBER}:
+            raise ForeignCursor
+        return Behind(UUID(bytes=raw[:_ID]), int.from_bytes(raw[_ID:]))
     except (binascii.Error, ValueError):
         raise ForeignCursor from None

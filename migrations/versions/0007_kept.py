@@ -6,7 +6,7 @@ from pathlib import Path
 
 from alembic import op
 
-revision = "0008"
+revision = "0007"
 down_revision = "0006"
 branch_labels = None
 depends_on = None
@@ -16,5 +16,5 @@ SCRIPTS = Path(__file__).parent.parent / "sql"
 
 def upgrade() -> None:
     connection = op.get_bind()
-    for statement in (SCRIPTS / "0008_kept.sql").read_text(encoding="utf-8").split("--;;\n"):
+    for statement in (SCRIPTS / "0007_kept.sql").read_text(encoding="utf-8").split("--;;\n"):
         connection.exec_driver_sql(statement)

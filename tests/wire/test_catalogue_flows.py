@@ -47,8 +47,8 @@ CONNECTED = [name for name in NAMES if is_played(name, "connect")]
 REFRESHED = [name for name in NAMES if is_played(name, "refresh")]
 REFUSED = [name for name in NAMES if is_played(name, "refusal") and ENTRIES[name]["expires"]]
 """All whose tokens end, and that give a refresh token in an answer that some page shows."""
-KNOWN_REFUSALS = [name for name in REFUSED if "refresh_error" in answers_of(name) and name != "microsoft"]
-"""Microsoft's page shows the refusal of a scope; what its numbers mean is tried in `test_dead_busy_or_down`."""
+KNOWN_REFUSALS = [(name, step) for name in REFUSED for step in answers_of(name) if step.startswith("refresh_")]
+"""Each of their refusals, as somebody's page shows it: a dead grant's are `refresh_error`."""
 
 
 def test_what_is_left_out() -> None:
@@ -139,48 +139,43 @@ async def test_refresh(stage: Stage, double: ProviderDouble, name: str) -> None:
     assert double.complaints == []
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_every_entry_says_how_its_provider_refuses_or_that_nobody_knows(name: str) -> None:
-    refusals = ENTRIES[name]["refusals"]
-    if refusals == "unknown":
-        assert "refresh_error" not in answers_of(name)
-        return
-    assert {"dead"} <= {refusal["means"] for refusal in refusals} <= {"dead", "busy", "app", "down"}
-    assert all(refusal["page"].startswith("https://") for refusal in refusals)
-    assert all(date.fromisoformat(refusal["seen"]).year >= 2026 for refusal in refusals)
-
-
-@pytest.mark.parametrize("name", [name for name in REFUSED if name not in KNOWN_REFUSALS])
+@pytest.mark.parametrize("name", [name for name in REFUSED if ENTRIES[name]["refusals"] == "unknown"])
 async def test_a_refusal_that_no_page_explains_is_not_final(stage: Stage, double: ProviderDouble, name: str) -> None:
-    """The token is good for half a minute still, so it is served."""
-    double.life, double.refuses = SHORT, frozenset({"refresh"})
+    double.refuses = frozenset({"refresh"})
     async with stage.app() as app:
-        await connect(app, name)
-        if token_in(name, "token", "expires_in") is not None:
-            assert (await exchange(stage, app, name)).status_code == 200
-            assert double.of("refresh") != []
-        (account,) = (await app.http.get("accounts")).json()["accounts"]
-    assert account["status"] == "connected"
+        assert await at_the_refresh(stage, double, app, name) == (200, "connected")
+        assert double.of("refresh") != []
     assert double.complaints == []
 
 
-@pytest.mark.parametrize("name", KNOWN_REFUSALS)
-async def test_a_refresh_that_the_provider_refuses_ends_the_connection(
-    stage: Stage, double: ProviderDouble, name: str
+@pytest.mark.parametrize(("name", "step"), KNOWN_REFUSALS)
+async def test_a_refusal_is_final_if_its_provider_means_that_the_grant_is_dead(
+    stage: Stage, double: ProviderDouble, name: str, step: str
 ) -> None:
     """Each in its own words: `invalid_grant`, Slack's `ok: false`, LinkedIn's `invalid_request`, Twitch's message."""
-    double.life = SHORT
-    double.instead = {"token": "token_with_rotation" if name in ROTATING else "token", "refresh": "refresh_error"}
+    double.instead["refresh"] = step
+    entry, dead = ENTRIES[name], step.startswith("refresh_error")
     async with stage.app() as app:
-        await connect(app, name)
-        if token_in(name, double.instead["token"], "expires_in") is None:
-            await asyncio.sleep(ASSUMED_LIFE - 60 + 0.1)
-        answer = await exchange(stage, app, name)
-        assert (answer.status_code, answer.json()["reason"]) == (400, "reconnect_required")
-        entry = ENTRIES[name]
-        twice = entry.get("dead_only_twice", False) or entry["rotation"] == "never"
+        expected = (400, "reconnect_required") if dead else (200, "connected")
+        assert await at_the_refresh(stage, double, app, name) == expected
+        twice = dead and (entry.get("dead_only_twice", False) or entry["rotation"] == "never")
         assert len(double.of("refresh")) == (2 if twice else 1)
     assert double.complaints == []
+
+
+async def at_the_refresh(stage: Stage, double: ProviderDouble, app: App, name: str) -> tuple[int, str]:
+    """How an exchange is answered that finds a token to be renewed, and what the account is from then on.
+
+    The token itself is good for a while, so it is served as long as nobody says that the grant is dead.
+    """
+    double.life = SHORT
+    double.instead["token"] = "token_with_rotation" if name in ROTATING else "token"
+    await connect(app, name)
+    if token_in(name, double.instead["token"], "expires_in") is None:
+        await asyncio.sleep(ASSUMED_LIFE - 60 + 0.1)
+    answer = await exchange(stage, app, name)
+    (account,) = (await app.http.get("accounts")).json()["accounts"]
+    return answer.status_code, account["status"]
 
 
 def told(asked: list[Asked], name: str) -> list[tuple[str, Any]]:

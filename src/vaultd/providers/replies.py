@@ -20,6 +20,8 @@ from vaultd.terms import Secret, Verdict
 _GONE_ALREADY = frozenset({"invalid_token", "token_expired", "token_revoked"})
 _LONGEST_PAUSE = 86_400
 _MOST_MEMBERS = 100
+_WORDS = ("error_description", "message", "reason")
+"""Where a sentence about an error stands: OAuth's, most APIs', and Zoom's."""
 
 
 def read_answer(reply: Reply, config: ProviderConfig, *, sent: Collection[Secret], now: datetime) -> Mapping[str, Any]:
@@ -110,9 +112,12 @@ def _check_no_error(
             return
     error = error_code(given, sent) if given is not None else f"http_{reply.status}"
     verdict = verdict or by_standard(error)
-    detail = error_text(members.get("error_description") or members.get("message"), sent)
-    if verdict is Verdict.DOWN:
-        raise ProviderUnavailable(detail=f"{error} {detail}".strip(), retry_after=_retry_after(reply, now))
+    detail = error_text(next(filter(None, map(members.get, _WORDS)), None), sent)
+    retry_after = _retry_after(reply, now)
+    if verdict is Verdict.DOWN or (verdict is Verdict.UNKNOWN and retry_after is not None):
+        # Whoever says when to come again has not said no.
+        outage = verdict is Verdict.DOWN
+        raise ProviderUnavailable(detail=f"{error} {detail}".strip(), retry_after=retry_after, outage=outage)
     raise ProviderRefused(error, detail=detail, verdict=verdict)
 
 

@@ -48,11 +48,12 @@ PERSISTENCE = 60.0
 PERSIST_AGAIN = 0.2
 MENDED_AFTER = 30
 """Seconds until what only an operator can mend may be mended."""
-
 BUSY_FOR = 2
 """Seconds until another request for the same grant is over."""
 SECOND_TRY = 1.5
-"""Seconds between the two tries where the first word that a grant is dead may be wrong; both fit into one lease."""
+"""Seconds between two tries, where the first word that a grant is dead may be wrong."""
+BOTH_TRIES = lease.LASTS.total_seconds() - 1.0
+"""Seconds that the two of them may take, so that the lease still stands."""
 
 Nothing: TypeAlias = RequestRefused | None
 """Nothing came: the refusal that applies, or None when the row is worth another look."""
@@ -150,8 +151,7 @@ class Leased:
             # Left alone meanwhile.
             await self._not_called(row, fence)
             return error
-        if scopes is None:
-            self._patience.served(row)
+        self._patience.served(row)
         return Fresh(provider, grant, key, opened)
 
     async def _not_called(self, row: ConnectionRow, fence: int) -> None:
@@ -160,16 +160,21 @@ class Leased:
 
     async def _ask(self, provider: Provider, refresh_token: Secret, scopes: Scopes | None) -> Grant:
         """Ask the provider; once more after a pause where its first word that the grant is dead may be wrong."""
-        host = host_of(provider.config.refreshed_at)
+        host, loop = host_of(provider.config.refreshed_at), asyncio.get_running_loop()
+        until = loop.time() + BOTH_TRIES
         try:
             with self._breaker.calling(host):
                 return await self._oauth.refresh(provider, refresh_token=refresh_token, scopes=scopes)
         except ProviderRefused as error:
             if error.verdict is not Verdict.DEAD or not provider.config.asked_twice:
                 raise
-        await asyncio.sleep(self._second_try)
-        with self._breaker.calling(host):
-            return await self._oauth.refresh(provider, refresh_token=refresh_token, scopes=scopes)
+        try:
+            async with asyncio.timeout_at(until):
+                await asyncio.sleep(self._second_try)
+                with self._breaker.calling(host):
+                    return await self._oauth.refresh(provider, refresh_token=refresh_token, scopes=scopes)
+        except TimeoutError:
+            raise ProviderUnavailable(detail="no second answer while the lease lasts", outage=False) from None
 
     @staticmethod
     def _scopes_sent(provider: Provider, row: ConnectionRow, scopes: Scopes | None) -> Scopes | None:
@@ -265,7 +270,7 @@ class Leased:
         self, row: ConnectionRow, fence: int, error: ProviderUnavailable, scopes: Scopes | None, ended: Ended
     ) -> Nothing:
         if scopes is None and not error.outage:
-            self._patience.refused(row, retry_after=error.retry_after)
+            self._patience.refused(row, unknown=error.word is not None, retry_after=error.retry_after)
             if error.word is not None and await self._is_over(row, fence, error.word, ended):
                 return None
         # C6: no usable answer does not mean that the provider did nothing.
@@ -284,9 +289,10 @@ class Leased:
             await self._break(row, fence, "rotation_lost" if interrupted else "invalid_grant", ended)
             return None
         if scopes is None:
-            # A refusal of fewer scopes says nothing about the grant.
-            self._patience.refused(row)
-            if error.verdict is Verdict.UNKNOWN and await self._is_over(row, fence, error.error, ended):
+            # Where fewer scopes are refused, that says nothing about the grant.
+            unknown = error.verdict is Verdict.UNKNOWN
+            self._patience.refused(row, unknown=unknown)
+            if unknown and await self._is_over(row, fence, error.error, ended):
                 return None
         await self._give_back(row, fence, keep_intent=row.intent_fence is not None)
         self.count(row, "refused")
@@ -303,7 +309,7 @@ class Leased:
         )
 
     async def _is_over(self, row: ConnectionRow, fence: int, word: str, ended: Ended) -> bool:
-        """End a grant whose refusals nobody knows the meaning of, once they have come for long enough."""
+        """End a grant whose refusals nobody can explain, once they have come for long enough."""
         if not self._patience.is_enough(row):
             return False
         await self._break(row, fence, f"provider_{word}"[:64], ended)

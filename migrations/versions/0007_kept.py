@@ -1,4 +1,4 @@
-"""Keep what a verdict ended for a while, sealed, so that a wrong one can be undone."""
+"""Keep what a verdict ended for a while, sealed, so that a wrong one can be undone; note when refresh tokens end."""
 
 from __future__ import annotations
 

@@ -25,6 +25,7 @@ from tests.doubles.asked import Asked
 from tests.doubles.expected import KNOWN, LEFT_OUT, REVOKED, WAYS
 from tests.doubles.provider import ProviderDouble
 from tests.doubles.stage import ASSUMED_LIFE, Stage, asked_scopes, granted_scopes
+from tests.wire.vault import App
 
 NAMES = sorted(ENTRIES)
 ROTATING = {"slack", "slack-user"}

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import Any
 
-import pytest
-
-from tests.doubles.acting import SHORT, connect, exchange, exchanged, token_in
+from tests.doubles.acting import SHORT, connect, exchange
 from tests.doubles.documented import Answer
 from tests.doubles.provider import ProviderDouble
 from tests.doubles.stage import Stage
@@ -34,5 +31,3 @@ async def refused_with(stage: Stage, double: ProviderDouble, name: str, answer: 
         told = await exchange(stage, app, name)
         (account,) = (await app.http.get("accounts")).json()["accounts"]
     return told.status_code, account["status"]
-
-

@@ -131,6 +131,7 @@ async def _wire(
     app.include_router(health.router(database=ground.database))
     add_doors(app, ground, stack, pages=pages, connect=connect, revoke=revoke, assertions=assertions, away=away)
     await ground.signed.fetch()
+    stack.push_async_callback(connect.drain)
     background = (give_back.run, connect.sweep, ground.refusals.run, ground.replay.run, ground.signed.run)
     for work in (*background, refreshing.wakeups.run, refreshing.ahead.run, refreshing.undo.sweep):
         stack.push_async_callback(_stop, asyncio.create_task(work()))

@@ -15,6 +15,7 @@ from vaultd.audit.log import AuditTransaction
 from vaultd.audit.subject_key import SubjectKey
 from vaultd.connections import outbox, store
 from vaultd.connections.lookups import NoticeLookups
+from vaultd.connections.refresh_end import RefreshEnd
 from vaultd.connections.sealing import (
     PURPOSE,
     UNNAMED_ACCOUNT,
@@ -43,6 +44,7 @@ class Brought:
     metadata: dict[str, Any]
     account_names: tuple[str, ...] = ()
     life: int | None = None
+    refresh_end: RefreshEnd | None = None
 
     def to_json(self) -> dict[str, Any]:
         """For sealing; holds the tokens in the clear."""
@@ -56,6 +58,7 @@ class Brought:
             "account_names": self.account_names,
             "metadata": self.metadata,
             "life": self.life,
+            "refresh_end": self.refresh_end.to_json() if self.refresh_end else None,
         }
 
     @classmethod
@@ -72,6 +75,7 @@ class Brought:
             account_names=tuple(document.get("account_names", ())),
             metadata=document["metadata"],
             life=document.get("life"),
+            refresh_end=RefreshEnd.from_json(document.get("refresh_end")),
         )
 
 
@@ -117,10 +121,13 @@ class GrantStore:
             previous = await self._unnamed(connection, subject_id, provider)
         if single and await self._has_another(transaction, subject_id, provider, previous):
             return "account_limit"
-        opened, expires_at = self._to_seal(brought, previous), brought.expires_at
-        if expires_at is None and assumed_life is not None and opened.refresh_token is not None:
-            # No life came and no refresh token, but the one that was kept renews this token too.
-            expires_at = self._clock() + assumed_life
+        earlier = self._earlier(previous)
+        opened, expires_at = self._to_seal(brought, earlier), brought.expires_at
+        if brought.life is None and opened.refresh_token is not None:
+            # None came, but the one that was said before holds (RFC 6749 §5.1). So it does where no refresh token came
+            # either: the one that was kept renews this token too.
+            known = timedelta(seconds=opened.life) if opened.life is not None else assumed_life
+            expires_at = self._clock() + known if known is not None else expires_at
         connection_id, generation = await store.connect(
             connection,
             self._data_keys,
@@ -150,12 +157,12 @@ class GrantStore:
         return connection_id
 
     async def give_back(
-        self, transaction: AuditTransaction, provider: str, subject_id: UUID | None, brought: Brought
+        self, connection: AsyncConnection, provider: str, subject_id: UUID | None, brought: Brought
     ) -> None:
         """Put a grant that is not to be kept into the outbox: it is revoked, unless others live on it."""
-        key = await self._data_keys.create(transaction.connection, PURPOSE)
+        key = await self._data_keys.create(connection, PURPOSE)
         await outbox.put(
-            transaction.connection,
+            connection,
             provider=provider,
             subject_id=subject_id,
             key=key,
@@ -185,24 +192,27 @@ class GrantStore:
         row = await store.lock_account(connection, subject_id, provider, account_ref)
         return row if row is not None and row.status != "revoked" else None
 
-    def _to_seal(self, brought: Brought, previous: ConnectionRow | None) -> Opened:
+    def _to_seal(self, brought: Brought, earlier: Opened | None) -> Opened:
+        # Some providers give a refresh token at the first consent only; it serves the renewed grant as well.
+        kept = earlier if brought.refresh_token is None else None
         return Opened(
             access_token=brought.access_token,
-            # Some providers give a refresh token at the first consent only; it serves the renewed grant as well.
-            refresh_token=brought.refresh_token or self._kept_refresh_token(previous),
+            refresh_token=kept.refresh_token if kept else brought.refresh_token,
             account_id=brought.account_id,
             account_label=brought.account_label,
             metadata=brought.metadata,
             account_names=brought.account_names,
-            life=brought.life,
+            life=brought.life or (earlier.life if earlier else None),
+            refresh_end=kept.refresh_end if kept else brought.refresh_end,
         )
 
-    def _kept_refresh_token(self, previous: ConnectionRow | None) -> Secret | None:
+    def _earlier(self, previous: ConnectionRow | None) -> Opened | None:
+        """What the account's connection holds until now."""
         if previous is None or previous.status != "connected":
             return None
         try:
             opened = open_connection(data_key_of(previous, self._data_keys), previous)
         except CannotOpen:
             return None
-        # That of an account without a name may be another person's or another account's.
-        return None if opened.account_id == UNNAMED_ACCOUNT else opened.refresh_token
+        # What an account without a name holds may be another person's or another account's.
+        return None if opened.account_id == UNNAMED_ACCOUNT else opened

@@ -7,6 +7,7 @@ they were of and to the moment until which they may be used. So whoever makes th
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -15,7 +16,15 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from vaultd.connections.lease import told
-from vaultd.connections.sealing import Opened, Place, beside_of, open_beside_tokens, seal_connection
+from vaultd.connections.sealing import (
+    Opened,
+    Place,
+    beside_of,
+    open_known,
+    open_metadata,
+    opened_with,
+    seal_connection,
+)
 from vaultd.connections.table import ConnectionRow, connections_table
 from vaultd.errors import CannotOpen
 from vaultd.keys.envelope import Key, Sealed, bind, microseconds, open_sealed, seal
@@ -41,32 +50,20 @@ def open_kept(key: Key, row: ConnectionRow) -> Opened:
     """What is kept of a broken connection. Raises `CannotOpen`, also where nothing is."""
     if row.kept is None or row.kept_until is None:
         raise CannotOpen(detail="nothing is kept")
-    known = open_beside_tokens(key, row)
+    known = open_known(key, row)
     tokens = json.loads(open_sealed(key, Sealed(row.kept), bound=_bound(row, known.account_id, row.kept_until)))
     refresh = tokens["refresh_token"]
-    return Opened(
-        access_token=Secret(tokens["access_token"]),
-        refresh_token=Secret(refresh) if refresh is not None else None,
-        account_id=known.account_id,
-        account_label=known.account_label,
-        metadata=known.metadata,
-        account_names=known.account_names,
-        life=known.life,
+    return opened_with(
+        known,
+        Secret(tokens["access_token"]),
+        Secret(refresh) if refresh is not None else None,
+        open_metadata(key, row, known),
     )
 
 
 async def mend(connection: AsyncConnection, row: ConnectionRow, key: Key, opened: Opened) -> bool:
     """Make a broken row the connected one that it was, as its next revision; false where it is another by now."""
-    place = Place.of(row)
-    place = Place(
-        place.connection_id,
-        place.subject_id,
-        place.provider,
-        place.generation,
-        row.revision + 1,
-        place.granted_scopes,
-        place.expires_at,
-    )
+    place = replace(Place.of(row), revision=row.revision + 1)
     statement = (
         update(connections_table)
         .where(_c.id == row.id, _c.generation == row.generation, _c.revision == row.revision)

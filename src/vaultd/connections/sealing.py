@@ -16,6 +16,7 @@ from uuid import UUID
 
 import orjson
 
+from vaultd.connections.refresh_end import RefreshEnd
 from vaultd.connections.table import ConnectionRow
 from vaultd.errors import CannotOpen
 from vaultd.keys.data_keys import DataKeys
@@ -128,17 +129,18 @@ class Opened:
     account_names: tuple[str, ...] = ()
     life: int | None = None
     """Seconds that an access token of this grant lives, as its provider once said."""
+    refresh_end: RefreshEnd | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class BesideTokens:
-    """What is sealed in a row beside its tokens."""
+class Known:
+    """What is sealed in a row about the account and its grant, whether the tokens are there or not."""
 
     account_id: str
     account_label: str
     account_names: tuple[str, ...]
     life: int | None
-    metadata: dict[str, Any]
+    refresh_end: RefreshEnd | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +158,8 @@ def seal_connection(key: Key, place: Place, beside: Beside, opened: Opened) -> d
     named: dict[str, Any] = {"id": opened.account_id, "label": opened.account_label, "names": opened.account_names}
     if opened.life is not None:
         named["life"] = opened.life
+    if opened.refresh_end is not None:
+        named["refresh_end"] = opened.refresh_end.to_json()
     account = json.dumps(named).encode()
 
     def sealed(name: str, plaintext: bytes | None, account_id: str | None = opened.account_id) -> bytes | None:
@@ -187,50 +191,73 @@ def data_key_of(row: ConnectionRow, data_keys: DataKeys) -> Key:
 
 def open_account(key: Key, row: ConnectionRow) -> tuple[str, str]:
     """The account's immutable id and its label. Raises `CannotOpen`."""
-    account_id, label, _, _ = _account(key, row, Place.of(row))
-    return account_id, label
+    known = _known(key, row, Place.of(row))
+    return known.account_id, known.account_label
 
 
 def open_names(key: Key, row: ConnectionRow) -> tuple[str, frozenset[str]]:
     """The account's immutable id, and all that its owner may call it by. Raises `CannotOpen`."""
-    account_id, label, names, _ = _account(key, row, Place.of(row))
-    return account_id, frozenset({label, *names})
+    known = _known(key, row, Place.of(row))
+    return known.account_id, frozenset({known.account_label, *known.account_names})
+
+
+def open_known(key: Key, row: ConnectionRow) -> Known:
+    """All that is known of the account and its grant. Raises `CannotOpen`."""
+    return _known(key, row, Place.of(row))
 
 
 def open_connection(key: Key, row: ConnectionRow) -> Opened:
     """Everything sealed in a row. Raises `CannotOpen`."""
     place = Place.of(row)
-    account_id, label, names, life = _account(key, row, place)
+    known = _known(key, row, place)
     refresh = None
     if row.refresh_token is not None:
-        refresh = Secret(_open(key, row.refresh_token, place.bound("refresh_token", account_id)).decode())
-    delivery = _delivery(key, row, place, account_id, label)
-    return Opened(delivery.access_token, refresh, account_id, label, delivery.metadata, names, life)
+        refresh = Secret(_open(key, row.refresh_token, place.bound("refresh_token", known.account_id)).decode())
+    delivery = _delivery(key, row, place, known)
+    return opened_with(known, delivery.access_token, refresh, delivery.metadata)
 
 
-def open_beside_tokens(key: Key, row: ConnectionRow) -> BesideTokens:
-    """What is sealed in a row beside its tokens, which may be gone. Raises `CannotOpen`."""
-    place = Place.of(row)
-    account_id, label, names, life = _account(key, row, place)
-    return BesideTokens(account_id, label, names, life, _metadata(key, row, place, account_id))
+def opened_with(known: Known, access_token: Secret, refresh_token: Secret | None, metadata: dict[str, Any]) -> Opened:
+    """A connection's secrets, put together."""
+    return Opened(
+        access_token=access_token,
+        refresh_token=refresh_token,
+        account_id=known.account_id,
+        account_label=known.account_label,
+        metadata=metadata,
+        account_names=known.account_names,
+        life=known.life,
+        refresh_end=known.refresh_end,
+    )
+
+
+def open_metadata(key: Key, row: ConnectionRow, known: Known) -> dict[str, Any]:
+    """What an API call needs besides, also of a row whose tokens are gone. Raises `CannotOpen`."""
+    return _metadata(key, row, Place.of(row), known.account_id)
 
 
 def open_delivery(key: Key, row: ConnectionRow) -> Delivery:
     """What of a row leaves the vault; the refresh token stays closed. Raises `CannotOpen`."""
     place = Place.of(row)
-    account_id, label, _, _ = _account(key, row, place)
-    return _delivery(key, row, place, account_id, label)
+    return _delivery(key, row, place, _known(key, row, place))
 
 
-def _account(key: Key, row: ConnectionRow, place: Place) -> tuple[str, str, tuple[str, ...], int | None]:
+def _known(key: Key, row: ConnectionRow, place: Place) -> Known:
     document = orjson.loads(_open(key, row.account, place.bound("account", None)))
-    # Rows that were sealed before names and lives were kept have none.
-    return document["id"], document["label"], tuple(document.get("names", ())), document.get("life")
+    # Rows that were sealed before these were kept have none of the latter three.
+    return Known(
+        document["id"],
+        document["label"],
+        tuple(document.get("names", ())),
+        document.get("life"),
+        RefreshEnd.from_json(document.get("refresh_end")),
+    )
 
 
-def _delivery(key: Key, row: ConnectionRow, place: Place, account_id: str, label: str) -> Delivery:
-    access = _open(key, row.access_token, _bound_as_stored(row, place, account_id))
-    return Delivery(Secret(access.decode()), account_id, label, _metadata(key, row, place, account_id))
+def _delivery(key: Key, row: ConnectionRow, place: Place, known: Known) -> Delivery:
+    access = _open(key, row.access_token, _bound_as_stored(row, place, known.account_id))
+    metadata = _metadata(key, row, place, known.account_id)
+    return Delivery(Secret(access.decode()), known.account_id, known.account_label, metadata)
 
 
 def _metadata(key: Key, row: ConnectionRow, place: Place, account_id: str) -> dict[str, Any]:

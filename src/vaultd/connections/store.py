@@ -169,6 +169,11 @@ def _found_by(lookups: Lookups) -> dict[str, Any]:
     return {"account_lookup": lookups.account, "token_lookups": list(lookups.tokens) or None}
 
 
+def _renew_by(opened: Opened) -> datetime | None:
+    """By when its refresh token is to be renewed: clear, since rows are found by it."""
+    return None if opened.refresh_end is None else opened.refresh_end.renew_by
+
+
 def _connected(key: Key, place: Place, beside: Beside, opened: Opened) -> dict[str, Any]:
     """The columns of a grant that was just given."""
     return {
@@ -185,6 +190,7 @@ def _connected(key: Key, place: Place, beside: Beside, opened: Opened) -> dict[s
         "connected_at": beside.connected_at,
         "refreshed_at": beside.refreshed_at,
         "renew_at": None,
+        "renew_by": _renew_by(opened),
         "lease_owner": None,
         "lease_until": None,
         "intent_fence": None,
@@ -253,6 +259,7 @@ async def store_refreshed(
             refreshed_at=now,
             # When to renew it next is worked out anew.
             renew_at=None,
+            renew_by=_renew_by(opened),
             lease_owner=None,
             lease_until=None,
             intent_fence=None,

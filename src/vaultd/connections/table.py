@@ -57,6 +57,7 @@ connections_table = Table(
     Column("refreshed_at", DateTime(timezone=True)),
     Column("renew_at", DateTime(timezone=True)),
     Column("format", SmallInteger, nullable=False),
+    Column("renew_by", DateTime(timezone=True)),
     Column("kept", LargeBinary),
     Column("kept_until", DateTime(timezone=True)),
     UniqueConstraint("subject_id", "provider", "account_ref"),

@@ -28,6 +28,7 @@ class Grant:
     `expires_in` is in seconds, 0 for a token that is over already. It and `scopes` are None where the provider said
     nothing; silence about scopes means those that were asked for, or had before (RFC 6749 §5.1, §6).
     With `assumed_life` nothing was said, and `expires_in` is what the provider's table assumes.
+    `refresh_expires_in` is the refresh token's own life, 0 for one that does not end, None where nothing was said.
     `metadata` is what an API call needs beside the token. `id_token` and `account_fields` are what the answer says
     about the account, not looked at yet.
     """
@@ -40,6 +41,7 @@ class Grant:
     id_token: Secret | None = None
     account_fields: Mapping[str, object] = field(default_factory=dict, repr=False)
     assumed_life: bool = False
+    refresh_expires_in: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,7 @@ def read_grant(members: Mapping[str, Any], config: ProviderConfig, *, refreshed:
         id_token=received_token(members, "id_token") if config.account_source == "id_token" else None,
         account_fields=_account_fields(members, config),
         assumed_life=assumed,
+        refresh_expires_in=_refresh_life(holder, config),
     )
 
 
@@ -127,6 +130,11 @@ def _life(value: object, config: ProviderConfig) -> int | None:
     seconds = _seconds(value)
     # Where tokens do not end, some providers say so with a 0.
     return None if seconds == 0 and config.expires is False else seconds
+
+
+def _refresh_life(holder: Mapping[str, Any], config: ProviderConfig) -> int | None:
+    said = (_seconds(at(holder, path)) for path in config.refresh_life_fields)
+    return next((seconds for seconds in said if seconds is not None), None)
 
 
 def _seconds(value: object) -> int | None:

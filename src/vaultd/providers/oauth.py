@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from authlib.common.urls import add_params_to_uri
 
-from vaultd.errors import InvalidRequest, ProviderError, ProviderRefused, ProviderUnavailable
-from vaultd.outbound import Outbound
+from vaultd.errors import InvalidRequest, ProviderRefused, ProviderUnavailable
+from vaultd.outbound import Outbound, Reply
 from vaultd.providers.answers import Account, Grant, read_grant
 from vaultd.providers.config import ProviderConfig
 from vaultd.providers.identity import Identities, Identity
 from vaultd.providers.issued import Issued, issued_in
 from vaultd.providers.registry import Provider
-from vaultd.providers.replies import read_answer
+from vaultd.providers.replies import read_answer, unverified_members
 from vaultd.providers.revocation import Revocations, TokenKind, endpoint_of, takes
 from vaultd.providers.scoped import ScopedTokens
 from vaultd.providers.sender import Params, Sender, check_no_gap, secrets_of
@@ -82,11 +82,12 @@ class OAuthClient:
         code_verifier: Secret,
         redirect_uri: str,
         scopes: Scopes,
-        unwanted: Callable[[Issued], Awaitable[None]] | None = None,
+        issued: Callable[[Issued], None] | None = None,
     ) -> Grant:
         """Exchange an authorization code for tokens (RFC 6749 §4.1.3). `scopes` are those that were asked for.
 
-        `unwanted` is called with the tokens of an answer that cannot be used, before the error is raised.
+        `issued` is told of the tokens in an answer before anything else is looked at: whatever else is wrong with it,
+        they are alive.
         """
         params: Params = {
             "grant_type": "authorization_code",
@@ -99,14 +100,11 @@ class OAuthClient:
         if config.scope_with_code and scopes:
             params["scope"] = _joined(scopes, config)
         params |= config.token_params
-        members = await self._answer(config.token_endpoint, config, params)
-        try:
-            return read_grant(members, config)
-        except ProviderError:
-            issued = issued_in(members, config)
-            if issued is not None and unwanted is not None:
-                await unwanted(issued)
-            raise
+        reply = await self._sender.as_client(config.token_endpoint, config, params)
+        tokens = issued_in(unverified_members(reply), config)
+        if tokens is not None and issued is not None:
+            issued(tokens)
+        return read_grant(self._read(reply, config, params), config)
 
     async def refresh(self, provider: Provider, *, refresh_token: Secret, scopes: Scopes | None = None) -> Grant:
         """Exchange a refresh token for new tokens, narrowed to `scopes` where given (RFC 6749 §6).
@@ -149,7 +147,7 @@ class OAuthClient:
                 raise
             # Whatever else is wrong with the answer: this token is to be ended, not to be used.
             issued = issued_in(members, config, refreshed=True)
-            if issued is None:
+            if issued is None or issued.access_token is None:
                 raise ProviderUnavailable(detail="the answer has no usable access_token")
             token, hint = issued.access_token, "access_token"
         await self._revocations.revoke(config, token=token, kind=hint, metadata=metadata, alone=alone)
@@ -194,7 +192,9 @@ class OAuthClient:
             raise ProviderRefused("invalid_grant", detail=detail, verdict=error.verdict) from None
 
     async def _answer(self, url: str, config: ProviderConfig, params: Params) -> Mapping[str, object]:
-        reply = await self._sender.as_client(url, config, params)
+        return self._read(await self._sender.as_client(url, config, params), config, params)
+
+    def _read(self, reply: Reply, config: ProviderConfig, params: Params) -> Mapping[str, object]:
         return read_answer(reply, config, sent=secrets_of(config, params), now=self._clock())
 
 

@@ -39,6 +39,11 @@ def read_answer(reply: Reply, config: ProviderConfig, *, sent: Collection[Secret
     return members
 
 
+def unverified_members(reply: Reply) -> Mapping[str, Any]:
+    """What stands in an answer, whatever kind of answer it is."""
+    return _members(reply) or {}
+
+
 def read_list(reply: Reply, path: str, *, now: datetime) -> list[Any]:
     """A list, the whole answer or at a path in it.
 

@@ -60,7 +60,7 @@ class Ahead:
 
     async def run(self) -> None:
         """Renew for as long as the process serves."""
-        if not self._names or not (self._config.ahead or self._rules.idle):
+        if not self._names:
             return
         # Not all replicas at the same moment.
         await asyncio.sleep(random.uniform(0, EVERY))  # noqa: S311 - not a secret

@@ -19,6 +19,7 @@ from vaultd.db import Database
 from vaultd.errors import RequestRefused, TemporarilyUnavailable
 from vaultd.flights import Flights
 from vaultd.refresh.leased import PATIENCE, Fresh, Leased, expiry
+from vaultd.refresh.lives import renewed_by
 from vaultd.refresh.wakeups import Wakeups
 from vaultd.terms import Clock, Scopes
 
@@ -81,8 +82,7 @@ class Narrower:
         grant, opened, now = fresh.grant, fresh.opened, self._clock()
         # RFC 6749 §5.1: silence means that the token has what was asked for.
         carries = scopes if grant.scopes is None else grant.scopes
-        # RFC 6749 §6: without a new refresh token the old one stays.
-        kept = replace(opened, refresh_token=grant.refresh_token or opened.refresh_token)
+        kept = renewed_by(opened, grant, fresh.provider.config, now)
         place = narrowed.Place.of(row, opened.account_id, scopes, _end(fresh, now))
 
         async def write(again: bool) -> None:  # noqa: FBT001 - `persist` calls it

@@ -15,7 +15,7 @@ from vaultd.db import Database
 from vaultd.errors import RequestRefused, TemporarilyUnavailable
 from vaultd.flights import Flights
 from vaultd.refresh.leased import PATIENCE, Fresh, Leased
-from vaultd.refresh.lives import life_of
+from vaultd.refresh.lives import life_of, renewed_by
 from vaultd.refresh.wakeups import Wakeups
 from vaultd.terms import Clock
 
@@ -77,10 +77,8 @@ class Refresher:
         scopes = row.granted_scopes if grant.scopes is None else grant.scopes
         life = life_of(grant, opened, row, fresh.provider.config)
         refreshed = replace(
-            opened,
+            renewed_by(opened, grant, fresh.provider.config, now),
             access_token=grant.access_token,
-            # RFC 6749 §6: without a new one the old one stays.
-            refresh_token=grant.refresh_token or opened.refresh_token,
             metadata=opened.metadata | grant.metadata,
             life=(None if grant.assumed_life else grant.expires_in) or opened.life,
         )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 
 from tests.conftest import DatabaseUrls
 from tests.doubles.own_words import Words
-from tests.wire.words import Town, wordy_vault
+from tests.wire.words import Town, until, wordy_vault
+from vaultd.audit.events import rfc3339
 from vaultd.refresh.patience import ENOUGH
 from vaultd.sandbox.world import World
 
@@ -208,3 +210,30 @@ async def test_a_pause_that_is_asked_of_one_grant_is_kept_by_it_alone(town: Town
         assert (await town.exchange(other, "own")).status_code == 200
         town.clock.forward(seconds=21)
         assert (await town.exchange(app, "own")).status_code == 200
+
+
+@pytest.mark.parametrize("member", ["refresh_token_expires_in", "refresh_expires_in"])
+async def test_a_refresh_token_is_renewed_before_the_end_that_was_told(town: Town, member: str) -> None:
+    """Nobody asks for it meanwhile; what renews ahead looks every few seconds."""
+    town.at["own"].token = town.at["own"].renewed = {"expires_in": 3600, member: 20}
+    town.at["own"].rotates = True
+    async with town.app() as app:
+        granted = await town.connected(app, "own")
+        assert "expires_at" not in await town.account(app)
+        town.clock.forward(seconds=11)
+        await until(lambda: granted.asked)
+        town.clock.forward(seconds=11)
+        await until(lambda: len(granted.asked) == 2)
+        assert (await town.exchange(app, "own")).json()["access_token"] == granted.access[-1]
+
+
+async def test_the_end_of_a_refresh_token_that_none_renews_is_the_accounts(town: Town) -> None:
+    town.at["never"].token = {"refresh_token_expires_in": 1000}
+    async with town.app() as app:
+        await town.connected(app, "never")
+        ends = town.clock() + timedelta(seconds=1000)
+        assert (await town.account(app))["expires_at"] == rfc3339(ends)
+        town.at["never"].renewed = {"refresh_token_expires_in": 969}
+        town.clock.forward(seconds=31)
+        assert (await town.exchange(app, "never")).status_code == 200
+        assert (await town.account(app))["expires_at"] == rfc3339(ends)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -44,6 +44,11 @@ def seal_kept(key: Key, row: ConnectionRow, opened: Opened, until: datetime) -> 
     }
     bound = _bound(row, opened.account_id, until)
     return {"kept": seal(key, json.dumps(tokens).encode(), bound=bound).blob, "kept_until": until}
+
+
+def kept_for(key: Key, row: ConnectionRow, opened: Opened, *, now: datetime, lasts: timedelta) -> dict[str, Any]:
+    """The same for as long as an operator wants what is refused to be kept; nothing where that is no time at all."""
+    return seal_kept(key, row, opened, now + lasts) if lasts else {}
 
 
 def open_kept(key: Key, row: ConnectionRow) -> Opened:

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from vaultd.audit.events import Draft, EventType
 from vaultd.audit.log import AuditLog
 from vaultd.connections import lease, outbox, store
-from vaultd.connections.kept import seal_kept
+from vaultd.connections.kept import kept_for
 from vaultd.connections.lookups import NoticeLookups
 from vaultd.connections.sealing import PURPOSE, Opened, data_key_of, known_account, open_connection
 from vaultd.connections.table import ConnectionRow
@@ -325,9 +325,7 @@ class Leased:
 
     def kept(self, row: ConnectionRow, ended: Ended) -> dict[str, Any]:
         """What is kept of a connection that its provider refused, so that an operator can undo it."""
-        if not self._keep_broken:
-            return {}
-        return seal_kept(ended.key, row, ended.opened, self._clock() + self._keep_broken)
+        return kept_for(ended.key, row, ended.opened, now=self._clock(), lasts=self._keep_broken)
 
     async def _break(self, row: ConnectionRow, fence: int, reason: str, ended: Ended | None = None) -> None:
         kept = self.kept(row, ended) if ended is not None else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 from vaultd.errors import InvalidScope, InvalidTarget, SubjectTokenRefused
@@ -14,73 +15,46 @@ COMES_ALONG = Scopes({"metadata:read"})
 """What every token of a GitHub App may do, asked for or not: list repositories' names and the like."""
 
 
-def check_presenter(
-    *,
-    presenter: str | None,
-    accepted: Collection[str],
-    client_id: str,
-    trusted_clients: Collection[str],
-    only_trusted: bool,
-) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Presented:
+    """A token in a client's hands, and whose tokens this client may present.
+
+    `presenter` is the client that the token names, if it names one, and `client_id` the one that presents it.
+    `accepted` are those whose tokens the client's own settings take, `trusted_clients` those that the token's issuer
+    trusts. `only_trusted` is true where nothing in the token says that it is for us.
+    """
+
+    presenter: str | None
+    client_id: str
+    accepted: Collection[str]
+    trusted_clients: Collection[str]
+    only_trusted: bool
+
+
+def check_presenter(token: Presented) -> None:
     """A client may present only a token that was issued to it, unless its issuer's settings trust it (A5).
 
-    Args:
-        presenter: the client that the token names, if it names one.
-        accepted: the client's `subject_azp`.
-        client_id: the client that presents the token.
-        trusted_clients: those of the token's issuer.
-        only_trusted: nothing in the token says that it is for us.
+    What it accepts is its `subject_azp`.
 
     Raises:
         SubjectTokenRefused: `wrong_presenter`; `detail` says which setting would allow it.
     """
-    _check_issued_to(
-        "the token",
-        "subject_azp",
-        presenter=presenter,
-        accepted=accepted,
-        client_id=client_id,
-        trusted_clients=trusted_clients,
-        only_trusted=only_trusted,
-    )
+    _check_issued_to("the token", "subject_azp", token)
 
 
-def check_actor(
-    *,
-    sub: str,
-    presenter: str | None,
-    accepted: Collection[str],
-    client_id: str,
-    trusted_clients: Collection[str],
-    only_trusted: bool,
-) -> None:
+def check_actor(token: Presented, *, sub: str) -> None:
     """An actor token, too, is for the client that it was issued to, so that none acts by a stolen one (A5, A6).
 
-    A token of the client's own names it as `sub` and as the client (RFC 9068 §2.2), and needs no setting. By `sub`
-    alone it might be a user of that name, at an issuer who knows nothing of clients here.
-
-    Args:
-        sub: the actor.
-        presenter: the client that the actor token names, if it names one.
-        accepted: the client's `subject_azp` and `actor_azp`.
-        client_id: the client that presents the token.
-        trusted_clients: those of the actor token's issuer.
-        only_trusted: nothing in the actor token says that it is for us.
+    What the client accepts is its `subject_azp` and `actor_azp`. A token of its own names it as `sub` and as the
+    client (RFC 9068 §2.2), and needs no setting. By `sub` alone it might be a user of that name, at an issuer who
+    knows nothing of clients here.
 
     Raises:
         SubjectTokenRefused: `wrong_presenter`; `detail` says which setting would allow it.
     """
-    if not only_trusted and sub == client_id == presenter:
+    if not token.only_trusted and sub == token.client_id == token.presenter:
         return
-    _check_issued_to(
-        "the actor token",
-        "actor_azp",
-        presenter=presenter,
-        accepted=accepted,
-        client_id=client_id,
-        trusted_clients=trusted_clients,
-        only_trusted=only_trusted,
-    )
+    _check_issued_to("the actor token", "actor_azp", token)
 
 
 def check_may_act(
@@ -197,24 +171,15 @@ def scopes_to_narrow_to(
     return None
 
 
-def _check_issued_to(
-    what: str,
-    setting: str,
-    *,
-    presenter: str | None,
-    accepted: Collection[str],
-    client_id: str,
-    trusted_clients: Collection[str],
-    only_trusted: bool,
-) -> None:
-    if client_id in trusted_clients:
+def _check_issued_to(what: str, setting: str, token: Presented) -> None:
+    if token.client_id in token.trusted_clients:
         return
-    if not only_trusted and presenter is not None and presenter in accepted:
+    if not token.only_trusted and token.presenter is not None and token.presenter in token.accepted:
         return
-    remedy = f"trusted_clients of {what}'s issuer would have to list {client_id!r}"
-    if presenter is not None and not only_trusted:
-        remedy = f"{setting} of [clients.{client_id}] would have to list {presenter!r}, or {remedy}"
-    named = "names no client" if presenter is None else f"was issued to {presenter!r}"
+    remedy = f"trusted_clients of {what}'s issuer would have to list {token.client_id!r}"
+    if token.presenter is not None and not token.only_trusted:
+        remedy = f"{setting} of [clients.{token.client_id}] would have to list {token.presenter!r}, or {remedy}"
+    named = "names no client" if token.presenter is None else f"was issued to {token.presenter!r}"
     raise SubjectTokenRefused(reason="wrong_presenter", detail=f"{what} {named}; {remedy}")
 
 

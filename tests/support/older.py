@@ -159,15 +159,7 @@ class Older:
                 {"id": connection_id},
             )
             await transaction.append(
-                Draft(
-                    type=EventType.CONNECTION_BROKEN,
-                    reason="invalid_grant",
-                    subject=known.key,
-                    connection=provider,
-                    connection_id=connection_id,
-                    generation=1,
-                    revision=1,
-                )
+                _ended(EventType.CONNECTION_BROKEN, "invalid_grant", known, provider, connection_id, revision=1)
             )
         return connection_id
 
@@ -185,14 +177,7 @@ class Older:
             )
             await self._to_be_revoked(transaction.connection, known, provider)
             await transaction.append(
-                Draft(
-                    type=EventType.CONNECTION_REVOKED,
-                    reason="disconnected",
-                    subject=known.key,
-                    connection=provider,
-                    connection_id=connection_id,
-                    generation=1,
-                )
+                _ended(EventType.CONNECTION_REVOKED, "disconnected", known, provider, connection_id)
             )
         return connection_id
 
@@ -275,3 +260,23 @@ class Older:
                 {"subject": known.id, "client": client_id},
             )
             await transaction.append(Draft(type=EventType.AWAY_REFUSED, subject=known.key, client_id=client_id))
+
+
+def _ended(
+    kind: EventType,
+    reason: str,
+    known: KnownSubject,
+    provider: str,
+    connection_id: UUID,
+    *,
+    revision: int | None = None,
+) -> Draft:
+    return Draft(
+        type=kind,
+        reason=reason,
+        subject=known.key,
+        connection=provider,
+        connection_id=connection_id,
+        generation=1,
+        revision=revision,
+    )

@@ -8,6 +8,7 @@ import pytest
 
 from vaultd.errors import InvalidScope, InvalidTarget, SubjectTokenRefused
 from vaultd.policy import (
+    Presented,
     allowed_scopes,
     check_actor,
     check_delivery,
@@ -21,14 +22,16 @@ from vaultd.terms import Scopes, Subject
 ISSUER = "https://login.example.com/"
 
 
-def _presents(presenter: str | None, *, trusted: tuple[str, ...] = (), only_trusted: bool = False) -> None:
-    check_presenter(
-        presenter=presenter,
-        accepted=("web-app",),
-        client_id="agent",
-        trusted_clients=trusted,
-        only_trusted=only_trusted,
+def _in_hand(
+    presenter: str | None, accepted: tuple[str, ...], trusted: tuple[str, ...], *, only_trusted: bool
+) -> Presented:
+    return Presented(
+        presenter=presenter, client_id="agent", accepted=accepted, trusted_clients=trusted, only_trusted=only_trusted
     )
+
+
+def _presents(presenter: str | None, *, trusted: tuple[str, ...] = (), only_trusted: bool = False) -> None:
+    check_presenter(_in_hand(presenter, ("web-app",), trusted, only_trusted=only_trusted))
 
 
 def test_a_token_issued_to_this_client_or_presented_by_a_trusted_one() -> None:
@@ -67,14 +70,7 @@ def test_any_other_presenter_is_refused_with_the_setting_that_would_allow_it(
 def _acts_by(
     presenter: str | None, *, sub: str = "bot", trusted: tuple[str, ...] = (), only_trusted: bool = False
 ) -> None:
-    check_actor(
-        sub=sub,
-        presenter=presenter,
-        accepted=("web-app", "robot"),
-        client_id="agent",
-        trusted_clients=trusted,
-        only_trusted=only_trusted,
-    )
+    check_actor(_in_hand(presenter, ("web-app", "robot"), trusted, only_trusted=only_trusted), sub=sub)
 
 
 def test_an_actor_token_issued_to_this_client_or_presented_by_a_trusted_one() -> None:

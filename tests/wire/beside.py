@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,14 @@ from vaultd.sandbox.servers import Listener, LoopbackServers, listen
 from vaultd.sandbox.world import World
 from vaultd.settings import load
 from vaultd.terms import Clock, system_clock
+
+
+@dataclass(frozen=True, slots=True)
+class More:
+    """What a file has beside the sandbox's: further tables, and further keys of `[login]`."""
+
+    tables: str = ""
+    login: str = ""
 
 
 @contextmanager

@@ -8,6 +8,8 @@ import pytest_asyncio
 from tests.conftest import DatabaseUrls, own_database
 from tests.doubles.provider import ProviderDouble
 from tests.doubles.stage import Stage, whole_catalogue
+from tests.support.clock import HandClock
+from tests.wire.beside import More, vault_beside
 from tests.wire.issuers import Issuers, issuers_of_every_kind
 from tests.wire.vault import App, Vault
 from vaultd.sandbox.postgres import RunningPostgres
@@ -55,6 +57,38 @@ async def believer(issuers: Issuers) -> AsyncIterator[Vault]:
     issuers.asked.reset()
     async with Vault(issuers.world) as speaking:
         yield speaking
+
+
+@pytest.fixture(scope="module")
+def clock() -> HandClock:
+    """The time of `timed`."""
+    return HandClock()
+
+
+@pytest.fixture(scope="module")
+def more() -> More:
+    """What is in the file of `timed` beside the sandbox's; a module that needs more has its own."""
+    return More()
+
+
+@pytest.fixture(scope="module")
+def timed(
+    world: World,
+    module_database: DatabaseUrls,
+    clock: HandClock,
+    more: More,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[World]:
+    """A vault with an issuer of its own for all tests of a file, whose time is the tests'."""
+    with vault_beside(
+        world,
+        database_url=module_database.service,
+        folder=tmp_path_factory.mktemp("timed"),
+        tables=lambda _: more.tables,
+        login=more.login,
+        clock=clock,
+    ) as beside:
+        yield beside
 
 
 @pytest.fixture(scope="session")

@@ -3,38 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from urllib.parse import quote
 
 import httpx
 import pytest
 import pytest_asyncio
 
-from tests.conftest import DatabaseUrls
 from tests.support.clock import HandClock
-from tests.wire.beside import Log, vault_beside
+from tests.wire.beside import Log
 from tests.wire.vault import App, consent, ticket_url
 from vaultd.sandbox.browser import Browser
 from vaultd.sandbox.world import World
-
-
-@pytest.fixture(scope="module")
-def clock() -> HandClock:
-    return HandClock()
-
-
-@pytest.fixture(scope="module")
-def timed(
-    world: World, module_database: DatabaseUrls, clock: HandClock, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[World]:
-    with vault_beside(
-        world,
-        database_url=module_database.service,
-        folder=tmp_path_factory.mktemp("timed"),
-        tables=lambda _: "",
-        clock=clock,
-    ) as beside:
-        yield beside
 
 
 @pytest_asyncio.fixture

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.least import LEAST_FILE
 from tests.support.tls import make_certificate
 from vaultd.db import Database
 from vaultd.errors import TemporarilyUnavailable
@@ -24,13 +25,6 @@ PASSWORD = "the-serving-password"
 SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 CLEAR_TEXT = b"R" + struct.pack("!ii", 8, 3)
 COMMANDS = [["serve", "--port", "0"], ["check"], ["migrate"], ["audit", "verify"], ["keys", "status"]]
-FILE = """
-public_url = "https://vault.example.com"
-database_url = "env:SERVICE_URL"
-migration_database_url = "env:SERVICE_URL"
-[keys]
-path = "keyring.json"
-"""
 
 
 class InBetween:
@@ -84,7 +78,7 @@ def between() -> Iterator[InBetween]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    (tmp_path / "vaultd.toml").write_text(FILE, encoding="utf-8")
+    (tmp_path / "vaultd.toml").write_text(LEAST_FILE, encoding="utf-8")
     generate_keyring_file(tmp_path / "keyring.json", now=system_clock())
     return tmp_path
 

@@ -12,9 +12,8 @@ import pytest
 import pytest_asyncio
 from fastapi.routing import APIRoute
 
-from tests.conftest import DatabaseUrls
 from tests.support.clock import HandClock
-from tests.wire.beside import Log, vault_beside
+from tests.wire.beside import Log, More
 from tests.wire.refusing import CASES, ME, NO_EVENT, SLOW_APP, TABLES, Asker
 from tests.wire.vault import ACCESS_TOKEN, TOKEN_EXCHANGE, App, bearer, fresh, request_id
 from vaultd.app import create_app
@@ -49,22 +48,8 @@ NOBODYS = "6f0d3a8e-6b1f-4c0e-9d3c-2f4b5a697887"
 
 
 @pytest.fixture(scope="module")
-def clock() -> HandClock:
-    return HandClock()
-
-
-@pytest.fixture(scope="module")
-def timed(
-    world: World, module_database: DatabaseUrls, clock: HandClock, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[World]:
-    with vault_beside(
-        world,
-        database_url=module_database.service,
-        folder=tmp_path_factory.mktemp("timed"),
-        tables=lambda _: TABLES,
-        clock=clock,
-    ) as beside:
-        yield beside
+def more() -> More:
+    return More(tables=TABLES)
 
 
 @pytest_asyncio.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
 import httpx
@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from tests.conftest import DatabaseUrls
 from tests.support.clock import HandClock
-from tests.wire.beside import Log, vault_beside
+from tests.wire.beside import Log, More
 from tests.wire.vault import query_of
 from vaultd.db import Database
 from vaultd.sandbox.browser import Browser
@@ -24,24 +24,8 @@ IDLE, ABSOLUTE = 600, 1800
 
 
 @pytest.fixture(scope="module")
-def clock() -> HandClock:
-    return HandClock()
-
-
-@pytest.fixture(scope="module")
-def timed(
-    world: World, module_database: DatabaseUrls, clock: HandClock, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[World]:
-    """A vault with an issuer of its own, whose time is the test's."""
-    with vault_beside(
-        world,
-        database_url=module_database.service,
-        folder=tmp_path_factory.mktemp("timed"),
-        tables=lambda _: "",
-        login=f"idle = {IDLE}\nabsolute = {ABSOLUTE}\n",
-        clock=clock,
-    ) as beside:
-        yield beside
+def more() -> More:
+    return More(login=f"idle = {IDLE}\nabsolute = {ABSOLUTE}\n")
 
 
 @pytest_asyncio.fixture

@@ -20,6 +20,7 @@ from sqlalchemy import text
 
 import vaultd.cli
 from tests.conftest import DatabaseUrls
+from tests.support.least import LEAST_FILE
 from vaultd.db import Database
 from vaultd.keys.keyring import make_keys_once
 from vaultd.keys.local import generate_keyring_file, open_keyring_file
@@ -28,19 +29,12 @@ from vaultd.terms import system_clock
 EVIL = "\x1b]0;PWNED\x07\x1b[2J\x9b31m\u202e\nok       database keys        all is well"
 SPELLED = "\\x1b]0;PWNED\\x07\\x1b[2J\\x9b31m\\u202e\\nok"
 STEERING = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-FILE = """
-public_url = "https://vault.example.com"
-database_url = "env:SERVICE_URL"
-migration_database_url = "env:SERVICE_URL"
-[keys]
-path = "keyring.json"
-"""
 
 
 @pytest_asyncio.fixture
 async def folder(tmp_path: Path, database: Database) -> Path:
     """A configuration, and a database whose keys say that they are another keyring's."""
-    (tmp_path / "vaultd.toml").write_text(FILE, encoding="utf-8")
+    (tmp_path / "vaultd.toml").write_text(LEAST_FILE, encoding="utf-8")
     generate_keyring_file(tmp_path / "keyring.json", now=system_clock())
     async with database.transaction() as connection:
         await make_keys_once(connection, open_keyring_file(tmp_path / "keyring.json"), now=system_clock())
@@ -122,14 +116,14 @@ def rude() -> Iterator[Rude]:
 
 @pytest.mark.parametrize("words", [["check"], ["migrate"], ["serve", "--port", "0"]], ids=" ".join)
 def test_what_a_database_server_says(tmp_path: Path, rude: Rude, words: list[str]) -> None:
-    (tmp_path / "vaultd.toml").write_text(FILE, encoding="utf-8")
+    (tmp_path / "vaultd.toml").write_text(LEAST_FILE, encoding="utf-8")
     generate_keyring_file(tmp_path / "keyring.json", now=system_clock())
     assert SPELLED in shown_by(tmp_path, words, rude.url)
 
 
 def test_what_stands_in_the_configuration(tmp_path: Path) -> None:
     evil = json.dumps(f"a{EVIL}")
-    (tmp_path / "vaultd.toml").write_text(f"{FILE}[issuers.{evil}]\nissuer = {evil}\n", encoding="utf-8")
+    (tmp_path / "vaultd.toml").write_text(f"{LEAST_FILE}[issuers.{evil}]\nissuer = {evil}\n", encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "-m", "vaultd.cli", "check"],
         cwd=tmp_path,

@@ -14,7 +14,7 @@ import typer
 from vaultd.clients.config import LimitsConfig, ProviderGrant
 from vaultd.clients.registry import Client
 from vaultd.errors import InvalidScope, InvalidTarget, RequestRefused, SubjectTokenRefused
-from vaultd.policy import allowed_scopes, check_presenter, entry_at, scopes_to_narrow_to
+from vaultd.policy import Presented, allowed_scopes, check_presenter, entry_at, scopes_to_narrow_to
 from vaultd.providers.config import ProviderConfig
 from vaultd.providers.registry import Provider, Providers
 from vaultd.settings import Settings
@@ -117,11 +117,13 @@ def _presentable(name: str, issuer: IssuerConfig, client: Client) -> Presentable
     def accepted(presenter: str | None) -> bool:
         try:
             check_presenter(
-                presenter=presenter,
-                accepted=client.subject_azp,
-                client_id=client.id,
-                trusted_clients=issuer.trusted_clients,
-                only_trusted=issuer.names_no_audience,
+                Presented(
+                    presenter=presenter,
+                    client_id=client.id,
+                    accepted=client.subject_azp,
+                    trusted_clients=issuer.trusted_clients,
+                    only_trusted=issuer.names_no_audience,
+                )
             )
         except SubjectTokenRefused:
             return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from vaultd.clients.limits import ClientLimits
@@ -9,12 +10,13 @@ from vaultd.clients.registry import Client, Clients
 from vaultd.exchange.assertion import Assertions, find_assertion
 from vaultd.exchange.request import Attempt
 from vaultd.jose import UnverifiedJwt
-from vaultd.policy import check_actor, check_may_act, check_presenter
+from vaultd.policy import Presented, check_actor, check_may_act, check_presenter
 from vaultd.subjects.possession import Possession, PresentedProofs
 from vaultd.subjects.store import SubjectStore
 from vaultd.subjects.strangers import Stranger
 from vaultd.subjects.tokens import VerifiedSubject
 from vaultd.subjects.verify import SubjectVerifier
+from vaultd.terms import ClientId
 
 
 class Parties:
@@ -88,13 +90,7 @@ class Parties:
         )
         await self._possession.check(verified, request.subject_token, proofs)
         client = claimed or self._clients.implicit_for(verified.presenter, ip=request.ip)
-        check_presenter(
-            presenter=verified.presenter,
-            accepted=client.subject_azp,
-            client_id=client.id,
-            trusted_clients=verified.trusted_clients,
-            only_trusted=verified.only_trusted,
-        )
+        check_presenter(_presented(verified, client.id, accepted=client.subject_azp))
         attempt.client = client
         self._limits.take_for(client, verified.subject)
         if client.public:
@@ -143,15 +139,18 @@ class Parties:
         stranger = Stranger(attempt.request.ip) if client.public else None
         actor = await self._verifier.verify(token, token_type or "", stranger=stranger)
         await self._possession.check(actor, token, proofs)
-        check_actor(
-            sub=actor.subject.sub,
-            presenter=actor.presenter,
-            accepted=client.actor_azp,
-            client_id=client.id,
-            trusted_clients=actor.trusted_clients,
-            only_trusted=actor.only_trusted,
-        )
+        check_actor(_presented(actor, client.id, accepted=client.actor_azp), sub=actor.subject.sub)
         return actor
+
+
+def _presented(token: VerifiedSubject, client_id: ClientId, *, accepted: Collection[str]) -> Presented:
+    return Presented(
+        presenter=token.presenter,
+        client_id=client_id,
+        accepted=accepted,
+        trusted_clients=token.trusted_clients,
+        only_trusted=token.only_trusted,
+    )
 
 
 def _named(actor: VerifiedSubject) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Whatever was issued for a consent and is not stored is given back at the provider (B3).
 
-This is the one place that sees to it. From the moment tokens are in an answer, whatever refuses them or goes wrong on the
-way to their storing leaves them in the outbox: a malformed answer, a kind of token that nobody can use, an account that
-cannot be named, an event that cannot be written, a user who is gone.
+This is the one place that sees to it. From the moment tokens are in an answer, whatever refuses them or goes wrong on
+the way to their storing leaves them in the outbox: a malformed answer, a kind of token that nobody can use, an account
+that cannot be named, an event that cannot be written, a user who is gone.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from datetime import timedelta
 
+import httpx
 import pytest
 
 from tests.conftest import DatabaseUrls
@@ -141,7 +142,7 @@ async def test_an_unknown_refusal_that_keeps_coming_while_others_are_served_is_f
         granted = await town.connected(app, "own")
         await town.connected(other, "own")
         granted.says = [words]
-        answers = []
+        answers: list[int] = []
         while not answers or (answers[-1] != 400 and len(answers) < 20):
             town.clock.forward(seconds=31)
             assert (await town.exchange(other, "own")).status_code == 200
@@ -170,11 +171,12 @@ async def test_one_tenants_refusal_at_entra_is_not_an_outage(town: Town) -> None
     async with town.app() as app, town.app() as other:
         (await town.connected(app, "microsoft")).says = [words]
         await town.connected(other, "microsoft")
+        answers: list[httpx.Response] = []
         for _ in range(ENOUGH):
             town.clock.forward(seconds=31)
-            last = await town.exchange(app, "microsoft")
+            answers.append(await town.exchange(app, "microsoft"))
             assert (await town.exchange(other, "microsoft")).status_code == 200
-        assert last.json()["reason"] == "reconnect_required"
+        assert answers[-1].json()["reason"] == "reconnect_required"
         assert [event["reason"] for event in await town.events(app, "connection.broken")] == [
             "provider_unauthorized_client"
         ]

@@ -46,7 +46,7 @@ class _Told:
     status: str = "connected"
     reason: str | None = None
     judged: int = 0
-    """The revision of which the last verdict is, or that undid it."""
+    """The revision that was judged last, or that undid the verdict before."""
 
     def hear(self, kind: str, event: Mapping[str, Any]) -> None:
         """Take in one event, whatever the order they come in."""
@@ -59,12 +59,13 @@ class _Told:
         self.revision = max(self.revision, revision)
         if kind == EventType.CONNECTION_REVOKED:
             self.status, self.reason = "revoked", event.get("reason")
-        elif self.status != "revoked" and revision >= self.judged:
-            if kind == EventType.CONNECTION_BROKEN:
-                self.status, self.reason, self.judged = "reconnect_required", event.get("reason"), revision
-            elif kind == EventType.CONNECTION_RETRIED:
-                # It is a revision of its own, so no verdict is of the same one unless it came later.
-                self.status, self.reason, self.judged = "connected", None, revision
+        elif self.status == "revoked":
+            return
+        elif kind == EventType.CONNECTION_BROKEN and revision >= self.judged:
+            self.status, self.reason, self.judged = "reconnect_required", event.get("reason"), revision
+        elif kind == EventType.CONNECTION_RETRIED and revision > self.judged:
+            # To try again makes a revision of its own: a verdict on that one came later, whatever is read first.
+            self.status, self.reason, self.judged = "connected", None, revision
 
     def differs(self, row: ConnectionRow) -> str | None:
         """How the row is not what the log says."""

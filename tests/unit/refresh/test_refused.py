@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import text
 
 from tests.unit.refresh.conftest import KEEP_BROKEN, Room
 from vaultd.app.verifying import verification_of
@@ -84,6 +85,20 @@ async def test_a_wrong_verdict_is_undone_with_the_tokens_that_were_kept(room: Ro
     assert await room.first.refresher.refresh(mended) is None
     with pytest.raises(NothingKept):
         await room.first.undo.retry(row.id, draft=RETRY)
+
+
+async def test_what_is_judged_tried_again_and_judged_is_as_the_log_says(room: Room) -> None:
+    row = await room.connected()
+    for _ in range(3):
+        room.refuses("invalid_grant")
+        await room.first.refresher.refresh(await room.house.row(row.id))
+        assert (await verification_of(room.house.database, room.house.keyring)()).findings == []
+        await room.first.undo.retry(row.id, draft=RETRY)
+        assert (await verification_of(room.house.database, room.house.keyring)()).findings == []
+    # A row that says otherwise is found.
+    async with room.house.database.transaction() as connection:
+        await connection.execute(text("UPDATE connections SET status = 'reconnect_required', access_token = NULL"))
+    assert (await verification_of(room.house.database, room.house.keyring)()).findings != []
 
 
 async def test_what_was_kept_for_long_enough_is_erased(room: Room) -> None:

@@ -35,6 +35,7 @@ from vaultd.sandbox.dev_config import (
     Places,
     write_config,
 )
+from vaultd.sandbox.loopback import loopback_http
 from vaultd.sandbox.person import ACCOUNT_SCOPES
 from vaultd.sandbox.provider import SandboxProvider
 from vaultd.sandbox.servers import LoopbackServers, listen
@@ -120,14 +121,14 @@ class Hosted:
             "subject_token_type": "urn:ietf:params:oauth:token-type:access_token",
             "audience": provider,
         }
-        async with httpx.AsyncClient(trust_env=False, timeout=30.0) as http:
+        async with loopback_http(timeout=30.0) as http:
             return await http.post(f"{self.running.url}/oauth/token", data=form)
 
     async def ticket(self, name: str, provider: str = "github") -> str:
         """Where this person's app sends their browser, to connect an account."""
         wish = {"connection": provider, "redirect_uri": self.back, "state": "app-state"}
         headers = {"Authorization": f"Bearer {(await self.session_token(name)).reveal()}"}
-        async with httpx.AsyncClient(trust_env=False, timeout=30.0, headers=headers) as http:
+        async with loopback_http(timeout=30.0, headers=headers) as http:
             answer = await http.post(f"{self.running.url}/me/v1/connected-accounts/connect", json=wish)
         begun = answer.raise_for_status().json()
         return f"{begun['connect_uri']}?ticket={begun['connect_params']['ticket']}"

@@ -25,6 +25,7 @@ from starlette.routing import Route
 
 from tests.browser.conftest import OpenPage
 from vaultd.sandbox.browser import Browser
+from vaultd.sandbox.loopback import loopback_http
 from vaultd.sandbox.page import Page as SmallPage
 from vaultd.sandbox.servers import LoopbackServers, listen
 
@@ -53,7 +54,7 @@ class Between:
         names = ("authorization", "if-none-match", "cookie")
         headers = {name: request.headers[name] for name in names if name in request.headers}
         path = request.url.replace(scheme="", netloc="")
-        async with httpx.AsyncClient(base_url=self.vault, trust_env=False) as http:
+        async with loopback_http(base_url=self.vault) as http:
             answer = await http.get(str(path), headers=headers)
         if request.url.path.startswith("/me/"):
             self.answered[answer.status_code] += 1
@@ -76,7 +77,7 @@ class Embedded:
         """Bob's GitHub, if it is connected, by the accounts API."""
         scopes = "read:me:connected_accounts delete:me:connected_accounts"
         minted = {"azp": "sample-agent", "scope": scopes}
-        async with httpx.AsyncClient(base_url=f"{self.vault}/me/v1/connected-accounts/", trust_env=False) as http:
+        async with loopback_http(base_url=f"{self.vault}/me/v1/connected-accounts/") as http:
             token = (await http.get(f"{self.issuer}/_sandbox/token/bob", params=minted)).text.strip()
             http.headers["Authorization"] = f"Bearer {token}"
             for account in (await http.get("accounts")).json()["accounts"]:
@@ -226,7 +227,7 @@ async def test_8_the_script_for_a_page_without_a_backend(embedded: Embedded, ope
     page = await open_page()
     await page.goto(embedded.url)
     minted = {"azp": "sample-agent", "scope": "read:me:connected_accounts"}
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with loopback_http() as http:
         token = (await http.get(f"{embedded.issuer}/_sandbox/token/bob", params=minted)).text.strip()
     twice = """async ([script, token]) => {
       const { accounts } = await import(`data:text/javascript,${encodeURIComponent(script)}`);

@@ -8,6 +8,7 @@ from playwright.async_api import Page, expect
 from tests.browser.conftest import OpenPage
 from tests.browser.hosted import Hosted, allow_at_provider, go_on, sign_in_at_issuer
 from vaultd.sandbox.browser import Browser as SmallBrowser
+from vaultd.sandbox.loopback import loopback_http
 
 
 async def sign_out_at_issuer(page: Page) -> None:
@@ -83,7 +84,7 @@ async def test_b7_session_fixation_what_was_planted_is_worth_nothing(
     await page.context.add_cookies([{"name": "vaultd_session", "value": planted, "url": hosted.url}])
     await hosted.sign_in(page, somebody)
     assert await session_of(page) != planted
-    async with httpx.AsyncClient(trust_env=False) as attacker:
+    async with loopback_http() as attacker:
         answer = await attacker.get(f"{hosted.url}/connections", headers={"Cookie": f"vaultd_session={planted}"})
     assert answer.status_code == 303
 
@@ -95,7 +96,7 @@ async def test_b7_signing_in_anew_ends_the_session_before(hosted: Hosted, open_p
     await page.goto(f"{hosted.url}/auth/login")
     await expect(page).to_have_url(f"{hosted.url}/connections")
     assert await session_of(page) != before
-    async with httpx.AsyncClient(trust_env=False) as thief:
+    async with loopback_http() as thief:
         answer = await thief.get(f"{hosted.url}/connections", headers={"Cookie": f"vaultd_session={before}"})
     assert answer.status_code == 303
 

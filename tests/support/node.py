@@ -14,8 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
-import httpx
-
+from vaultd.sandbox.loopback import loopback_http
 from vaultd.terms import Secret
 
 ROOT = Path(__file__).parents[2]
@@ -97,7 +96,7 @@ async def oidc_provider(
     if scopes is not None:
         options["scopes"] = list(scopes)
     async with _program("provider.mjs", options) as (said, pid):
-        async with httpx.AsyncClient(trust_env=False) as http:
+        async with loopback_http() as http:
             answer = await http.get(f"{said['issuer']}/.well-known/openid-configuration")
         yield OidcProvider(
             issuer=said["issuer"],

@@ -95,13 +95,14 @@ def serving(installed: Installation, *, workers: int = 1, at: Listener | None = 
 
 def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + START_TIMEOUT
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            break
-        try:
-            if httpx.get(f"{url}/health/ready", trust_env=False).status_code == httpx.codes.OK:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.05)
+    with httpx.Client(trust_env=False) as http:
+        while time.monotonic() < deadline:
+            if process.poll() is not None:
+                break
+            try:
+                if http.get(f"{url}/health/ready").status_code == httpx.codes.OK:
+                    return
+            except httpx.TransportError:
+                pass
+            time.sleep(0.05)
     raise TimeoutError(f"the server did not get ready: {log.read_text(encoding='utf-8', errors='replace')[-2000:]}")

@@ -16,6 +16,7 @@ from vaultd.errors import TemporarilyUnavailable
 from vaultd.jose import FixedKeys, JwtRefused, KeyCache
 from vaultd.jose.jwks import read_keys
 from vaultd.outbound import Outbound
+from vaultd.sandbox.loopback import authorities
 
 
 @pytest_asyncio.fixture
@@ -26,7 +27,7 @@ async def issuer() -> AsyncIterator[LoopbackIssuer]:
 
 @pytest_asyncio.fixture
 async def outbound() -> AsyncIterator[Outbound]:
-    client = Outbound()
+    client = Outbound(ssl_context=authorities())
     yield client
     await client.aclose()
 

@@ -15,6 +15,7 @@ import pytest
 
 from tests.support.node import NodeError, OidcProvider, oidc_provider
 from vaultd.sandbox.browser import Browser
+from vaultd.sandbox.loopback import loopback_http
 
 CALLBACK = "http://127.0.0.1:9/auth/callback/acme"
 VERIFIER = "a-code-verifier-of-the-length-that-rfc-7636-asks-for"
@@ -29,7 +30,7 @@ async def provider() -> AsyncIterator[OidcProvider]:
 
 @pytest.fixture
 async def http(provider: OidcProvider) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(trust_env=False, auth=(provider.client_id, provider.client_secret.reveal())) as client:
+    async with loopback_http(auth=(provider.client_id, provider.client_secret.reveal())) as client:
         yield client
 
 
@@ -72,7 +73,7 @@ async def redeem(provider: OidcProvider, http: httpx.AsyncClient) -> dict[str, A
 
 
 async def userinfo(provider: OidcProvider, access_token: str) -> httpx.Response:
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with loopback_http() as client:
         return await client.get(
             provider.endpoints["userinfo_endpoint"], headers={"Authorization": f"Bearer {access_token}"}
         )

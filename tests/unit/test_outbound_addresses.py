@@ -9,6 +9,7 @@ import pytest
 from tests.unit.scripted_server import HOST, Names, ScriptedServer, serve_scripted
 from vaultd.errors import AddressRefused, OutboundFailed
 from vaultd.outbound import Outbound, check_address
+from vaultd.sandbox.loopback import authorities
 from vaultd.sandbox.servers import LoopbackServers
 
 NAME = "provider.test"
@@ -27,7 +28,7 @@ def server(servers: LoopbackServers) -> ScriptedServer:
 
 @pytest.fixture
 async def outbound() -> AsyncIterator[Outbound]:
-    client = Outbound(connect_timeout=0.5, total_timeout=0.5, max_bytes=10_000)
+    client = Outbound(ssl_context=authorities(), connect_timeout=0.5, total_timeout=0.5, max_bytes=10_000)
     yield client
     await client.aclose()
 
@@ -141,13 +142,13 @@ class TestAddressPolicy:
 
     @pytest.mark.parametrize("address", ["127.0.0.1", "10.1.2.3", "169.254.169.254", "::ffff:127.0.0.1", "::1"])
     async def test_refuses_a_name_that_resolves_to_a_private_address(self, address: str) -> None:
-        client = Outbound(resolve=Names([address]))
+        client = Outbound(ssl_context=authorities(), resolve=Names([address]))
         with pytest.raises(AddressRefused):
             await client.request("GET", f"https://{NAME}/")
         await client.aclose()
 
     async def test_refuses_a_name_with_one_private_address_among_public_ones(self) -> None:
-        client = Outbound(resolve=Names(["140.82.112.3", "127.0.0.1"]))
+        client = Outbound(ssl_context=authorities(), resolve=Names(["140.82.112.3", "127.0.0.1"]))
         with pytest.raises(AddressRefused):
             await client.request("GET", f"https://{NAME}/")
         await client.aclose()
@@ -155,7 +156,7 @@ class TestAddressPolicy:
     async def test_resolves_once_and_connects_to_what_it_checked(self, server: ScriptedServer) -> None:
         server.answers(b"")
         names = Names([HOST], ["203.0.113.1"])
-        client = Outbound(resolve=names)
+        client = Outbound(ssl_context=authorities(), resolve=names)
         await client.request("GET", f"http://{NAME}:{server.port}/", allow_private=[NAME])
         assert names.asked == [NAME]
         assert server.last.headers["host"] == f"{NAME}:{server.port}"
@@ -163,7 +164,7 @@ class TestAddressPolicy:
 
     async def test_tries_the_next_address_when_one_does_not_answer(self, server: ScriptedServer) -> None:
         server.answers(b"found")
-        client = Outbound(resolve=Names(["::1", "::1", HOST]))
+        client = Outbound(ssl_context=authorities(), resolve=Names(["::1", "::1", HOST]))
         reply = await client.request("GET", f"http://{NAME}:{server.port}/", allow_private=[NAME])
         assert reply.body == b"found"
         await client.aclose()

@@ -14,7 +14,6 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
 
-import httpx
 from joserfc.jwk import ECKey, RSAKey
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -27,6 +26,7 @@ from tests.support.signing import ASSERTION_TYPE, Signer
 from tests.wire.vault import TOKEN_EXCHANGE, fresh
 from vaultd.app import create_app
 from vaultd.sandbox.dev_config import SAMPLE_AGENT, VAULT_AT_ISSUER, VAULT_AT_PROVIDER
+from vaultd.sandbox.loopback import loopback_http
 from vaultd.sandbox.person import ACCOUNT_SCOPES
 from vaultd.sandbox.servers import Listener, LoopbackServers, listen
 from vaultd.sandbox.world import World
@@ -90,7 +90,7 @@ class Crosswise:
         self.issuer = issuer
         self._signers = cycle(signers)
         self._holder = ProofKey()
-        self.http = httpx.AsyncClient(base_url=url, trust_env=False, timeout=30.0)
+        self.http = loopback_http(base_url=url, timeout=30.0)
         self.places: Mapping[str, Callable[[], Awaitable[Place]]] = {
             **{f"subject token as {kind}": self._subject(kind) for kind in ("access_token", "id_token", "jwt")},
             **{f"actor token as {kind}": self._actor(kind) for kind in ("access_token", "id_token", "jwt")},
@@ -172,7 +172,7 @@ class Crosswise:
         return Place(self._facts(), self._by_issuer, present)
 
     async def _sign_in(self) -> Place:
-        async with httpx.AsyncClient(base_url=self.url, trust_env=False, timeout=30.0) as browser:
+        async with loopback_http(base_url=self.url, timeout=30.0) as browser:
             begun = await browser.get("/auth/login")
             cookies = dict(browser.cookies)
         query = {name: value for name, (value,) in parse_qs(urlsplit(begun.headers["location"]).query).items()}
@@ -180,7 +180,7 @@ class Crosswise:
         async def present(token: str) -> bool:
             self.issuer.id_token = token
             params = {"code": "a-code", "state": query["state"]}
-            async with httpx.AsyncClient(base_url=self.url, trust_env=False, cookies=cookies, timeout=30.0) as browser:
+            async with loopback_http(base_url=self.url, cookies=cookies, timeout=30.0) as browser:
                 answer = await browser.get("/auth/login/callback", params=params)
             assert answer.status_code in {_SEEN_OTHER, 400}, answer.text
             return answer.status_code == _SEEN_OTHER

@@ -11,6 +11,7 @@ from tests.support.also import also_serving
 from tests.support.signing import JWT, Signer
 from tests.wire.vault import TOKEN_EXCHANGE, request_id
 from vaultd.sandbox.dev_config import SAMPLE_AGENT
+from vaultd.sandbox.loopback import loopback_http
 from vaultd.sandbox.world import World
 
 OTHER_ISSUER = "https://elsewhere.example"
@@ -38,7 +39,7 @@ class Night:
         self.url = url
         self.signers = signers
         self.issuer = issuer
-        self.http = httpx.AsyncClient(base_url=url, trust_env=False, timeout=30.0)
+        self.http = loopback_http(base_url=url, timeout=30.0)
 
     def sub_id(self, sub: str, **changed: object) -> dict[str, object]:
         return {"format": "iss_sub", "iss": self.issuer, "sub": sub, **changed}

@@ -17,6 +17,7 @@ from tests.support.superuser import database_away, execute, unwritable_log
 from tests.wire.answers import EVERY_HEADER, retry_after
 from tests.wire.vault import App, Vault, bearer, conformance
 from vaultd.sandbox.dev_config import SAMPLE_AGENT
+from vaultd.sandbox.loopback import loopback_http
 from vaultd.sandbox.person import ACCOUNT_SCOPES
 from vaultd.sandbox.world import World, start_world
 
@@ -59,9 +60,7 @@ def url(failing: World) -> Iterator[str]:
 @asynccontextmanager
 async def speaking(world: World, url: str, **headers: str) -> AsyncIterator[httpx.AsyncClient]:
     hooks = {"response": [conformance(world.places.vault).check]}
-    async with httpx.AsyncClient(
-        base_url=url + PREFIX, headers=headers, event_hooks=hooks, trust_env=False, timeout=30.0
-    ) as http:
+    async with loopback_http(base_url=url + PREFIX, headers=headers, event_hooks=hooks, timeout=30.0) as http:
         yield http
 
 
@@ -326,7 +325,7 @@ async def test_api_2_cors_without_an_origin_or_with_two_there_is_none(failing: W
 )
 async def test_api_2_cors_is_nowhere_else(failing: World, url: str, path: str) -> None:
     asked = {"Origin": SCRIPT, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "dpop"}
-    async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=30.0) as http:
+    async with loopback_http(base_url=url, timeout=30.0) as http:
         for method in ("OPTIONS", "GET", "POST"):
             answer = await http.request(method, path, headers=asked)
             assert not [name for name in answer.headers if name.startswith("access-control-")], method

@@ -11,6 +11,7 @@ from tests.doubles.acting import ENTRIES
 from tests.doubles.stage import Stage
 from tests.wire.vault import App, query_of, ticket_url
 from vaultd.providers.config_requests import OWN_PARAMS
+from vaultd.sandbox.loopback import loopback_http
 
 USUAL = ("prompt", "login_hint")
 """What is allowed where an entry says nothing."""
@@ -25,7 +26,7 @@ async def test_api_2_authorization_params_are_those_of_the_catalogue(stage: Stag
     entry = ENTRIES[name]
     allowed = tuple(entry.get("allowed_authorization_params", USUAL))
     wanted = {parameter: f"made up & for {parameter}=" for parameter in allowed}
-    async with stage.app() as app, httpx.AsyncClient(trust_env=False) as browser:
+    async with stage.app() as app, loopback_http() as browser:
         plain = await app.begin(name)
         begun = await app.begin(name, authorization_params=wanted)
         assert (plain.status_code, begun.status_code) == (201, 201), begun.text

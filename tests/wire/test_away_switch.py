@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-import httpx
 import pytest
 import pytest_asyncio
 
@@ -15,6 +14,7 @@ from tests.wire.night import MAY, PROVIDERS, Night, open_night
 from tests.wire.vault import Vault
 from vaultd.sandbox.browser import Browser
 from vaultd.sandbox.dev_config import SAMPLE_AGENT
+from vaultd.sandbox.loopback import loopback_http
 from vaultd.sandbox.people import PEOPLE
 from vaultd.sandbox.person import AppUser
 from vaultd.sandbox.world import World
@@ -67,7 +67,7 @@ async def test_a_user_can_switch_an_agent_off_and_on_again(
     # It holds at once in every process, and for this agent alone.
     url, signer = elsewhere
     form = night.form(signer.subject(sub="carol")) | signer.credentials()
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with loopback_http() as http:
         assert (await http.post(f"{url}/oauth/token", data=form)).status_code == 400
     assert (await night.ask("carol", "wide-agent")).status_code == 200
     assert (await vault.exchange(world.issuer.mint("carol", azp=SAMPLE_AGENT))).status_code == 200
@@ -118,5 +118,5 @@ async def test_b7_a_switch_that_is_not_one_of_the_pages_is_refused(
     answer = await carol.http.post(f"{night.url}/connections/away", data=form)
     assert answer.status_code in statuses, answer.text
     assert len(await _events(vault, "away.refused")) == before
-    async with httpx.AsyncClient(trust_env=False) as stranger:
+    async with loopback_http() as stranger:
         assert (await stranger.post(f"{night.url}/connections/away", data=form)).status_code in {400, 403}

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 
-import httpx
 import pytest
 
 from tests.support.exchanging import exchange_form
 from tests.support.processes import Running, install, serving
 from tests.support.raw import raw
 from tests.wire.test_metrics import free_port
+from vaultd.sandbox.loopback import loopback_http
 from vaultd.sandbox.world import start_world
 from vaultd.terms import Secret
 
@@ -161,7 +161,7 @@ async def test_requests_that_wait_on_many_connections_take_little_memory(ports: 
 async def test_strangers_requests_are_not_kept(ports: Ports) -> None:
     """Each is refused, and leaves nothing behind: neither what it said nor what was made of it."""
     form = exchange_form(Secret("made-up"), "google")
-    async with httpx.AsyncClient(base_url=ports.service.url, trust_env=False) as http:
+    async with loopback_http(base_url=ports.service.url) as http:
         used = []
         for round_ in range(4):
             for number in range(300):

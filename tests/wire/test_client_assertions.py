@@ -19,6 +19,7 @@ from tests.support.signing import ABSENT, SUBJECT_TYPE, Signer
 from tests.unit.loopback_issuer import HOST, JWKS, LoopbackIssuer
 from tests.wire.vault import App, Vault, from_elsewhere, request_id
 from vaultd.sandbox.dev_config import BRIEFING_AGENT, SAMPLE_AGENT
+from vaultd.sandbox.loopback import loopback_http
 from vaultd.sandbox.world import World
 from vaultd.terms import system_clock
 
@@ -128,7 +129,7 @@ class Desk:
     def __init__(self, url: str, signers: Mapping[str, Signer]) -> None:
         self.url = url
         self.signers = signers
-        self.http = httpx.AsyncClient(base_url=url, trust_env=False, timeout=30.0)
+        self.http = loopback_http(base_url=url, timeout=30.0)
 
     async def post(
         self, assertion: str, session_token: str = "x", *, address: Mapping[str, str] | None = None, **more: str

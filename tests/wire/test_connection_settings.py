@@ -21,6 +21,7 @@ from vaultd.keys.local import generate_keyring_file
 from vaultd.sandbox.browser import Browser
 from vaultd.sandbox.dev_config import PROVIDER_SCOPES, SAMPLE_AGENT, VAULT_AT_ISSUER, VAULT_AT_PROVIDER, write_config
 from vaultd.sandbox.issuer import SandboxIssuer
+from vaultd.sandbox.loopback import loopback_http
 from vaultd.sandbox.provider import SandboxProvider
 from vaultd.sandbox.servers import LoopbackServers, listen
 from vaultd.sandbox.world import World
@@ -134,7 +135,7 @@ class TestTheAccountsApi:
 
     async def test_it_travels_no_further_than_the_address(self, elsewhere: Elsewhere, shop_app: App) -> None:
         begun = await shop_app.begin(authorization_params={"shop": "my-shop"})
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with loopback_http() as client:
             sent_to = httpx.URL((await client.get(ticket_url(begun))).headers["location"])
         assert sent_to.path == "/my-shop/authorize"
         assert "shop" not in sent_to.params

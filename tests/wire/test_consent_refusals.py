@@ -14,6 +14,7 @@ from tests.support.clock import HandClock
 from tests.wire.beside import Log
 from tests.wire.vault import App, consent, ticket_url
 from vaultd.sandbox.browser import Browser
+from vaultd.sandbox.loopback import loopback_http
 from vaultd.sandbox.world import World
 
 
@@ -55,7 +56,7 @@ async def test_b1_a_callback_of_the_door_replayed_a_hundred_times_connects_once(
 
 
 async def test_b1_a_ticket_and_a_callback_that_nobody_has_are_events(timed: World, log: Log) -> None:
-    async with httpx.AsyncClient(base_url=timed.places.vault, trust_env=False) as http:
+    async with loopback_http(base_url=timed.places.vault) as http:
         _, event = await log.refusal(http.get("/auth/connect?ticket=made-up"))
         assert event["reason"] == "ticket"
         _, event = await log.refusal(http.get("/auth/callback/nowhere?state=made-up"))

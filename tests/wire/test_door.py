@@ -12,6 +12,7 @@ import pytest_asyncio
 from tests.wire.vault import Vault, query_of
 from vaultd.sandbox.browser import Browser
 from vaultd.sandbox.dev_config import SAMPLE_AGENT
+from vaultd.sandbox.loopback import loopback_http
 from vaultd.sandbox.world import World
 
 
@@ -121,7 +122,7 @@ def _disguised(back: str) -> list[str]:
 
 
 async def test_b4_no_return_to_but_the_listed_ones(world: World, signed_in: Browser, back: str) -> None:
-    for client in (signed_in.http, httpx.AsyncClient(trust_env=False)):
+    for client in (signed_in.http, loopback_http()):
         for other in (*_disguised(back), ""):
             answer = await client.get(f"{world.places.vault}/auth/connect/github?return_to={quote(other, safe='')}")
             assert answer.status_code == 400, other
@@ -174,7 +175,7 @@ async def test_b1_a_doors_callback_needs_the_session_that_began(world: World, ba
 async def test_b7_signing_out_ends_the_session_on_the_server(world: World, signed_in: Browser) -> None:
     page = f"{world.places.vault}/connections"
     kept = {"Cookie": f"vaultd_session={signed_in.http.cookies['vaultd_session']}"}
-    async with httpx.AsyncClient(trust_env=False) as thief:
+    async with loopback_http() as thief:
         assert (await thief.get(page, headers=kept)).status_code == 200
         left = await signed_in.click("Sign out")
         # Not at the issuer, which would sign them in again; the way there is a link.
@@ -189,7 +190,7 @@ async def test_b7_the_session_changes_at_sign_in(world: World, signed_in: Browse
     await signed_in.open(f"{world.places.vault}/auth/login")
     await signed_in.click("Carol")
     assert signed_in.http.cookies["vaultd_session"] != first
-    async with httpx.AsyncClient(trust_env=False) as thief:
+    async with loopback_http() as thief:
         old = await thief.get(f"{world.places.vault}/connections", headers={"Cookie": f"vaultd_session={first}"})
     assert old.status_code == 303
 

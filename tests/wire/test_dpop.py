@@ -16,6 +16,7 @@ from tests.wire.vault import ACCESS_TOKEN, App, Vault, fresh, request_id
 from vaultd.app import create_app
 from vaultd.jose.dpop import PROOF_ALGORITHMS
 from vaultd.sandbox.dev_config import BRIEFING_AGENT, SAMPLE_AGENT
+from vaultd.sandbox.loopback import loopback_http
 from vaultd.sandbox.servers import LoopbackServers
 
 HOLDER = ProofKey()
@@ -151,7 +152,7 @@ async def test_a_proof_used_at_one_replica_is_used_at_all(issuers: Issuers, hold
     with LoopbackServers() as servers:
         other = await asyncio.to_thread(servers.serve, create_app(issuers.world.settings))
         form = holder.vault.exchange_form(holder.token)
-        async with httpx.AsyncClient(base_url=other, trust_env=False, auth=holder.vault.agent) as replica:
+        async with loopback_http(base_url=other, auth=holder.vault.agent) as replica:
             proof = holder.proof()
             _accepted(await replica.post("/oauth/token", data=form, headers={"DPoP": proof}))
             assert await holder.reason(await holder.exchange(proof)) == "dpop_replayed"

@@ -18,6 +18,7 @@ from tests.support.processes import install, serving
 from tests.support.superuser import database_away
 from tests.wire.vault import App
 from vaultd.errors import ConfigurationError
+from vaultd.sandbox.loopback import loopback_http
 from vaultd.sandbox.people import PEOPLE
 from vaultd.sandbox.person import AppUser
 from vaultd.sandbox.servers import listen
@@ -67,7 +68,7 @@ def counting(world: World, *, ahead: int = 0) -> Iterator[tuple[str, str]]:
 
 
 async def read(at: str) -> Samples:
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with loopback_http() as http:
         answer = await http.get(f"{at}/metrics")
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
@@ -152,7 +153,7 @@ async def test_a12_nothing_secret_and_no_user_in_it(own: World) -> None:
     user = await connected(own, STALE)
     with counting(own) as (vault, at):
         token = (await exchange(vault, user.session_token, "google")).json()["access_token"]
-        async with httpx.AsyncClient(trust_env=False) as http:
+        async with loopback_http() as http:
             text = (await http.get(f"{at}/metrics")).text
     assert text.count("vaultd_token_decisions_total{") == 1
     for hidden in (token, user.session_token.reveal(), "alice", own.secrets.provider.reveal(), "sample-agent"):
@@ -161,7 +162,7 @@ async def test_a12_nothing_secret_and_no_user_in_it(own: World) -> None:
 
 async def test_that_port_has_nothing_else_and_the_main_one_has_no_metrics(own: World) -> None:
     with counting(own) as (vault, at):
-        async with httpx.AsyncClient(trust_env=False) as http:
+        async with loopback_http() as http:
             assert (await http.get(f"{at}/health/live")).status_code == 404
             assert (await http.post(f"{at}/metrics")).status_code == 405
             assert (await http.get(f"{vault}/metrics")).status_code == 404

@@ -8,13 +8,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from tests.conftest import DatabaseUrls
 from tests.support.node import NodeOAuth, node_oauth
 from tests.wire.beside import vault_beside
 from tests.wire.vault import App, Vault, bearer, go_on, query_of, ticket_url
+from vaultd.sandbox.loopback import loopback_http
 from vaultd.sandbox.person import ACCOUNT_SCOPES
 from vaultd.sandbox.servers import listen
 from vaultd.sandbox.world import World
@@ -68,7 +68,7 @@ async def exchanged(world: World, token: str) -> dict[str, Any]:
 
 
 async def login_of(acme: NodeOAuth, token: str) -> tuple[int, Any]:
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with loopback_http() as http:
         answer = await http.get(f"{acme.url}/userinfo", headers=bearer(token))
     return answer.status_code, answer.json().get("login")
 

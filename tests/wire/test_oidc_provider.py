@@ -17,6 +17,7 @@ from tests.wire.vault import go_on
 from vaultd.app import create_app
 from vaultd.sandbox.browser import Browser
 from vaultd.sandbox.dev_config import SAMPLE_AGENT
+from vaultd.sandbox.loopback import loopback_http
 from vaultd.sandbox.person import ACCOUNT_SCOPES
 from vaultd.sandbox.servers import LoopbackServers, listen
 from vaultd.sandbox.world import World, start_world
@@ -39,10 +40,9 @@ class Joined:
 
     def api(self) -> httpx.AsyncClient:
         """The accounts API as alice's app calls it."""
-        return httpx.AsyncClient(
+        return loopback_http(
             base_url=f"{self.vault}/me/v1/connected-accounts/",
             headers={"Authorization": f"Bearer {self.session_token.reveal()}"},
-            trust_env=False,
             timeout=15.0,
         )
 
@@ -52,7 +52,7 @@ class Joined:
             return await http.post(f"{self.vault}/oauth/token", data=form)
 
     async def userinfo(self, token: str) -> httpx.Response:
-        async with httpx.AsyncClient(trust_env=False) as http:
+        async with loopback_http() as http:
             return await http.get(
                 self.acme.endpoints["userinfo_endpoint"], headers={"Authorization": f"Bearer {token}"}
             )

@@ -12,6 +12,7 @@ import pytest_asyncio
 from tests.support.redirects import elsewhere, like, own_paths
 from tests.wire.vault import App, consent, query_of, ticket_url
 from vaultd.sandbox.browser import Browser
+from vaultd.sandbox.loopback import loopback_http
 from vaultd.sandbox.world import World
 
 
@@ -36,7 +37,7 @@ def test_there_are_enough(back: str) -> None:
 async def test_b4_return_to(world: World, signed_in: Browser, back: str) -> None:
     """By somebody who is signed in, and by somebody who is not: neither is sent on the way first."""
     door = f"{world.places.vault}/auth/connect/github?return_to="
-    async with httpx.AsyncClient(trust_env=False) as stranger:
+    async with loopback_http() as stranger:
         for variant in (*elsewhere(), *like(back), *like(f"{world.places.vault}/connections")):
             for client in (signed_in.http, stranger):
                 answer = await client.get(door + quote(variant, safe=""))
@@ -93,7 +94,7 @@ async def test_b4_what_a_provider_says_leads_nowhere(app: App) -> None:
 async def test_b4_every_redirect_is_a_303_by_the_vaults_own_name(world: World) -> None:
     """Also where the request names another host, or a proxy's headers do."""
     lies = {"Host": "evil.example", "X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "https"}
-    async with httpx.AsyncClient(base_url=world.places.vault, trust_env=False) as http:
+    async with loopback_http(base_url=world.places.vault) as http:
         for path in ("/connections", "/connections/activity", "/auth/connect/github", "/auth/login"):
             answer = await http.get(path, headers=lies)
             assert answer.status_code == 303, path

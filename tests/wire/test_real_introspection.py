@@ -23,6 +23,7 @@ from tests.wire.beside import vault_beside
 from tests.wire.vault import App, Vault, bearer
 from vaultd.sandbox.browser import Browser
 from vaultd.sandbox.dev_config import BRIEFING_AGENT, SAMPLE_AGENT
+from vaultd.sandbox.loopback import loopback_http
 from vaultd.sandbox.person import ACCOUNT_SCOPES
 from vaultd.sandbox.servers import listen
 from vaultd.sandbox.world import World
@@ -44,7 +45,7 @@ class Real:
     def http(self) -> httpx.AsyncClient:
         """As the app authenticates at the issuer."""
         auth = (self.issuer.client_id, self.issuer.client_secret.reveal())
-        return httpx.AsyncClient(trust_env=False, auth=auth, timeout=30.0)
+        return loopback_http(auth=auth, timeout=30.0)
 
     async def sign_in(self, person: str, proof: str | None = None) -> dict[str, Any]:
         """Tokens of a person who signs in and consents in a browser."""

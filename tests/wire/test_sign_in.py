@@ -17,6 +17,7 @@ from tests.wire.beside import Log, More
 from tests.wire.vault import query_of
 from vaultd.db import Database
 from vaultd.sandbox.browser import Browser
+from vaultd.sandbox.loopback import loopback_http
 from vaultd.sandbox.world import World
 from vaultd.terms import Secret
 
@@ -106,7 +107,7 @@ async def test_b8_login_csrf_an_answer_in_another_browser(timed: World, browser:
 
 
 async def test_b8_a_made_up_browser_cookie_is_replaced(timed: World) -> None:
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with loopback_http() as http:
         answer = await http.get(f"{timed.places.vault}/auth/login", headers={"Cookie": "vaultd_browser=known"})
     (cookie,) = answer.headers.get_list("set-cookie")
     assert cookie.startswith("vaultd_browser=")
@@ -162,7 +163,7 @@ async def test_sign_ins_that_are_given_up_leave_nothing(
     timed: World, module_database: DatabaseUrls, clock: HandClock
 ) -> None:
     clock.forward(minutes=11)
-    async with httpx.AsyncClient(base_url=timed.places.vault, trust_env=False) as http:
+    async with loopback_http(base_url=timed.places.vault) as http:
         for _ in range(4):
             await http.get("/auth/login")
         clock.forward(minutes=11)
@@ -203,7 +204,7 @@ async def test_b7_a_session_that_is_used_ends_too(timed: World, clock: HandClock
 
 
 async def test_b8_the_request_says_everything_that_protects_it(timed: World) -> None:
-    async with httpx.AsyncClient(base_url=timed.places.vault, trust_env=False) as http:
+    async with loopback_http(base_url=timed.places.vault) as http:
         asked = [query_of((await http.get("/auth/login")).headers["location"]) for _ in range(2)]
     for query in asked:
         assert (query["response_type"], query["scope"], query["client_id"]) == ("code", "openid", "vaultd")

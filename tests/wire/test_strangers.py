@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 
-import httpx
-
 from tests.wire.issuers import Issuers
 from tests.wire.test_introspection import ACCOUNTS
 from tests.wire.vault import Vault, bearer, fresh
 from vaultd.sandbox.dev_config import SAMPLE_AGENT
+from vaultd.sandbox.loopback import loopback_http
 
 MANY = 800
 MOST = 150
@@ -35,7 +34,7 @@ async def flood(vault: Vault) -> Counter[int]:
         assert answer.status_code != 429 or int(answer.headers["retry-after"]) >= 1
         return answer.status_code
 
-    async with httpx.AsyncClient(base_url=vault.http.base_url, trust_env=False, timeout=60) as strangers:
+    async with loopback_http(base_url=vault.http.base_url, timeout=60) as strangers:
         return Counter(await asyncio.gather(*(present(number) for number in range(MANY))))
 
 

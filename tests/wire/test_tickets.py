@@ -15,6 +15,7 @@ from tests.support.also import also_serving
 from tests.wire.vault import App, bearer, query_of, ticket_url
 from vaultd.sandbox.browser import Browser
 from vaultd.sandbox.dev_config import SAMPLE_AGENT
+from vaultd.sandbox.loopback import loopback_http
 from vaultd.sandbox.person import ACCOUNT_SCOPES
 from vaultd.sandbox.world import World
 
@@ -137,7 +138,7 @@ async def test_b1_who_only_looks_uses_nothing_up(
     links: Links, browser: httpx.AsyncClient, headers: Mapping[str, str]
 ) -> None:
     ticket = await links.ticket()
-    async with httpx.AsyncClient(trust_env=False) as looking:
+    async with loopback_http() as looking:
         seen = await looking.get(ticket, headers=dict(headers))
         assert (seen.status_code, "location" in seen.headers) == (200, False)
     page = await browser.get(ticket, headers=NAVIGATING)
@@ -160,7 +161,7 @@ async def test_b1_head_is_get_without_a_body_and_without_effect(
 
 @pytest.mark.parametrize("headers", PROGRAMS.values(), ids=PROGRAMS)
 async def test_a_program_goes_straight_on(links: Links, headers: Mapping[str, str]) -> None:
-    async with httpx.AsyncClient(trust_env=False) as program:
+    async with loopback_http() as program:
         assert links.leads_on(await program.get(await links.ticket(), headers=dict(headers)))
 
 
@@ -220,7 +221,7 @@ async def test_an_app_may_turn_the_page_off(trusting: World, browser: httpx.Asyn
         links = Links(app, trusting.places.vault)
         ticket = await links.ticket()
         # Also then, who only looks uses nothing up.
-        async with httpx.AsyncClient(trust_env=False) as looking:
+        async with loopback_http() as looking:
             assert (await looking.get(ticket, headers=dict(LOOKING["a chat"]))).status_code == 200
         assert links.leads_on(await browser.get(ticket, headers=NAVIGATING))
 

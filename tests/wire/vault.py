@@ -13,6 +13,7 @@ import httpx
 from tests.support.conformance import Conformance
 from vaultd.sandbox.browser import Browser
 from vaultd.sandbox.dev_config import BRIEFING_AGENT, OPERATOR, PROVIDER_SCOPES, SAMPLE_AGENT
+from vaultd.sandbox.loopback import loopback_http
 from vaultd.sandbox.page import Page
 from vaultd.sandbox.person import ACCOUNT_SCOPES
 from vaultd.sandbox.world import World
@@ -39,10 +40,9 @@ class Vault:
 
     def __init__(self, world: World, *, url: str | None = None) -> None:
         self.world = world
-        self.http = httpx.AsyncClient(
+        self.http = loopback_http(
             base_url=url or world.places.vault,
             event_hooks={"response": [conformance(world.places.vault).check]},
-            trust_env=False,
             timeout=30.0,
         )
         self.agent = (BRIEFING_AGENT, world.secrets.briefing_agent.reveal())
@@ -101,11 +101,10 @@ class App:
         self.user = user or fresh("user")
         self.redirect_uri = f"{world.places.agent}/connected"
         self.session_token = world.issuer.mint(self.user, azp=SAMPLE_AGENT, scope=scope)
-        self.http = httpx.AsyncClient(
+        self.http = loopback_http(
             base_url=f"{world.places.vault}/me/v1/connected-accounts/",
             headers=bearer(self.session_token),
             event_hooks={"response": [conformance(world.places.vault).check]},
-            trust_env=False,
             timeout=30.0,
         )
 

@@ -13,12 +13,14 @@ from datetime import timedelta
 from typing import Any
 
 import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from vaultd.audit.events import Draft, EventType
 from vaultd.audit.log import AuditLog
+from vaultd.audit.subject_key import SubjectKey
 from vaultd.connections import outbox
 from vaultd.db import Database
-from vaultd.errors import InvalidTarget, ProviderRefused, ProviderUnavailable, TemporarilyUnavailable
+from vaultd.errors import CannotOpen, InvalidTarget, ProviderRefused, ProviderUnavailable, TemporarilyUnavailable
 from vaultd.keys.data_keys import DataKeys
 from vaultd.providers.oauth import OAuthClient
 from vaultd.providers.registry import Providers
@@ -191,21 +193,24 @@ class GiveBack:
         self, revocation: outbox.Revocation, reason: str | None, *, kind: EventType = EventType.PROVIDER_REVOKED
     ) -> None:
         async with self._log.transaction() as transaction:
-            # E6: a subject that was erased meanwhile has no key to write this under.
-            known = (
-                await self._subjects.hold(transaction.connection, revocation.subject_id)
-                if revocation.subject_id
-                else None
-            )
+            subject = await self._whose(transaction.connection, revocation)
             await outbox.finish(transaction.connection, self._data_keys, revocation)
-            await transaction.append(
-                Draft(
-                    type=kind,
-                    reason=reason,
-                    connection=revocation.provider,
-                    subject=known.key if known else None,
-                )
+            await transaction.append(Draft(type=kind, reason=reason, connection=revocation.provider, subject=subject))
+
+    async def _whose(self, connection: AsyncConnection, revocation: outbox.Revocation) -> SubjectKey | None:
+        """The key under which it is written down whose tokens they were, if there is one."""
+        if revocation.subject_id is None:
+            return None
+        try:
+            known = await self._subjects.hold(connection, revocation.subject_id)
+        except CannotOpen as error:
+            # What became of the tokens is told all the same: else the provider would be asked without end.
+            _logger().error(
+                "a revocation is recorded without its subject", provider=revocation.provider, detail=error.detail
             )
+            return None
+        # E6: a subject that was erased meanwhile has no key any more.
+        return None if known is None else known.key
 
 
 def _logger() -> structlog.stdlib.BoundLogger:

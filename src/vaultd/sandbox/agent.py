@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from vaultd.sandbox.loopback import loopback_http
 from vaultd.sandbox.oauth import bearer_of
 from vaultd.terms import Secret
 
@@ -142,7 +143,7 @@ class SampleAgent:
 
     def client(self) -> httpx.AsyncClient:
         """A fresh HTTP client for a few calls; close it by `async with`."""
-        return httpx.AsyncClient(transport=self._transport, trust_env=False, timeout=15.0)
+        return loopback_http(transport=self._transport, timeout=15.0)
 
     async def _serve_briefing(self, request: Request) -> Response:
         session_token = Secret(bearer_of(request.headers.get("authorization")))

@@ -9,6 +9,7 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx
 
+from vaultd.sandbox.loopback import loopback_http
 from vaultd.sandbox.page import Button, Form, Page, read_page
 
 MAX_HOPS = 20
@@ -29,9 +30,7 @@ class Browser:
 
     def __init__(self, *, stop_at: Collection[str] = (), transport: httpx.AsyncBaseTransport | None = None) -> None:
         # No proxies from the environment: everything is on loopback.
-        self.http = httpx.AsyncClient(
-            transport=transport, trust_env=False, timeout=30.0, headers={"Accept": "text/html,*/*;q=0.5"}
-        )
+        self.http = loopback_http(transport=transport, timeout=30.0, headers={"Accept": "text/html,*/*;q=0.5"})
         self.page = Page(url="about:blank", status=0)
         self._stop_at = tuple(stop_at)
 

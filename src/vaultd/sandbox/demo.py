@@ -16,6 +16,7 @@ from vaultd.keys.local import open_keyring_file
 from vaultd.sandbox.agent import AgentError, InteractionNeeded
 from vaultd.sandbox.browser import BrowserError
 from vaultd.sandbox.dev_config import BRIEFING_AGENT, OPERATOR, PROVIDER_SCOPES
+from vaultd.sandbox.loopback import loopback_http
 from vaultd.sandbox.people import PEOPLE
 from vaultd.sandbox.person import AppUser, StepFailed, expect
 from vaultd.sandbox.world import World, start_world
@@ -136,7 +137,7 @@ class Story:
 
     async def _events(self, kind: str) -> list[dict[str, Any]]:
         base, secret = self._world.places.vault, self._world.secrets.operator
-        async with httpx.AsyncClient(base_url=base, trust_env=False, timeout=15.0) as http:
+        async with loopback_http(base_url=base, timeout=15.0) as http:
             form = {"grant_type": "client_credentials", "scope": "audit:read"}
             answer = await http.post("/oauth/token", data=form, auth=(OPERATOR, secret.reveal()))
             expect(answer.status_code == httpx.codes.OK, f"The operator got no token: {answer.status_code}.")

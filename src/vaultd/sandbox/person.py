@@ -9,6 +9,7 @@ import httpx
 
 from vaultd.sandbox.browser import Browser
 from vaultd.sandbox.dev_config import PROVIDER_SCOPES, SAMPLE_AGENT
+from vaultd.sandbox.loopback import loopback_http
 from vaultd.sandbox.people import Person
 from vaultd.sandbox.world import World
 from vaultd.terms import Secret
@@ -34,10 +35,9 @@ class AppUser:
         self._person = person
         self._redirect_uri = f"{world.places.agent}/connected"
         self.session_token = Secret(world.issuer.mint(person.login, azp=SAMPLE_AGENT, scope=ACCOUNT_SCOPES))
-        self._http = httpx.AsyncClient(
+        self._http = loopback_http(
             base_url=f"{world.places.vault}/me/v1/connected-accounts/",
             headers={"Authorization": f"Bearer {self.session_token.reveal()}"},
-            trust_env=False,
             timeout=15.0,
         )
 

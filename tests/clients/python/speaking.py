@@ -9,6 +9,7 @@ from typing import Any, Literal
 import httpx
 
 from vaultd.sandbox.dev_config import BRIEFING_AGENT
+from vaultd.sandbox.loopback import loopback_http
 from vaultd.sandbox.world import World
 from vaultd_client import AsyncVaultClient, ClientSecretBasic, VaultClient
 
@@ -91,7 +92,7 @@ class Speaker:
         if self.kind == "threads":
             with httpx.Client(auth=auth, trust_env=False, **options) as http:
                 return await asyncio.to_thread(http.get, url)
-        async with httpx.AsyncClient(auth=auth, trust_env=False, **options) as http:
+        async with loopback_http(auth=auth, **options) as http:
             return await http.get(url)
 
     async def close(self) -> None:

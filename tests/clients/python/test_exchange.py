@@ -8,7 +8,6 @@ import pickle
 from datetime import timedelta
 from typing import Any
 
-import httpx
 import pytest
 
 from tests.clients.python.conftest import Open
@@ -17,6 +16,7 @@ from tests.support.clock import HandClock
 from tests.support.configured import changed_vault
 from tests.wire.vault import App, Vault, consent, fresh, query_of, ticket_url
 from vaultd.sandbox.dev_config import PROVIDER_SCOPES
+from vaultd.sandbox.loopback import loopback_http
 from vaultd.sandbox.world import World
 from vaultd.terms import system_clock
 from vaultd_client import (
@@ -53,7 +53,7 @@ async def test_three_connections_three_tokens_that_the_providers_take(
     for name in CALLS:
         await app.connect(name)
     tokens = await asyncio.gather(*(speaker.get(name, subject_token=app.session_token) for name in CALLS))
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with loopback_http() as http:
         for (name, path), token in zip(CALLS.items(), tokens, strict=True):
             headers = {"Authorization": f"Bearer {token.access_token}"}
             answer = await http.get(world.places.providers[name] + path, headers=headers)
@@ -244,7 +244,7 @@ def test_links_to_the_door_are_made_without_asking(world: World, speaker: Speake
 async def test_the_link_opens_the_door(world: World, app: App, speaker: Speaker) -> None:
     """The vault takes `return_to` and scopes as they are written, and sends the browser to sign in."""
     url = speaker.client.connect_url("github", return_to=f"{world.places.agent}/connected", scopes=["repo"])
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with loopback_http() as http:
         answer = await http.get(url)
     assert (answer.status_code, answer.headers["location"].partition("?")[0]) == (
         303,

@@ -15,6 +15,7 @@ from starlette.routing import Route
 from tests.clients.python.conftest import Open
 from tests.clients.python.speaking import Speaker
 from tests.wire.vault import App
+from vaultd.sandbox.loopback import loopback_http
 from vaultd.sandbox.servers import LoopbackServers
 from vaultd.sandbox.world import World
 from vaultd_client import OriginNotAllowed, ReconnectRequired
@@ -157,7 +158,7 @@ async def test_a_body_is_sent_again_unless_it_was_a_stream(world: World, app: Ap
             with httpx.Client(auth=auth, trust_env=False) as http:
                 body = b"body" if again else iter([b"body"])
                 return await asyncio.to_thread(http.post, api.url, content=body)
-        async with httpx.AsyncClient(auth=auth, trust_env=False) as http:
+        async with loopback_http(auth=auth) as http:
             return await http.post(api.url, content=b"body" if again else _stream())
 
     assert ((await post(again=True)).text, len(api.came)) == ("body", 2)
@@ -171,7 +172,7 @@ async def _stream() -> AsyncIterator[bytes]:
 
 async def test_the_kinds_are_not_mixed(app: App, speaker: Speaker, api: Server) -> None:
     auth = speaker.client.auth("github", origins=[api.url], subject_token=app.session_token)
-    async with httpx.AsyncClient(auth=auth, trust_env=False) as tasks:
+    async with loopback_http(auth=auth) as tasks:
         with httpx.Client(auth=auth, trust_env=False) as threads, pytest.raises(TypeError, match="VaultClient"):
             await tasks.get(api.url) if speaker.kind == "threads" else await asyncio.to_thread(threads.get, api.url)
     assert api.came == []

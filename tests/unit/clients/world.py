@@ -11,6 +11,7 @@ from vaultd.db import Database
 from vaultd.limits import FailureThrottle
 from vaultd.outbound import Outbound
 from vaultd.replay import ReplayMemory
+from vaultd.sandbox.loopback import authorities
 from vaultd.terms import Clock, Secret, system_clock
 
 US = "https://vault.example.com"
@@ -25,7 +26,9 @@ def signed_by(
     clock: Clock = system_clock,
 ) -> SignedByClients:
     replay = ReplayMemory(database=database or Database(NOWHERE), clock=clock)
-    return SignedByClients(configs=configs, outbound=outbound or Outbound(), replay=replay, clock=clock)
+    return SignedByClients(
+        configs=configs, outbound=outbound or Outbound(ssl_context=authorities()), replay=replay, clock=clock
+    )
 
 
 def clients_of(

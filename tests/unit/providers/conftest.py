@@ -14,6 +14,7 @@ from vaultd.outbound import Outbound
 from vaultd.providers.config import ProviderConfig
 from vaultd.providers.oauth import Account, Grant, OAuthClient
 from vaultd.providers.registry import Provider, Providers
+from vaultd.sandbox.loopback import authorities
 from vaultd.sandbox.servers import LoopbackServers
 from vaultd.terms import Secret
 
@@ -64,7 +65,7 @@ def provider(server: ScriptedServer) -> Provider:
 
 @pytest.fixture(scope="module")
 async def outbound() -> AsyncIterator[Outbound]:
-    client = Outbound(connect_timeout=0.3, total_timeout=0.3, max_bytes=50_000)
+    client = Outbound(ssl_context=authorities(), connect_timeout=0.3, total_timeout=0.3, max_bytes=50_000)
     yield client
     await client.aclose()
 

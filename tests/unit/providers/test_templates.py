@@ -17,6 +17,7 @@ from vaultd.providers.config import ProviderConfig
 from vaultd.providers.oauth import OAuthClient
 from vaultd.providers.registry import Provider, Providers
 from vaultd.providers.templates import check_template, fill, gaps
+from vaultd.sandbox.loopback import authorities
 from vaultd.terms import Scopes, Secret
 
 EVIL = [
@@ -225,7 +226,7 @@ class TestSettings:
 
 async def test_c0_nothing_is_sent_while_a_gap_is_open() -> None:
     names = Names(["203.0.113.1"])
-    outbound = Outbound(resolve=names)
+    outbound = Outbound(ssl_context=authorities(), resolve=names)
     oauth = OAuthClient(outbound=outbound)
     provider = provider_at(STRICT)
     with pytest.raises(ProviderUnavailable, match="gap"):

@@ -23,6 +23,7 @@ from vaultd.providers.config import ProviderConfig
 from vaultd.providers.oauth import OAuthClient
 from vaultd.providers.registry import Providers
 from vaultd.refresh import Breaker, Leased, Narrower, Patience, Refresher, Undo, Wakeups, host_of
+from vaultd.sandbox.loopback import authorities
 from vaultd.sandbox.servers import LoopbackServers
 from vaultd.telemetry.metrics import Tally
 from vaultd.terms import Scopes
@@ -169,6 +170,6 @@ def servers() -> Iterator[LoopbackServers]:
 
 @pytest.fixture
 async def room(house: House, servers: LoopbackServers) -> AsyncIterator[Room]:
-    outbound = Outbound()
+    outbound = Outbound(ssl_context=authorities())
     yield Room(house, serve_scripted(servers), outbound)
     await outbound.aclose()

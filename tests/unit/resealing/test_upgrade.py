@@ -21,6 +21,7 @@ from tests.unit.resealing.conftest import ISSUER_SECRET, Aged, Installed
 from vaultd.connections import narrowed, outbox, store
 from vaultd.connections.narrowed import Narrowed
 from vaultd.resealing.recipe import BATCH
+from vaultd.sandbox.loopback import loopback_http
 from vaultd.sandbox.postgres import RunningPostgres
 from vaultd.serving_role import check_role
 from vaultd.subjects.store import KnownSubject
@@ -45,7 +46,7 @@ def session_token(sub: str) -> str:
     return sign(OctKey.import_key(ISSUER_SECRET), {"alg": "HS256", "typ": "JWT"}, claims).reveal()
 
 
-async def delivered(url: str, sub: str, provider: str = "github") -> httpx.Response:
+async def delivered(http: httpx.AsyncClient, sub: str, provider: str = "github") -> httpx.Response:
     form = {
         "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
         "subject_token": session_token(sub),
@@ -54,8 +55,7 @@ async def delivered(url: str, sub: str, provider: str = "github") -> httpx.Respo
         "audience": provider,
         "client_id": "agent",
     }
-    async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=30.0) as http:
-        return await http.post("/oauth/token", data=form)
+    return await http.post("/oauth/token", data=form)
 
 
 async def formats(aged: Aged) -> dict[int, int]:
@@ -134,18 +134,19 @@ async def test_killed_in_the_middle_and_run_again(aged: Aged) -> None:
     checks = installed.checks()
     assert (checks["database formats"]["state"], checks["database schema"]["state"]) == ("failed", "ok")
     with serving(served(installed)) as running:
-        for known in (alice, *crowd):
-            answer = await delivered(running.url, known.key.subject.sub)
-            assert answer.status_code == 200, (known.key.subject.sub, answer.text)
-            assert answer.json()["access_token"] == f"token of {known.key.subject.sub} at github"
-        assert await formats(aged) == between, "nothing is sealed anew by being used"
-        # 1. while this vault serves
-        assert installed.told("migrate") == {"before": "0007", "after": "0007", "sealed_anew": CROWD + 5 - BATCH}
-        # 2. the same process goes on
-        for known in (alice, *crowd[:20]):
-            assert (await delivered(running.url, known.key.subject.sub)).status_code == 200
-        assert (await delivered(running.url, "alice", "slack")).json()["access_token"] == "token of alice at slack"
-        assert (await delivered(running.url, "alice", "gitlab")).status_code == 400
+        async with loopback_http(base_url=running.url, timeout=30.0) as http:
+            for known in (alice, *crowd):
+                answer = await delivered(http, known.key.subject.sub)
+                assert answer.status_code == 200, (known.key.subject.sub, answer.text)
+                assert answer.json()["access_token"] == f"token of {known.key.subject.sub} at github"
+            assert await formats(aged) == between, "nothing is sealed anew by being used"
+            # 1. while this vault serves
+            assert installed.told("migrate") == {"before": "0007", "after": "0007", "sealed_anew": CROWD + 5 - BATCH}
+            # 2. the same process goes on
+            for known in (alice, *crowd[:20]):
+                assert (await delivered(http, known.key.subject.sub)).status_code == 200
+            assert (await delivered(http, "alice", "slack")).json()["access_token"] == "token of alice at slack"
+            assert (await delivered(http, "alice", "gitlab")).status_code == 400
     assert await formats(aged) == {2: CROWD + 5}
     code, said = installed.run("audit", "verify")
     assert code == 0, said

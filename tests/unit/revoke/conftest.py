@@ -18,6 +18,7 @@ from vaultd.replay import ReplayMemory
 from vaultd.revoke import ActOnNotice, Doubted, GiveBack, Offboard, Revoke
 from vaultd.revoke.secrets import Secrets
 from vaultd.revoke.sharing import Sharing
+from vaultd.sandbox.loopback import authorities
 from vaultd.sandbox.provider import SandboxProvider
 from vaultd.sandbox.servers import LoopbackServers
 from vaultd.terms import Clock, Secret
@@ -78,7 +79,7 @@ async def ends(house: House, served: dict[str, tuple[SandboxProvider, str]]) -> 
     tables = {name: table_at(url) for name, (_, url) in served.items()}
     tables["silent"] = tables["github"] | {"revocation_endpoint": None, "userinfo_endpoint": None}
     providers = Providers(configs={name: ProviderConfig.model_validate(table) for name, table in tables.items()})
-    outbound = Outbound(total_timeout=PATIENCE)
+    outbound = Outbound(ssl_context=authorities(), total_timeout=PATIENCE)
     oauth = OAuthClient(outbound=outbound, clock=house.clock)
     known: dict[str, Any] = {"data_keys": house.data_keys, "clock": house.clock}
     secrets = Secrets(**known)

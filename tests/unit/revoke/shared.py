@@ -9,8 +9,6 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 from uuid import UUID
 
-import httpx
-
 from tests.doubles.one_grant import OneGrant
 from tests.support.house import CONSENT, House
 from vaultd.audit import read
@@ -21,6 +19,7 @@ from vaultd.connect import Begun, Connect, Returned, Wish
 from vaultd.connections.sealing import data_key_of, open_connection
 from vaultd.errors import ConsentRefused
 from vaultd.revoke import GiveBack, Offboard, Revoke
+from vaultd.sandbox.loopback import loopback_http
 from vaultd.subjects.store import KnownSubject
 from vaultd.terms import ClientId
 
@@ -47,7 +46,7 @@ class Vault:
         client = Client(ClientId("agent"), agent())
         begun = await self.connect.begin(known, Wish(client=client, provider=provider, redirect_uri=APP))
         to = await self.connect.visit(begun.ticket, BROWSER)
-        async with httpx.AsyncClient(trust_env=False) as http:
+        async with loopback_http() as http:
             back = _query((await http.get(to)).headers["location"])
         returned = Returned(
             provider=provider,

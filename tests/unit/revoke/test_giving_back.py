@@ -9,11 +9,12 @@ from dataclasses import replace
 from datetime import datetime
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from tests.unit.revoke.conftest import Ends
 from vaultd.audit.events import Draft, EventType
 from vaultd.connections.table import revocations_table
+from vaultd.db import Database
 from vaultd.revoke import GiveBack
 from vaultd.revoke.giving_back import CALL_LASTS, PLACES
 from vaultd.sandbox.provider import SandboxProvider
@@ -120,6 +121,20 @@ async def test_a_revocation_that_goes_wrong_comes_again_and_the_others_go_on(
     ends.house.clock.forward(seconds=hidden_for)
     assert await ends.give_back.drain() == 1
     await gone(ends.provider, bad)
+
+
+async def test_whose_row_was_altered_has_the_tokens_revoked_once(ends: Ends, superuser: Database) -> None:
+    """What became of them is an event without its subject, and the provider is not asked again and again."""
+    token = await disconnected(ends, ends.provider, "octocat")
+    async with superuser.transaction() as connection:
+        await connection.execute(text("UPDATE subjects SET audit_ref = sha256('other')"))
+    assert await ends.give_back.drain() == 1
+    await gone(ends.provider, token)
+    assert await next_tries(ends, "github") == []
+    async with ends.house.database.transaction() as connection:
+        newest = text("SELECT type, subject_ref FROM events ORDER BY at DESC, seq DESC LIMIT 1")
+        event_type, subject_ref = (await connection.execute(newest)).one()
+    assert (event_type, subject_ref) == ("provider.revoked", None)
 
 
 async def test_rows_that_somebody_else_holds_are_left_to_them(ends: Ends) -> None:

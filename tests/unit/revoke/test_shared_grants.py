@@ -26,6 +26,7 @@ from vaultd.providers.registry import Providers
 from vaultd.revoke import GiveBack, Offboard, Revoke
 from vaultd.revoke.secrets import Secrets
 from vaultd.revoke.sharing import Sharing
+from vaultd.sandbox.loopback import authorities
 from vaultd.sandbox.servers import LoopbackServers
 from vaultd.terms import Secret
 
@@ -56,7 +57,7 @@ def configured(url_of: dict[str, str]) -> Providers:
 @pytest_asyncio.fixture
 async def vault(house: House) -> AsyncIterator[Vault]:
     at: dict[str, OneGrant] = {way: OneGrant(way) for way in WAYS}
-    outbound = Outbound(total_timeout=3.0)
+    outbound = Outbound(ssl_context=authorities(), total_timeout=3.0)
     with LoopbackServers() as servers:
         providers = configured({name: servers.serve(provider.app) for name, provider in at.items()})
         oauth = OAuthClient(outbound=outbound, clock=house.clock)

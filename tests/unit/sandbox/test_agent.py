@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import httpx
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -14,6 +13,7 @@ from starlette.routing import Route
 from tests.unit.sandbox.conftest import CLIENT, make_provider
 from vaultd.sandbox.agent import AgentError, ExchangeRefused, InteractionNeeded, SampleAgent
 from vaultd.sandbox.apis import CALENDAR_SCOPE
+from vaultd.sandbox.loopback import loopback_http
 from vaultd.sandbox.oauth import form_of
 from vaultd.sandbox.provider import SandboxProvider
 from vaultd.sandbox.servers import LoopbackServers
@@ -114,7 +114,7 @@ async def test_an_api_that_fails(agent: SampleAgent, vault: StandInVault) -> Non
 
 async def test_the_agent_as_a_server(agent: SampleAgent, vault: StandInVault, servers: LoopbackServers) -> None:
     url = f"{servers.serve(agent.app)}/briefing"
-    async with httpx.AsyncClient(trust_env=False, headers={"Authorization": f"Bearer {SESSION.reveal()}"}) as http:
+    async with loopback_http(headers={"Authorization": f"Bearer {SESSION.reveal()}"}) as http:
         assert (await http.post(url)).text.startswith("GitHub: 2 to review\n")
         vault.refusals["slack"] = (400, NEEDED)
         answer = await http.post(url)

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from tests.unit.sandbox.conftest import CLIENT, CLIENT_SECRET, ProviderClient, make_provider
 from vaultd.sandbox.faults import Fault
+from vaultd.sandbox.loopback import loopback_http
 from vaultd.sandbox.provider import SandboxProvider
 from vaultd.sandbox.servers import GRACE, LoopbackServers
 
@@ -50,7 +51,7 @@ async def test_drop_after_rotates_and_says_nothing(servers: LoopbackServers) -> 
     provider = make_provider()
     url = servers.serve(provider.app)
     form = refresh_form(provider)
-    async with httpx.AsyncClient(base_url=url, auth=(CLIENT, CLIENT_SECRET), trust_env=False) as http:
+    async with loopback_http(base_url=url, auth=(CLIENT, CLIENT_SECRET)) as http:
         provider.faults.token = "drop"
         with pytest.raises(httpx.TransportError):
             await http.post("/token", data=form)
@@ -86,7 +87,7 @@ async def test_hang_lasts_until_the_caller_gives_up() -> None:
     provider.faults.token = "hang"
     with LoopbackServers() as servers:
         url = servers.serve(provider.app)
-        async with httpx.AsyncClient(base_url=url, auth=(CLIENT, CLIENT_SECRET), trust_env=False, timeout=0.2) as http:
+        async with loopback_http(base_url=url, auth=(CLIENT, CLIENT_SECRET), timeout=0.2) as http:
             with pytest.raises(httpx.ReadTimeout):
                 await http.post("/token", data=refresh_form(provider))
         waiting = asyncio.create_task(asyncio.to_thread(hold_open, f"{url}/token", refresh_form(provider)))

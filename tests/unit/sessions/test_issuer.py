@@ -10,13 +10,14 @@ from tests.unit.loopback_issuer import DISCOVERY, HOST, LoopbackIssuer, SetClock
 from vaultd.errors import SignInUnavailable
 from vaultd.jose import KeyCache
 from vaultd.outbound import Outbound
+from vaultd.sandbox.loopback import authorities
 from vaultd.sessions.config import LoginConfig
 from vaultd.sessions.issuer import LoginIssuer
 
 
 @pytest.mark.parametrize("status", [200, 500])
 async def test_one_discovery_serves_all_who_wait_for_it(status: int) -> None:
-    clock, outbound = SetClock(), Outbound()
+    clock, outbound = SetClock(), Outbound(ssl_context=authorities())
     async with LoopbackIssuer() as at:
         at.status = status
         at.open.clear()

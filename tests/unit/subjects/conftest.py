@@ -12,12 +12,13 @@ from tests.unit.loopback_issuer import LoopbackIssuer, SetClock
 from tests.unit.subjects.asked import Asked
 from tests.unit.subjects.world import RSA, World
 from vaultd.outbound import Outbound
+from vaultd.sandbox.loopback import authorities
 from vaultd.sandbox.servers import LoopbackServers, listen
 
 
 @pytest_asyncio.fixture
 async def world() -> AsyncIterator[World]:
-    outbound = Outbound()
+    outbound = Outbound(ssl_context=authorities())
     async with LoopbackIssuer() as issuer:
         issuer.published.append(RSA.as_dict())
         yield World(issuer, SetClock(), outbound)
@@ -35,7 +36,7 @@ def served() -> Iterator[IntrospectingIssuer]:
 
 @pytest_asyncio.fixture
 async def asked(served: IntrospectingIssuer) -> AsyncIterator[Asked]:
-    outbound = Outbound()
+    outbound = Outbound(ssl_context=authorities())
     served.reset()
     yield Asked(served, SetClock(), outbound)
     await outbound.aclose()

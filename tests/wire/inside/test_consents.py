@@ -16,6 +16,7 @@ from tests.wire.beside import Log
 from tests.wire.inside.within import Inside
 from tests.wire.vault import App, consent, request_id, ticket_url
 from vaultd.sandbox.browser import Browser
+from vaultd.sandbox.loopback import loopback_http
 
 EVIL = "https://evil.example/steal"
 VERIFIER = "a-verifier-that-the-app-keeps-and-nobody-else-has"
@@ -211,7 +212,7 @@ async def test_a_ticket_that_was_changed_leads_nowhere(
         new,
     )
     for accept in ("text/html", "*/*"):
-        async with httpx.AsyncClient(trust_env=False) as http:
+        async with loopback_http() as http:
             answer, event = await log.refusal(http.get(ticket_url(begun), headers={"Accept": accept}))
         assert (answer.status_code, answer.headers.get("location")) == (400, None)
         assert "evil.example" not in answer.text
@@ -232,7 +233,7 @@ class TestPlacesThatAreNoMore:
     async def test_no_ticket_leads_there(self, inside: Inside, log: Log, victim: App, narrower: str) -> None:
         for accept in ("text/html", "*/*"):
             url = ticket_url(await victim.begin()).replace(inside.world.places.vault, narrower)
-            async with httpx.AsyncClient(trust_env=False) as http:
+            async with loopback_http() as http:
                 answer = await http.get(url, headers={"Accept": accept, **request_id()})
             assert (answer.status_code, answer.headers.get("location")) == (400, None)
             assert victim.redirect_uri not in answer.text

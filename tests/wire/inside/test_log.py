@@ -10,13 +10,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-import httpx
 import pytest
 
 from tests.wire.beside import Log
 from tests.wire.inside.within import Inside
 from tests.wire.vault import App, bearer
 from vaultd.sandbox.browser import Browser
+from vaultd.sandbox.loopback import loopback_http
 
 COLUMNS = "period, writer, seq, mac, bytes, id, at, type, decision, client_id, connection, subject_ref, connection_ref"
 INSERT = f"INSERT INTO events ({COLUMNS}) VALUES ({', '.join(f'${number}' for number in range(1, 14))})"  # noqa: S608
@@ -304,7 +304,7 @@ async def test_events_with_the_ids_of_ours_hide_none_of_ours(inside: Inside, log
         for at in (row["at"], row["at"] - timedelta(minutes=1), row["at"] + timedelta(hours=1)):
             await forger.put(forger.members(), id=row["id"], at=at)
     found, path = [], "activity?take=1"
-    async with httpx.AsyncClient(base_url=victim.http.base_url, headers=victim.http.headers, trust_env=False) as http:
+    async with loopback_http(base_url=victim.http.base_url, headers=victim.http.headers) as http:
         for _ in range(13):
             body = (await http.get(path)).json()
             found += [event["type"] for event in body["events"]]
@@ -376,7 +376,7 @@ async def test_a_flood_of_forged_events_hides_none_of_ours(inside: Inside, log: 
         cursor = {"cursor": page["next"]}
     assert [event["type"] for event in found] == ["token.exchanged", "connection.connected"]
     own, path = [], "activity?take=100"
-    async with httpx.AsyncClient(base_url=victim.http.base_url, headers=victim.http.headers, trust_env=False) as http:
+    async with loopback_http(base_url=victim.http.base_url, headers=victim.http.headers) as http:
         while True:
             body = (await http.get(path)).json()
             own += [event["type"] for event in body["events"] if event["type"] != "event.unverified"]

@@ -49,6 +49,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from vaultd.terms import Verdict
+
 
 class VaultdError(Exception):
     """Base of the tree. `detail` is for the log and never for an answer."""
@@ -313,6 +315,13 @@ class NotFound(VaultdError):
     description = "There is no such thing here."
 
 
+class NothingKept(VaultdError):
+    """A connection that cannot be tried again: `reason` is its status, or that its tokens are gone or do not open."""
+
+    code = "nothing_kept"
+    description = "There are no tokens of this connection to try again with."
+
+
 class CannotOpen(VaultdError):
     """Sealed bytes whose key, place or content is not what it was when they were sealed."""
 
@@ -362,24 +371,29 @@ class ProviderError(VaultdError):
 class ProviderUnavailable(ProviderError):
     """Not final. `retry_after` is in seconds, where the provider named one.
 
-    `down` is whether it did not answer or said that it cannot, rather than that its answer is of no use.
+    It is an `outage` unless something came that says the provider is there, and this one answer is of no use; `word` is
+    what stands for the answer then, where it may be a refusal.
     """
 
     code = "provider_unavailable"
     description = "The provider cannot be reached right now."
 
-    def __init__(self, *, detail: str = "", retry_after: int | None = None, down: bool = False) -> None:
+    def __init__(
+        self, *, detail: str = "", retry_after: int | None = None, outage: bool = True, word: str | None = None
+    ) -> None:
         self.retry_after = retry_after
-        self.down = down
+        self.outage = outage
+        self.word = word
         super().__init__(detail=detail)
 
 
 class ProviderRefused(ProviderError):
-    """Final: the provider's own OAuth `error` (RFC 6749 §5.2)."""
+    """The provider's own OAuth `error` (RFC 6749 §5.2), and what it means; whether it is final is for its `verdict`."""
 
     code = "provider_refused"
     description = "The provider refused."
 
-    def __init__(self, error: str, *, detail: str = "") -> None:
+    def __init__(self, error: str, *, detail: str = "", verdict: Verdict = Verdict.UNKNOWN) -> None:
         self.error = error
+        self.verdict = verdict
         super().__init__(reason=error, detail=detail)

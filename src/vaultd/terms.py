@@ -6,6 +6,7 @@ import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any, NewType, NoReturn, Self
 from uuid import UUID
 
@@ -24,6 +25,20 @@ Clock = Callable[[], datetime]
 def system_clock() -> datetime:
     """The machine's own clock."""
     return datetime.now(UTC)
+
+
+class Verdict(StrEnum):
+    """What a provider's answer means for the grant that was asked about.
+
+    `DEAD`: it has ended. `BUSY`: another request for it is under way. `APP`: the app is refused, which only an operator
+    can mend. `DOWN`: the provider is. `UNKNOWN`: it refused, and nobody knows why.
+    """
+
+    DEAD = "dead"
+    BUSY = "busy"
+    APP = "app"
+    DOWN = "down"
+    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)

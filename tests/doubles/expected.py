@@ -134,14 +134,10 @@ Stripe is told the account and no token.
 LEFT_OUT: dict[str, str] = {
     "connect": "bitbucket clickup mailchimp todoist typeform webex x zoom",
     "refresh": "asana calendly docusign github intercom okta quickbooks spotify stripe xero",
-    "refusal": (
-        "airtable asana auth0 calendly canva discord docusign dropbox figma github gitlab google hubspot intercom "
-        "linear miro monday notion okta pagerduty reddit salesforce shopify spotify strava stripe xero zendesk"
-    ),
     "answer to a revocation": "canva discord dropbox hubspot intercom quickbooks reddit strava xero",
 }
 """What is not played, since no page was seen that shows the answer.
 
-Whose connecting is left out is asked for the authorization only. A revocation without a documented answer is asked
-for, and answered as RFC 7009 has it.
+Whose connecting is left out is asked for the authorization only. Where no page shows a refusal, the double plays one
+that nobody knows. A revocation without a documented answer is asked for, and answered as RFC 7009 has it.
 """

@@ -28,6 +28,7 @@ from tests.doubles.documented import FORM, Answer
 from tests.unit.loopback_issuer import sign
 
 METHODS = ["GET", "POST", "DELETE"]
+UNHEARD_OF = {"error": "made_up_refusal", "error_description": "No page tells of this."}
 OWN = frozenset({"code", "state", "error", "error_description", "code_challenge", "code_challenge_method"})
 """Parameters of the documented way back that are this request's own, and none of the provider's."""
 
@@ -38,6 +39,7 @@ class ProviderDouble:
     `asked` are the requests so far. `instead` names another documented answer for a step, such as `refresh_error` for
     `refresh`. `life` replaces the `expires_in` of the answer to a code, `next_life` that of the answer to a refresh;
     `without` leaves members out of the first, and `added` puts members into a step's answer, at its top.
+    `refuses` are steps that it refuses in words that nobody knows.
     `narrow_life` is that of a narrowed token. `denies` makes the person decline (RFC 6749 §4.1.2.1).
     """
 
@@ -63,6 +65,7 @@ class ProviderDouble:
         self.asked: list[Asked] = []
         self.complaints: list[str] = []
         self.instead: dict[str, str] = {}
+        self.refuses: frozenset[str] = frozenset()
         self.life: int | None = None
         self.next_life: int | None = None
         self.without: frozenset[str] = frozenset()
@@ -157,6 +160,8 @@ class ProviderDouble:
     def _documented(
         self, step: str, changes: Mapping[str, Any] | None = None, without: frozenset[str] = frozenset()
     ) -> Response:
+        if step in self.refuses:
+            return Response(json.dumps(UNHEARD_OF), status_code=400, headers={"content-type": "application/json"})
         answer = self.answers.get(self.instead.get(step, step))
         if answer is None:
             self.complaints.append(f"{step}, which no page shows an answer of")

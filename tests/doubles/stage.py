@@ -167,4 +167,6 @@ def _written(value: object) -> str:
     """TOML on one line; what is no table is written as JSON writes it."""
     if isinstance(value, Mapping):
         return "{" + ", ".join(_pairs(value)) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_written, value)) + "]"
     return json.dumps(value)

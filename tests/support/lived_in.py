@@ -19,6 +19,7 @@ from tests.support.house import ISSUER, House
 from vaultd.audit.events import Decision, Draft, EventType
 from vaultd.connections import lease, narrowed, outbox, store
 from vaultd.connections.grants import Brought
+from vaultd.connections.kept import open_kept, seal_kept
 from vaultd.connections.labels import Labels
 from vaultd.connections.locked import lock_for_release
 from vaultd.connections.pending import PendingGrants
@@ -95,6 +96,7 @@ class LivedIn:
                 f"{name}: exchange": partial(self._exchange, name),
                 f"{name}: narrowed": partial(self._narrowed, name),
                 f"{name}: lease": partial(self._lease, name),
+                f"{name}: kept": partial(self._kept, name),
                 f"{name}: notice": partial(self._notice, name),
                 f"{name}: accounts": partial(self._accounts, name),
                 f"{name}: session": partial(self._session, name, timedelta()),
@@ -231,6 +233,17 @@ class LivedIn:
                 statement = f"INSERT INTO public.{table} TABLE saved.{table} ON CONFLICT DO NOTHING"
                 await connection.execute(text(statement))
 
+    async def _kept(self, name: str) -> object:
+        """What an operator brings back."""
+        known = await self._known(name)
+        async with self.house.database.transaction() as connection:
+            rows = await store.rows_of(connection, known.id)
+        row = next((row for row in rows if row.kept is not None), None)
+        if row is None or row.kept_until is None or row.kept_until <= self.house.clock():
+            return REFUSED
+        opened = open_kept(data_key_of(row, DataKeys(self.house.keyring)), row)
+        return opened.access_token.reveal(), opened.refresh_token and opened.refresh_token.reveal(), opened.account_id
+
     async def _away(self, name: str) -> object:
         """What an agent that was switched off may do."""
         known = await self._known(name)
@@ -329,8 +342,10 @@ async def _narrow(house: House, connection_id: UUID) -> None:
 
 async def _break(house: House, known: KnownSubject, connection_id: UUID) -> None:
     row = await house.row(connection_id)
+    key = data_key_of(row, house.data_keys)
+    kept = seal_kept(key, row, open_connection(key, row), house.clock() + timedelta(days=7))
     async with house.log.transaction() as transaction:
-        assert await store.break_connection(transaction.connection, row, fence=None, reason="invalid_grant")
+        assert await store.break_connection(transaction.connection, row, fence=None, reason="invalid_grant", kept=kept)
         draft = Draft(
             type=EventType.CONNECTION_BROKEN,
             decision=Decision.ALLOWED,

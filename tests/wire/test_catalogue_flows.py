@@ -25,6 +25,7 @@ from tests.doubles.asked import Asked
 from tests.doubles.expected import KNOWN, LEFT_OUT, REVOKED, WAYS
 from tests.doubles.provider import ProviderDouble
 from tests.doubles.stage import ASSUMED_LIFE, Stage, asked_scopes, granted_scopes
+from tests.wire.vault import App
 
 NAMES = sorted(ENTRIES)
 ROTATING = {"slack", "slack-user"}
@@ -35,7 +36,7 @@ def is_played(name: str, what: str) -> bool:
     """Whether the pages show all the answers of it."""
     entry, answers = ENTRIES[name], answers_of(name)
     source = entry.get("account_source", "userinfo")
-    needed = {"connect": {"token"}, "refresh": {"refresh"}, "refusal": {"refresh_error"}}[what]
+    needed = {"connect": {"token"}, "refresh": {"refresh"}, "refusal": {"token"}}[what]
     needed |= {"userinfo"} if source == "userinfo" or "userinfo_metadata" in entry else set()
     needed |= {"id_token"} if source == "id_token" else set()
     needed |= {"lookup"} if "lookup" in entry else set()
@@ -45,7 +46,10 @@ def is_played(name: str, what: str) -> bool:
 
 CONNECTED = [name for name in NAMES if is_played(name, "connect")]
 REFRESHED = [name for name in NAMES if is_played(name, "refresh")]
-REFUSED = [name for name in NAMES if is_played(name, "refusal") and name != "microsoft"]
+REFUSED = [name for name in NAMES if is_played(name, "refusal") and ENTRIES[name]["expires"]]
+"""All whose tokens end, and that give a refresh token in an answer that some page shows."""
+KNOWN_REFUSALS = [(name, step) for name in REFUSED for step in answers_of(name) if step.startswith("refresh_")]
+"""Each of their refusals, as somebody's page shows it: a dead grant's are `refresh_error`."""
 
 
 def test_what_is_left_out() -> None:
@@ -53,7 +57,6 @@ def test_what_is_left_out() -> None:
     left_out = {
         "connect": [name for name in NAMES if name not in CONNECTED],
         "refresh": [name for name in CONNECTED if name not in REFRESHED],
-        "refusal": [name for name in CONNECTED if not is_played(name, "refusal")],
         "answer to a revocation": [
             name for name in CONNECTED if name in REVOKED and "revocation" not in answers_of(name)
         ],
@@ -146,19 +149,43 @@ async def test_refresh(stage: Stage, double: ProviderDouble, name: str) -> None:
     assert double.complaints == []
 
 
-@pytest.mark.parametrize("name", REFUSED)
-async def test_a_refresh_that_the_provider_refuses_ends_the_connection(
-    stage: Stage, double: ProviderDouble, name: str
+@pytest.mark.parametrize("name", [name for name in REFUSED if ENTRIES[name]["refusals"] == "unknown"])
+async def test_a_refusal_that_no_page_explains_is_not_final(stage: Stage, double: ProviderDouble, name: str) -> None:
+    double.refuses = frozenset({"refresh"})
+    async with stage.app() as app:
+        assert await at_the_refresh(stage, double, app, name) == (200, "connected")
+        assert double.of("refresh") != []
+    assert double.complaints == []
+
+
+@pytest.mark.parametrize(("name", "step"), KNOWN_REFUSALS)
+async def test_a_refusal_is_final_if_its_provider_means_that_the_grant_is_dead(
+    stage: Stage, double: ProviderDouble, name: str, step: str
 ) -> None:
     """Each in its own words: `invalid_grant`, Slack's `ok: false`, LinkedIn's `invalid_request`, Twitch's message."""
-    double.life = SHORT
-    double.instead = {"token": "token_with_rotation" if name in ROTATING else "token", "refresh": "refresh_error"}
+    double.instead["refresh"] = step
+    entry, dead = ENTRIES[name], step.startswith("refresh_error")
     async with stage.app() as app:
-        await connect(app, name)
-        answer = await exchange(stage, app, name)
-        assert (answer.status_code, answer.json()["reason"]) == (400, "reconnect_required")
-        assert len(double.of("refresh")) == 1
+        expected = (400, "reconnect_required") if dead else (200, "connected")
+        assert await at_the_refresh(stage, double, app, name) == expected
+        twice = dead and (entry.get("dead_only_twice", False) or entry["rotation"] == "never")
+        assert len(double.of("refresh")) == (2 if twice else 1)
     assert double.complaints == []
+
+
+async def at_the_refresh(stage: Stage, double: ProviderDouble, app: App, name: str) -> tuple[int, str]:
+    """How an exchange is answered that finds a token to be renewed, and what the account is from then on.
+
+    The token itself is good for a while, so it is served as long as nobody says that the grant is dead.
+    """
+    double.life = SHORT
+    double.instead["token"] = "token_with_rotation" if name in ROTATING else "token"
+    await connect(app, name)
+    if token_in(name, double.instead["token"], "expires_in") is None:
+        await asyncio.sleep(ASSUMED_LIFE - 60 + 0.1)
+    answer = await exchange(stage, app, name)
+    (account,) = (await app.http.get("accounts")).json()["accounts"]
+    return answer.status_code, account["status"]
 
 
 def told(asked: list[Asked], name: str) -> list[tuple[str, Any]]:

@@ -20,7 +20,7 @@ from vaultd.app.metrics import Watched, serve_metrics
 from vaultd.app.notices import add_notices
 from vaultd.app.operators import add_operators
 from vaultd.app.pages import make_cookies, make_pages
-from vaultd.app.refreshing import make_refreshing
+from vaultd.app.refreshing import hosts_of, make_refreshing
 from vaultd.app.tokens import (
     make_assertions,
     make_away,
@@ -131,12 +131,13 @@ async def _wire(
     app.include_router(health.router(database=ground.database))
     add_doors(app, ground, stack, pages=pages, connect=connect, revoke=revoke, assertions=assertions, away=away)
     await ground.signed.fetch()
+    stack.push_async_callback(connect.drain)
     background = (give_back.run, connect.sweep, ground.refusals.run, ground.replay.run, ground.signed.run)
-    for work in (*background, refreshing.wakeups.run, refreshing.ahead.run):
+    for work in (*background, refreshing.wakeups.run, refreshing.ahead.run, refreshing.undo.sweep):
         stack.push_async_callback(_stop, asyncio.create_task(work()))
     if settings.metrics is not None:
         watched = Watched(
-            providers=[provider.name for provider in ground.providers.all()],
+            hosts=hosts_of(ground),
             database=ground.database,
             counter=counter,
             breaker=refreshing.breaker,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 
 import structlog
@@ -63,14 +63,14 @@ class Watched:
     def __init__(
         self,
         *,
-        providers: Collection[str],
+        hosts: Mapping[str, str],
         database: Database,
         counter: Counter,
         breaker: Breaker,
         wakeups: Wakeups,
         ahead: Ahead,
     ) -> None:
-        self._providers = providers
+        self._hosts = hosts
         self._database = database
         self._counter = counter
         self._breaker = breaker
@@ -100,7 +100,7 @@ class Watched:
             "vaultd_breaker_open",
             "1 while a provider is left alone, or was and has not been seen well since.",
             ("provider",),
-            lambda: {(name,): float(self._breaker.is_open(name)) for name in self._providers},
+            lambda: {(name,): float(self._breaker.is_open(host)) for name, host in self._hosts.items()},
         )
         yield Reading(
             "vaultd_notifications_heard",

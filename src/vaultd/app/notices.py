@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from datetime import timedelta
 
 from fastapi import FastAPI
 
@@ -44,6 +45,7 @@ def add_notices(app: FastAPI, ground: Ground, stack: AsyncExitStack) -> None:
         subjects=ground.subjects,
         replay=ground.replay,
         doubted=doubted,
+        keep_broken=timedelta(days=ground.settings.refresh.keep_broken_days),
         clock=ground.clock,
     )
     app.include_router(notices.router(readers=readers, act=act, refused=ground.refused))

@@ -14,10 +14,13 @@ from vaultd.refresh import (
     Confirmer,
     Leased,
     Narrower,
+    Patience,
     Refresher,
     Renewer,
     Scoper,
+    Undo,
     Wakeups,
+    host_of,
 )
 
 
@@ -32,6 +35,7 @@ class Refreshing:
     scoper: Scoper
     renewer: Renewer
     ahead: Ahead
+    undo: Undo
 
 
 def make_refreshing(ground: Ground, stack: AsyncExitStack) -> Refreshing:
@@ -47,6 +51,8 @@ def make_refreshing(ground: Ground, stack: AsyncExitStack) -> Refreshing:
         oauth=ground.oauth,
         subjects=ground.subjects,
         breaker=breaker,
+        patience=Patience(clock=ground.clock),
+        keep_broken=timedelta(days=ground.settings.refresh.keep_broken_days),
         outcomes=ground.metrics.refreshes,
         clock=ground.clock,
     )
@@ -91,6 +97,7 @@ def make_refreshing(ground: Ground, stack: AsyncExitStack) -> Refreshing:
             provider.name: timedelta(seconds=provider.config.refresh_token_idle_limit)
             for provider in ground.providers.all()
         },
+        hosts=hosts_of(ground),
         config=ground.settings.refresh,
         clock=ground.clock,
     )
@@ -102,4 +109,21 @@ def make_refreshing(ground: Ground, stack: AsyncExitStack) -> Refreshing:
         scoper=scoper,
         renewer=Renewer(refresher=refresher, narrower=narrower, scoper=scoper, confirmer=confirmer),
         ahead=ahead,
+        undo=undo_of(ground),
     )
+
+
+def undo_of(ground: Ground) -> Undo:
+    """What brings back connections that were broken by mistake."""
+    return Undo(
+        database=ground.database,
+        log=ground.log,
+        data_keys=ground.data_keys,
+        subjects=ground.subjects,
+        clock=ground.clock,
+    )
+
+
+def hosts_of(ground: Ground) -> dict[str, str]:
+    """By name, the host at which each provider is asked for refreshes."""
+    return {provider.name: host_of(provider.config.refreshed_at) for provider in ground.providers.all()}

@@ -54,6 +54,7 @@ class EventType(StrEnum):
     CONNECTION_IMPORTED = "connection.imported"
     CONNECTION_REFUSED = "connection.refused"
     CONNECTION_BROKEN = "connection.broken"
+    CONNECTION_RETRIED = "connection.retried"
     CONNECTION_REVOKED = "connection.revoked"
     PROVIDER_REVOKED = "provider.revoked"
     PROVIDER_KEPT = "provider.kept"

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from vaultd.cli.clients import clients
+from vaultd.cli.connections import connections
 from vaultd.cli.operations import audit, keys
 from vaultd.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, group
 from vaultd.cli.output import outside, say, write_json
@@ -19,6 +20,7 @@ app.add_typer(keys, name="keys")
 app.add_typer(audit, name="audit")
 app.add_typer(clients, name="clients")
 app.add_typer(providers, name="providers")
+app.add_typer(connections, name="connections")
 
 
 def _version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it

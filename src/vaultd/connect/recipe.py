@@ -40,8 +40,9 @@ from vaultd.connect.flow import (
     why_not,
     with_query,
 )
+from vaultd.connect.keeping import Held, Keeping
 from vaultd.connect.recognition import Recognition, former_of
-from vaultd.connect.redemption import Redemption
+from vaultd.connect.redemption import BesideCode, Redemption
 from vaultd.connect.returning import ReturnPlaces
 from vaultd.connect.trouble import trouble_of
 from vaultd.connections.grants import Brought, GrantStore
@@ -87,8 +88,9 @@ class Connect:
         self._providers = providers
         self._oauth = oauth
         self._grants = grants
-        self._redemption = Redemption(log=log, oauth=oauth, grants=grants, clock=clock, redirect_uri=self.redirect_uri)
+        self._redemption = Redemption(oauth=oauth, clock=clock, redirect_uri=self.redirect_uri)
         self._recognition = Recognition(database=database, oauth=oauth, grants=grants)
+        self._keeping = Keeping(database=database, grants=grants)
         self._clock = clock
         self._listed = listed
 
@@ -161,24 +163,9 @@ class Connect:
         # 2. RFC 9207 §2.4: a declared issuer must be the one that answers
         if not comes_from(provider.config, returned):
             return await self._failed(waiting, "invalid_issuer", request_id=returned.request_id)
-        try:
-            # 3. the provider's own refusal
-            code = _code_of(returned)
-            # 4. redeem the code
-            beside_code = callback_metadata(provider.config, returned.unverified_query)
-            told = callback_scopes(provider.config, returned.unverified_query)
-            brought = await self._redemption(provider, waiting, code, beside_code, told)
-            unfilled = self._providers.get(waiting.provider)
-            brought = await self._recognition(unfilled, waiting.subject_id, brought)
-        except ProviderError as error:
-            return await self._in_trouble(waiting, provider, error, request_id=returned.request_id)
-        # 5. the signed-in browser that began completes here; an app completes by its own call
-        if waiting.kind == "door":
-            return await self._complete_at_door(waiting, provider, brought)
-        connect_code = secrets.token_urlsafe(32)
-        if not await self._kept(waiting, brought, connect_code):
-            await self._give_back_ownerless(waiting, brought)
-        return with_query(waiting.redirect_uri, {"connect_code": connect_code, "state": waiting.private["state"]})
+        # 3. from here on, what was issued is stored or given back (B3)
+        async with self._keeping.holding(waiting) as held:
+            return await self._redeem(provider, waiting, returned, held)
 
     async def complete(
         self,
@@ -210,12 +197,16 @@ class Connect:
                 outcome = await self._store(transaction, subject, self._providers.get(taken.provider), brought, draft)
             if isinstance(outcome, str):
                 # B3: a grant that does not become its user's connection does not stay alive at the provider.
-                await self._grants.give_back(transaction, taken.provider, taken.subject_id, brought)
+                await self._grants.give_back(transaction.connection, taken.provider, taken.subject_id, brought)
                 await transaction.append(refused(draft, taken, outcome))
             await self._pending.forget(transaction.connection, taken)
         if isinstance(outcome, str):
             raise refusal(outcome)
         return outcome
+
+    async def drain(self) -> None:
+        """Let what is being given back come to the outbox."""
+        await self._keeping.drain()
 
     async def sweep(self) -> None:
         """Give back and forget consents that nobody completed, for as long as the process serves."""
@@ -239,10 +230,31 @@ class Connect:
                 if over.granted is not None:
                     document = await self._pending.open_grant(transaction.connection, over)
                     await self._grants.give_back(
-                        transaction, over.provider, over.subject_id, Brought.from_json(document)
+                        transaction.connection, over.provider, over.subject_id, Brought.from_json(document)
                     )
                 await self._pending.forget(transaction.connection, over)
         return len(expired)
+
+    async def _redeem(self, provider: Provider, waiting: Pending, returned: Returned, held: Held) -> str:
+        try:
+            # 4. the provider's own refusal
+            code = _code_of(returned)
+            # 5. redeem the code, and find out whose account it is
+            beside_code = callback_metadata(provider.config, returned.unverified_query)
+            told = callback_scopes(provider.config, returned.unverified_query)
+            brought = await self._redemption(provider, waiting, code, BesideCode(beside_code, told), held)
+            unfilled = self._providers.get(waiting.provider)
+            held.brought = brought = await self._recognition(unfilled, waiting.subject_id, brought)
+        except ProviderError as error:
+            return await self._in_trouble(waiting, provider, error, request_id=returned.request_id)
+        # 6. the signed-in browser that began completes here; an app completes by its own call
+        if waiting.kind == "door":
+            return await self._complete_at_door(waiting, provider, brought, held)
+        connect_code = secrets.token_urlsafe(32)
+        if not await self._kept(waiting, brought, connect_code):
+            await self._refuse_ownerless(waiting)
+        held.settle()
+        return with_query(waiting.redirect_uri, {"connect_code": connect_code, "state": waiting.private["state"]})
 
     async def _begin(self, subject: KnownSubject, wish: Wish, *, kind: str, columns: dict[str, Any]) -> dict[str, Any]:
         provider = self._providers.get(wish.provider)
@@ -378,25 +390,25 @@ class Connect:
             await transaction.append(draft)
         return error_url(waiting, reason)
 
-    async def _complete_at_door(self, waiting: Pending, provider: Provider, brought: Brought) -> str:
+    async def _complete_at_door(self, waiting: Pending, provider: Provider, brought: Brought, held: Held) -> str:
         subject = await self._subjects.get(waiting.subject_id)
         if subject is None:
-            await self._give_back_ownerless(waiting, brought)
+            await self._refuse_ownerless(waiting)
         draft = Draft(type=EventType.CONNECTION_CONNECTED, client_id=waiting.client_id, subject=subject.key)
         async with self._log.transaction() as transaction:
             outcome = await self._store(transaction, subject, provider, brought, draft)
             if isinstance(outcome, str):
-                await self._grants.give_back(transaction, waiting.provider, waiting.subject_id, brought)
+                await self._grants.give_back(transaction.connection, waiting.provider, waiting.subject_id, brought)
                 await transaction.append(refused(draft, waiting, outcome))
             await self._pending.forget(transaction.connection, waiting)
+        held.settle()
         if isinstance(outcome, str):
             return error_url(waiting, outcome)
         return with_query(waiting.redirect_uri, {"connection": provider.name, "status": "connected"})
 
-    async def _give_back_ownerless(self, waiting: Pending, brought: Brought) -> NoReturn:
-        """The user was erased while the provider asked them: what it granted is nobody's, and does not stay alive."""
+    async def _refuse_ownerless(self, waiting: Pending) -> NoReturn:
+        """The user was erased while the provider asked them: what it granted is nobody's."""
         async with self._log.transaction() as transaction:
-            await self._grants.give_back(transaction, waiting.provider, None, brought)
             draft = Draft(type=EventType.CONNECTION_REFUSED, client_id=waiting.client_id)
             await transaction.append(refused(draft, waiting, ERASED))
         raise ConsentRefused(reason=ERASED)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from vaultd.errors import ProviderError, ProviderRefused, ProviderUnavailable
+from vaultd.terms import Verdict
 
 Kind: TypeAlias = Literal["declined", "setup", "down", "late"]
 """What a person can do about it: nothing needs to be done; tell the operator; come back later; begin again."""
@@ -33,9 +34,13 @@ class Trouble:
 def trouble_of(error: ProviderError, *, declined: Collection[str]) -> Trouble:
     """What an error at any step of a consent comes to; `declined` are the provider's own words for a person's no."""
     if isinstance(error, ProviderUnavailable):
-        return Trouble("down", "temporarily_unavailable") if error.down else Trouble("setup", UNUSABLE)
+        # Whoever says when to come again has not said no.
+        later = error.outage or error.retry_after is not None
+        return Trouble("down", "temporarily_unavailable") if later else Trouble("setup", UNUSABLE)
     if not isinstance(error, ProviderRefused):
         return Trouble("setup", UNUSABLE)
+    if error.verdict is Verdict.BUSY:
+        return Trouble("down", "temporarily_unavailable")
     word = "unknown_error" if error.error in _NOT_THEIRS else error.error
     if error.step == "authorize":
         return _in_redirect(word, declined)

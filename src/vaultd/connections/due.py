@@ -23,14 +23,16 @@ MOST_AT_ONCE = 1_000
 MOST_COUNTED = 10_000
 """Where counting a backlog ends: beyond that only its being long matters."""
 
-# Since when the refresh token has not been used; at half its idle limit it is, which leaves as much for an outage. A
-# token of a short life is renewed within its last quarter, or it would be due again at once. LEAST passes over NULL.
+# Since when the refresh token has not been used; at half its idle limit it is, which leaves as much for an outage, and
+# so it is at half of the life that was told of it (`renew_by`). A token of a short life is renewed within its last
+# quarter, or it would be due again at once. LEAST passes over NULL.
 _WORKED_OUT = """least(
     CASE WHEN cast(:ahead AS interval) > interval '0'
         THEN c.expires_at - least(cast(:ahead AS interval),
             greatest(c.expires_at - coalesce(c.refreshed_at, c.connected_at), interval '0') / 4)
     END,
     coalesce(c.refreshed_at, c.connected_at) + w.idle / 2,
+    c.renew_by,
     timestamptz 'infinity')"""
 _NOW = "cast(:now AS timestamptz)"
 _RENEWABLE = "c.status = 'connected' AND c.refresh_token IS NOT NULL"
@@ -58,7 +60,8 @@ TAKE = text(
                     OR c.lease_until > clock_timestamp() + cast(:lease AS interval))
             ORDER BY c.renew_at LIMIT w.places FOR NO KEY UPDATE SKIP LOCKED) d),
     judged AS (
-        SELECT c.id, {_WORKED_OUT} AS planned, coalesce(c.refreshed_at, c.connected_at) + w.idle / 2 AS idle_at,
+        SELECT c.id, {_WORKED_OUT} AS planned,
+            least(coalesce(c.refreshed_at, c.connected_at) + w.idle / 2, c.renew_by) AS idle_at,
             coalesce(c.last_used_on, cast(c.connected_at AS date)) >= cast(:used_since AS date) AS used
         FROM due JOIN connections c ON c.id = due.id JOIN w ON w.provider = c.provider)
     UPDATE connections c SET renew_at = CASE

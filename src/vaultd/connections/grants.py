@@ -17,6 +17,7 @@ from vaultd.audit.subject_key import SubjectKey
 from vaultd.connections import outbox, store
 from vaultd.connections.imported import NO_ACCESS_TOKEN
 from vaultd.connections.lookups import NoticeLookups
+from vaultd.connections.refresh_end import RefreshEnd
 from vaultd.connections.sealing import (
     PURPOSE,
     UNNAMED_ACCOUNT,
@@ -25,8 +26,8 @@ from vaultd.connections.sealing import (
     known_account,
     open_account,
     open_connection,
+    open_known,
     open_metadata,
-    withheld_scopes,
 )
 from vaultd.connections.table import ConnectionRow
 from vaultd.errors import CannotOpen
@@ -56,6 +57,8 @@ class Brought:
     others: tuple[str, ...] = ()
     unclear_scopes: Scopes = NO_SCOPES
     withheld_scopes: Scopes = NO_SCOPES
+    life: int | None = None
+    refresh_end: RefreshEnd | None = None
 
     def to_json(self) -> dict[str, Any]:
         """For sealing; holds the tokens in the clear."""
@@ -73,6 +76,8 @@ class Brought:
             "known_before_as": self.known_before_as,
             "others": self.others,
             "metadata": self.metadata,
+            "life": self.life,
+            "refresh_end": self.refresh_end.to_json() if self.refresh_end else None,
         }
 
     @classmethod
@@ -93,6 +98,8 @@ class Brought:
             metadata=document["metadata"],
             unclear_scopes=Scopes(document.get("unclear_scopes", ())),
             withheld_scopes=Scopes(document.get("withheld_scopes", ())),
+            life=document.get("life"),
+            refresh_end=RefreshEnd.from_json(document.get("refresh_end")),
         )
 
 
@@ -158,10 +165,13 @@ class GrantStore:
             guessed = UNNAMED if previous is not None and str(previous.id) != brought.known_before_as else None
         if single and await self._has_another(transaction, subject_id, provider, previous):
             return "account_limit"
-        opened, expires_at = self._to_seal(brought, previous), brought.expires_at
-        if expires_at is None and assumed_life is not None and opened.refresh_token is not None:
-            # No life came and no refresh token, but the one that was kept renews this token too.
-            expires_at = self._clock() + assumed_life
+        earlier = self._earlier(previous)
+        opened, expires_at = self._to_seal(brought, earlier, self._withheld_before(previous)), brought.expires_at
+        if brought.life is None and opened.refresh_token is not None:
+            # None came, but the one that was said before holds (RFC 6749 §5.1). So it does where no refresh token came
+            # either: the one that was kept renews this token too.
+            known = timedelta(seconds=opened.life) if opened.life is not None else assumed_life
+            expires_at = self._clock() + known if known is not None else expires_at
         connection_id, generation = await store.connect(
             connection,
             self._data_keys,
@@ -206,12 +216,12 @@ class GrantStore:
         return Scopes(found)
 
     async def give_back(
-        self, transaction: AuditTransaction, provider: str, subject_id: UUID | None, brought: Brought
+        self, connection: AsyncConnection, provider: str, subject_id: UUID | None, brought: Brought
     ) -> None:
         """Put a grant that is not to be kept into the outbox: it is revoked, unless others live on it."""
-        key = await self._data_keys.create(transaction.connection, PURPOSE)
+        key = await self._data_keys.create(connection, PURPOSE)
         await outbox.put(
-            transaction.connection,
+            connection,
             provider=provider,
             subject_id=subject_id,
             key=key,
@@ -270,7 +280,8 @@ class GrantStore:
 
     def _told(self, row: ConnectionRow, former: Former) -> bool | None:
         try:
-            return former.is_account(open_metadata(data_key_of(row, self._data_keys), row))
+            key = data_key_of(row, self._data_keys)
+            return former.is_account(open_metadata(key, row, open_known(key, row)))
         except CannotOpen:
             return None
 
@@ -289,35 +300,39 @@ class GrantStore:
             return None
         return row
 
-    def _to_seal(self, brought: Brought, previous: ConnectionRow | None) -> Opened:
+    def _to_seal(self, brought: Brought, earlier: Opened | None, withheld_before: Scopes) -> Opened:
+        # Some providers give a refresh token at the first consent only; it serves the renewed grant as well.
+        kept = earlier if brought.refresh_token is None else None
         # Asked for at two consents in a row, and named in the answer to neither: a third one would change nothing.
-        again = Scopes(brought.withheld_scopes & self._withheld_before(previous))
+        again = Scopes(brought.withheld_scopes & withheld_before)
         return Opened(
             access_token=brought.access_token,
-            # Some providers give a refresh token at the first consent only; it serves the renewed grant as well.
-            refresh_token=brought.refresh_token or self._kept_refresh_token(previous),
+            refresh_token=kept.refresh_token if kept else brought.refresh_token,
             account_id=brought.account_id,
             account_label=brought.account_label,
             metadata=brought.metadata,
             account_names=brought.account_names,
             unclear_scopes=Scopes(brought.unclear_scopes | again),
             withheld_scopes=brought.withheld_scopes,
+            life=brought.life or (earlier.life if earlier else None),
+            refresh_end=kept.refresh_end if kept else brought.refresh_end,
         )
 
     def _withheld_before(self, previous: ConnectionRow | None) -> Scopes:
         if previous is None:
             return NO_SCOPES
         try:
-            return withheld_scopes(data_key_of(previous, self._data_keys), previous)
+            return open_known(data_key_of(previous, self._data_keys), previous).withheld_scopes
         except CannotOpen:
             return NO_SCOPES
 
-    def _kept_refresh_token(self, previous: ConnectionRow | None) -> Secret | None:
+    def _earlier(self, previous: ConnectionRow | None) -> Opened | None:
+        """What the account's connection holds until now."""
         if previous is None or previous.status != "connected":
             return None
         try:
             opened = open_connection(data_key_of(previous, self._data_keys), previous)
         except CannotOpen:
             return None
-        # That of an account without a name may be another person's or another account's.
-        return None if opened.account_id == UNNAMED_ACCOUNT else opened.refresh_token
+        # What an account without a name holds may be another person's or another account's.
+        return None if opened.account_id == UNNAMED_ACCOUNT else opened

@@ -18,7 +18,7 @@ _LOCK = """
 SELECT c.id, c.subject_id, c.provider, c.account_ref, c.account_lookup, c.token_lookups, c.status, c.reason,
     c.generation, c.revision, c.granted_scopes, c.expires_at, c.data_key_id, k.wrapped AS wrapped_key, c.access_token,
     c.refresh_token, c.account, c.metadata AS provider_metadata, c.created_at, c.connected_at, c.refreshed_at,
-    c.last_used_on, c.lease_fence, c.lease_until, c.intent_fence, c.format,
+    c.last_used_on, c.lease_fence, c.lease_until, c.intent_fence, c.format, c.kept, c.kept_until,
     (SELECT count(*) FROM connections t WHERE t.subject_id = c.subject_id AND t.provider = c.provider) AS siblings
 FROM unnest($1::uuid[], $2::text[]) AS wanted (subject_id, provider)
 JOIN connections c ON c.subject_id = wanted.subject_id AND c.provider = wanted.provider

@@ -16,6 +16,7 @@ from uuid import UUID
 
 import orjson
 
+from vaultd.connections.refresh_end import RefreshEnd
 from vaultd.connections.table import ConnectionRow
 from vaultd.errors import CannotOpen
 from vaultd.keys.data_keys import DataKeys
@@ -130,6 +131,22 @@ class Opened:
     """Asked for and not named, where nobody can say whether the token has them: `vaultd.scopes` says why."""
     withheld_scopes: Scopes = NO_SCOPES
     """Asked for at the last consent and not named in its answer."""
+    life: int | None = None
+    """Seconds that an access token of this grant lives, as its provider once said."""
+    refresh_end: RefreshEnd | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What is sealed in a row about the account and its grant, whether the tokens are there or not."""
+
+    account_id: str
+    account_label: str
+    account_names: tuple[str, ...]
+    unclear_scopes: Scopes
+    withheld_scopes: Scopes
+    life: int | None
+    refresh_end: RefreshEnd | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,15 +165,15 @@ class Delivery:
 
 def seal_connection(key: Key, place: Place, beside: Beside, opened: Opened) -> dict[str, bytes | int | None]:
     """The sealed columns of a row, and the format that they are in."""
-    named: dict[str, Any] = {
-        "id": opened.account_id,
-        "label": opened.account_label,
-        "names": opened.account_names,
-    }
+    named: dict[str, Any] = {"id": opened.account_id, "label": opened.account_label, "names": opened.account_names}
     if opened.unclear_scopes:
         named["unclear"] = sorted(opened.unclear_scopes)
     if opened.withheld_scopes:
         named["withheld"] = sorted(opened.withheld_scopes)
+    if opened.life is not None:
+        named["life"] = opened.life
+    if opened.refresh_end is not None:
+        named["refresh_end"] = opened.refresh_end.to_json()
     account = json.dumps(named).encode()
 
     def sealed(name: str, plaintext: bytes | None, account_id: str | None = opened.account_id) -> bytes | None:
@@ -188,75 +205,77 @@ def data_key_of(row: ConnectionRow, data_keys: DataKeys) -> Key:
 
 def open_account(key: Key, row: ConnectionRow) -> tuple[str, str]:
     """The account's immutable id and its label. Raises `CannotOpen`."""
-    account = _account(key, row, Place.of(row))
-    return account.id, account.label
+    known = _known(key, row, Place.of(row))
+    return known.account_id, known.account_label
 
 
 def open_names(key: Key, row: ConnectionRow) -> tuple[str, frozenset[str]]:
     """The account's immutable id, and all that its owner may call it by. Raises `CannotOpen`."""
-    account = _account(key, row, Place.of(row))
-    return account.id, frozenset({account.label, *account.names})
+    known = _known(key, row, Place.of(row))
+    return known.account_id, frozenset({known.account_label, *known.account_names})
+
+
+def open_known(key: Key, row: ConnectionRow) -> Known:
+    """All that is known of the account and its grant. Raises `CannotOpen`."""
+    return _known(key, row, Place.of(row))
 
 
 def open_connection(key: Key, row: ConnectionRow) -> Opened:
     """Everything sealed in a row. Raises `CannotOpen`."""
     place = Place.of(row)
-    account = _account(key, row, place)
+    known = _known(key, row, place)
     refresh = None
     if row.refresh_token is not None:
-        refresh = Secret(_open(key, row.refresh_token, place.bound("refresh_token", account.id)).decode())
-    delivery = _delivery(key, row, place, account)
+        refresh = Secret(_open(key, row.refresh_token, place.bound("refresh_token", known.account_id)).decode())
+    delivery = _delivery(key, row, place, known)
+    return opened_with(known, delivery.access_token, refresh, delivery.metadata)
+
+
+def opened_with(known: Known, access_token: Secret, refresh_token: Secret | None, metadata: dict[str, Any]) -> Opened:
+    """A connection's secrets, put together."""
     return Opened(
-        delivery.access_token,
-        refresh,
-        account.id,
-        account.label,
-        delivery.metadata,
-        account.names,
-        account.unclear,
-        account.withheld,
+        access_token=access_token,
+        refresh_token=refresh_token,
+        account_id=known.account_id,
+        account_label=known.account_label,
+        metadata=metadata,
+        account_names=known.account_names,
+        unclear_scopes=known.unclear_scopes,
+        withheld_scopes=known.withheld_scopes,
+        life=known.life,
+        refresh_end=known.refresh_end,
     )
 
 
-def withheld_scopes(key: Key, row: ConnectionRow) -> Scopes:
-    """Those that the last consent asked for and its answer did not name. Raises `CannotOpen`."""
-    return _account(key, row, Place.of(row)).withheld
-
-
-def open_metadata(key: Key, row: ConnectionRow) -> dict[str, Any]:
-    """A connection's metadata, also where its tokens are gone. Raises `CannotOpen`."""
-    place = Place.of(row)
-    return _metadata(key, row, place, _account(key, row, place).id)
+def open_metadata(key: Key, row: ConnectionRow, known: Known) -> dict[str, Any]:
+    """What an API call needs besides, also of a row whose tokens are gone. Raises `CannotOpen`."""
+    return _metadata(key, row, Place.of(row), known.account_id)
 
 
 def open_delivery(key: Key, row: ConnectionRow) -> Delivery:
     """What of a row leaves the vault; the refresh token stays closed. Raises `CannotOpen`."""
     place = Place.of(row)
-    return _delivery(key, row, place, _account(key, row, place))
+    return _delivery(key, row, place, _known(key, row, place))
 
 
-@dataclass(frozen=True, slots=True)
-class _Account:
-    """What the sealed account says."""
-
-    id: str
-    label: str
-    names: tuple[str, ...]
-    unclear: Scopes
-    withheld: Scopes
-
-
-def _account(key: Key, row: ConnectionRow, place: Place) -> _Account:
+def _known(key: Key, row: ConnectionRow, place: Place) -> Known:
     document = orjson.loads(_open(key, row.account, place.bound("account", None)))
-    # Rows that were sealed before these were kept have none.
-    names, unclear, withheld = (document.get(key, ()) for key in ("names", "unclear", "withheld"))
-    return _Account(document["id"], document["label"], tuple(names), Scopes(unclear), Scopes(withheld))
+    # Rows that were sealed before these were kept have none of the latter five.
+    return Known(
+        account_id=document["id"],
+        account_label=document["label"],
+        account_names=tuple(document.get("names", ())),
+        unclear_scopes=Scopes(document.get("unclear", ())),
+        withheld_scopes=Scopes(document.get("withheld", ())),
+        life=document.get("life"),
+        refresh_end=RefreshEnd.from_json(document.get("refresh_end")),
+    )
 
 
-def _delivery(key: Key, row: ConnectionRow, place: Place, account: _Account) -> Delivery:
-    access = _open(key, row.access_token, _bound_as_stored(row, place, account.id))
-    metadata = _metadata(key, row, place, account.id)
-    return Delivery(Secret(access.decode()), account.id, account.label, metadata, account.unclear)
+def _delivery(key: Key, row: ConnectionRow, place: Place, known: Known) -> Delivery:
+    access = _open(key, row.access_token, _bound_as_stored(row, place, known.account_id))
+    metadata = _metadata(key, row, place, known.account_id)
+    return Delivery(Secret(access.decode()), known.account_id, known.account_label, metadata, known.unclear_scopes)
 
 
 def _metadata(key: Key, row: ConnectionRow, place: Place, account_id: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -169,6 +169,11 @@ def _found_by(lookups: Lookups) -> dict[str, Any]:
     return {"account_lookup": lookups.account, "token_lookups": list(lookups.tokens) or None}
 
 
+def _renew_by(opened: Opened) -> datetime | None:
+    """By when its refresh token is to be renewed: clear, since rows are found by it."""
+    return None if opened.refresh_end is None else opened.refresh_end.renew_by
+
+
 def _connected(key: Key, place: Place, beside: Beside, opened: Opened) -> dict[str, Any]:
     """The columns of a grant that was just given."""
     return {
@@ -185,10 +190,13 @@ def _connected(key: Key, place: Place, beside: Beside, opened: Opened) -> dict[s
         "connected_at": beside.connected_at,
         "refreshed_at": beside.refreshed_at,
         "renew_at": None,
+        "renew_by": _renew_by(opened),
         "lease_owner": None,
         "lease_until": None,
         "intent_fence": None,
         "intent_at": None,
+        "kept": None,
+        "kept_until": None,
         **seal_connection(key, place, beside, opened),
     }
 
@@ -251,6 +259,7 @@ async def store_refreshed(
             refreshed_at=now,
             # When to renew it next is worked out anew.
             renew_at=None,
+            renew_by=_renew_by(opened),
             lease_owner=None,
             lease_until=None,
             intent_fence=None,
@@ -263,8 +272,18 @@ async def store_refreshed(
     return (await connection.execute(statement)).first() is not None
 
 
-async def break_connection(connection: AsyncConnection, row: ConnectionRow, *, fence: int | None, reason: str) -> bool:
-    """Mark a grant dead, unless it was replaced or refreshed meanwhile. Its useless secrets are erased."""
+async def break_connection(
+    connection: AsyncConnection,
+    row: ConnectionRow,
+    *,
+    fence: int | None,
+    reason: str,
+    kept: Mapping[str, Any] | None = None,
+) -> bool:
+    """Mark a grant dead, unless it was replaced or refreshed meanwhile.
+
+    Its useless secrets are erased, but for what is `kept` of them, as `kept.seal_kept` has sealed it.
+    """
     statement = update(connections_table).where(
         _c.id == row.id, _c.generation == row.generation, _c.revision == row.revision, _c.status == "connected"
     )
@@ -280,6 +299,7 @@ async def break_connection(connection: AsyncConnection, row: ConnectionRow, *, f
             lease_until=None,
             intent_fence=None,
             intent_at=None,
+            **(kept or {}),
         ).returning(_c.id, told())
     )
     if result.first() is None:
@@ -302,6 +322,8 @@ async def revoke(connection: AsyncConnection, row: ConnectionRow, *, reason: str
             refresh_token=None,
             account=None,
             provider_metadata=None,
+            kept=None,
+            kept_until=None,
             lease_owner=None,
             lease_until=None,
             intent_fence=None,

@@ -57,6 +57,9 @@ connections_table = Table(
     Column("refreshed_at", DateTime(timezone=True)),
     Column("renew_at", DateTime(timezone=True)),
     Column("format", SmallInteger, nullable=False),
+    Column("renew_by", DateTime(timezone=True)),
+    Column("kept", LargeBinary),
+    Column("kept_until", DateTime(timezone=True)),
     UniqueConstraint("subject_id", "provider", "account_ref"),
 )
 
@@ -127,6 +130,8 @@ class ConnectionRow:
     lease_until: datetime | None
     intent_fence: int | None
     format: int
+    kept: bytes | None = None
+    kept_until: datetime | None = None
 
     def broken(self, now: datetime) -> str | None:
         """Why its user must connect it again, or None.

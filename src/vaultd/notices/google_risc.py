@@ -19,14 +19,9 @@ from vaultd.terms import Secret
 ALGORITHMS = ("RS256",)
 _RISC = "https://schemas.openid.net/secevent/risc/event-type/"
 _OAUTH = "https://schemas.openid.net/secevent/oauth/event-type/"
-ENDING = frozenset(
-    {
-        f"{_OAUTH}tokens-revoked",
-        f"{_OAUTH}token-revoked",
-        f"{_RISC}account-disabled",
-        f"{_RISC}account-purged",
-    }
-)
+SUSPENDING = f"{_RISC}account-disabled"
+"""The account may be enabled again, and no page says that what it granted has ended."""
+ENDING = frozenset({f"{_OAUTH}tokens-revoked", f"{_OAUTH}token-revoked", f"{_RISC}account-purged"})
 """Events after which what was granted is no longer good. Others are believed and mean nothing here."""
 _LEEWAY = 60
 _MOST_EVENTS = 20
@@ -46,13 +41,14 @@ async def read_google_risc(
         raise NoticeRefused(reason="missing_claim")  # RFC 8417 §2.2
     if len(events) > _MOST_EVENTS:
         raise NoticeRefused(reason="malformed")
-    subjects = [_subject(payload) for kind, payload in events.items() if kind in ENDING]
+    subjects = [_subject(payload) for kind, payload in events.items() if kind in ENDING or kind == SUSPENDING]
     named = [_named(subject, issuer) for subject in subjects]
     return Notice(
         accounts=tuple(account for account, _ in named if account is not None),
         tokens=tuple(token for _, token in named if token is not None),
         once=jti,
         at=datetime.fromtimestamp(said, UTC),
+        ended=SUSPENDING not in events,
     )
 
 

@@ -16,7 +16,9 @@ class Notice:
 
     `once` is the notice's own id, to act on it one time only; `at` is when it was said, where it is signed too: a
     consent that is younger is not what it speaks of. Where neither is signed, `wording` is a digest of all that is: a
-    recording of the notice has the same. `challenge` is to be sent back to a provider that tries us out.
+    recording of the notice has the same. `challenge` is to be sent back to a provider that tries us out. Where the
+    grant has not `ended` by the provider's own documentation, and is only of no use for now, its tokens may be good
+    once more.
     """
 
     accounts: tuple[str, ...] = ()
@@ -25,6 +27,7 @@ class Notice:
     at: datetime | None = None
     wording: str | None = None
     challenge: str | None = None
+    ended: bool = True
 
 
 def token_names(token: str) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from vaultd.providers.paths import at, texts
 from vaultd.providers.received import received_scopes, received_token
 from vaultd.providers.words import label_text
 from vaultd.sizes import LONGEST_LABEL
-from vaultd.terms import Scopes, Secret
+from vaultd.terms import Scopes, Secret, Verdict
 
 LONGEST_LIFE = 10 * 365 * 86_400
 """Seconds. Whatever a provider says, no token is taken to live longer."""
@@ -29,6 +29,8 @@ class Grant:
     `refresh_token` is None where none came; after a refresh that means: keep the old one (RFC 6749 §6).
     `expires_in` is in seconds, 0 for a token that is over already. It and `scopes` are None where the provider said
     nothing; silence about scopes means those that were asked for, or had before (RFC 6749 §5.1, §6).
+    With `assumed_life` nothing was said, and `expires_in` is what the provider's table assumes.
+    `refresh_expires_in` is the refresh token's own life, 0 for one that does not end, None where nothing was said.
     `metadata` is what an API call needs beside the token. `id_token` and `account_fields` are what the answer says
     about the account, not looked at yet.
     """
@@ -40,6 +42,8 @@ class Grant:
     metadata: dict[str, str] = field(default_factory=dict)
     id_token: Secret | None = None
     account_fields: Mapping[str, object] = field(default_factory=dict, repr=False)
+    assumed_life: bool = False
+    refresh_expires_in: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,22 +70,30 @@ def read_grant(members: Mapping[str, Any], config: ProviderConfig, *, refreshed:
     holder = token_holder(members, config, refreshed=refreshed)
     access_token = received_token(holder, "access_token")
     if access_token is None:
-        raise ProviderUnavailable(detail="the answer has no usable access_token")
+        raise ProviderUnavailable(detail="the answer has no usable access_token", outage=False)
     # Slack names the owner's kind where others write "bearer".
-    bearer = {"bearer", "bot", "user"} if members.get("ok") is True else {"bearer"}
+    bearer = {"bearer", *(("bot", "user") if members.get("ok") is True else ())}
+    bearer |= {kind.lower() for kind in config.token_types}
     # Airtable has a space at its end.
     if str(holder.get("token_type") or "bearer").strip().lower() not in bearer:
-        raise ProviderRefused("unsupported_token_type", detail="token_type is not bearer")  # RFC 6749 §7.1
+        # RFC 6749 §7.1
+        raise ProviderRefused("unsupported_token_type", detail="token_type is not bearer", verdict=Verdict.APP)
     refresh_token = received_token(holder, "refresh_token")
+    said = _life(holder.get("expires_in"), config)
+    # Where nothing came to renew it with, the app is one whose tokens stay: Slack's without token rotation, GitHub's
+    # with expiration off. To let it end by a guess would end the connection.
+    assumed = said is None and config.expires is True and (refreshed or refresh_token is not None)
     return Grant(
         access_token=access_token,
         refresh_token=refresh_token,
-        expires_in=_life(holder.get("expires_in"), config, renewable=refreshed or refresh_token is not None),
+        expires_in=config.assumed_ttl if assumed else said,
         scopes=received_scopes(at(holder, config.scope_field)),
         metadata=texts(members, config.metadata_fields),
         # Nobody looks at it elsewhere, so how long it is does not matter there.
         id_token=received_token(members, "id_token") if config.reads_id_tokens else None,
         account_fields=_account_fields(members, config),
+        assumed_life=assumed,
+        refresh_expires_in=_refresh_life(holder, config),
     )
 
 
@@ -95,7 +107,7 @@ def read_account(answers: Answers, config: ProviderConfig) -> Account:
     account_id = read_id(config.account_id_field, answers, source)
     if account_id is None:
         wanted = " and ".join(" or ".join(part) for part in parts_of(config.account_id_field))
-        raise ProviderUnavailable(detail=f"the account has no usable {wanted}")
+        raise ProviderUnavailable(detail=f"the account has no usable {wanted}", outage=False)
     called = _names(config.account_label_fields, answers, source)
     places = _names(config.account_place_fields, answers, source)
     label = _label(called, places) or account_id
@@ -141,14 +153,15 @@ def token_holder(members: Mapping[str, Any], config: ProviderConfig, *, refreshe
     return members if path is None or refreshed else {}
 
 
-def _life(value: object, config: ProviderConfig, *, renewable: bool) -> int | None:
+def _life(value: object, config: ProviderConfig) -> int | None:
     seconds = _seconds(value)
-    if seconds is None and config.expires is True:
-        # Where nothing came to renew it with, the app is one whose tokens stay: Slack's without token rotation,
-        # GitHub's with expiration off. To let it end by a guess would end the connection.
-        return config.assumed_ttl if renewable else None
     # Where tokens do not end, some providers say so with a 0.
     return None if seconds == 0 and config.expires is False else seconds
+
+
+def _refresh_life(holder: Mapping[str, Any], config: ProviderConfig) -> int | None:
+    said = (_seconds(at(holder, path)) for path in config.refresh_life_fields)
+    return next((seconds for seconds in said if seconds is not None), None)
 
 
 def _seconds(value: object) -> int | None:

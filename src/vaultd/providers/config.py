@@ -14,6 +14,7 @@ from vaultd.providers.config_answers import AnswersConfig, LifeConfig
 from vaultd.providers.config_endpoints import ADDRESSES, EndpointsConfig, check_gaps
 from vaultd.providers.config_naming import NamingConfig
 from vaultd.providers.config_notices import NoticesConfig
+from vaultd.providers.config_refusals import RefusalsConfig
 from vaultd.providers.config_requests import RequestsConfig
 from vaultd.providers.config_revocation import RevocationConfig
 from vaultd.providers.config_scopes import ScopesConfig
@@ -30,6 +31,7 @@ class ProviderConfig(
     AboutConfig,
     NoticesConfig,
     RevocationConfig,
+    RefusalsConfig,
     LifeConfig,
     NamingConfig,
     AnswersConfig,
@@ -52,6 +54,16 @@ class ProviderConfig(
     def narrows(self) -> bool:
         """Whether a token for fewer scopes than the grant's can be had here by a refresh."""
         return self.narrowing == "refresh"
+
+    @property
+    def refreshed_at(self) -> str:
+        """Where a refresh is asked for."""
+        return self.refresh_endpoint or self.token_endpoint
+
+    @property
+    def asked_twice(self) -> bool:
+        """Whether a first word that a grant is dead is asked about once more: nothing is lost by that here."""
+        return self.dead_only_twice or self.rotation == "never"
 
     @property
     def app(self) -> str:

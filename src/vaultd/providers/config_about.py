@@ -12,7 +12,8 @@ from vaultd.config_types import ConfigTable, ScopeName, Text, WebUrl
 Verified: TypeAlias = Literal["docs", "unverified"]
 
 
-def _day(text: str) -> str:
+def day(text: str) -> str:
+    """A day as TOML and RFC 3339 write it. Raises `ValueError`."""
     try:
         date.fromisoformat(text)
     except ValueError:
@@ -29,7 +30,7 @@ class AboutConfig(ConfigTable):
 
     display_name: Text | None = None
     verified: Verified | None = None
-    verified_on: Annotated[str, AfterValidator(_day)] | None = None
+    verified_on: Annotated[str, AfterValidator(day)] | None = None
     sources: tuple[WebUrl, ...] = ()
     app_docs: WebUrl | None = None
     notes: Text | None = None

@@ -33,6 +33,11 @@ OAuthError: TypeAlias = Literal[
 BESIDE_TOKEN = {"instance_url": "instance_url", "api_domain": "api_domain"}
 """Sent beside the token by providers where each account's API has an address of its own."""
 
+BEARER_TOO = ("BearerToken",)
+"""Apigee's word, which fronts many companies' own servers."""
+REFRESH_LIFE = ("refresh_token_expires_in", "refresh_expires_in", "x_refresh_token_expires_in")
+"""GitHub's, LinkedIn's and others' name for it, Keycloak's, and Intuit's."""
+
 
 class AnswersConfig(ConfigTable):
     """The token's answer, the account's, and errors.
@@ -46,11 +51,16 @@ class AnswersConfig(ConfigTable):
     account is known by several values together, `account_id_field` is a list of paths, the place first and the person
     last; a list in it has paths of which the first that leads somewhere counts. An ID token must come from one of
     `id_token_issuers`, or from `issuer`.
+    `token_types` are other words than "bearer" for a token that is sent as one, in whatever case, and
+    `refresh_life_fields` the paths, from where the token stands, at which the first number is the seconds that the
+    refresh token lives, 0 for one that does not end.
     `error_path` is where an error's word stands, and `error_codes` are the provider's words and OAuth's for them.
     `declined_errors` are those with which the browser comes back, beside `access_denied`, when a person said no.
     """
 
     token_path: str | None = None
+    token_types: tuple[Text, ...] = BEARER_TOO
+    refresh_life_fields: tuple[Text, ...] = REFRESH_LIFE
     metadata_fields: dict[SettingName, Text] = Field(default_factory=BESIDE_TOKEN.copy)
     userinfo_metadata: dict[SettingName, Text] = Field(default_factory=dict)
     callback_metadata: dict[SettingName, Text] = Field(default_factory=dict)

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, TypeAlias, TypeVar, get_args
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
-from vaultd.config_types import ConfigTable, Flag, PlainSecret, Text
+from vaultd.config_types import ConfigTable, Flag, PlainSecret, ScopeNames, Text
 from vaultd.terms import Secret
 
 Value = TypeVar("Value")
@@ -85,7 +85,8 @@ class RequestsConfig(ConfigTable):
     `token_request_format` is that of a token request's body; the authentication method "json" is
     `client_secret_post` in a JSON body. `token_params` go with a code, `refresh_params` with a refresh token, and
     `parameter_names` are the provider's own names for what OAuth calls otherwise. With `scope_with_code`, the scopes
-    that were asked for go with the code as well.
+    that were asked for go with the code as well; with `refresh_sends_scopes`, the granted ones go with a
+    refresh, and `refresh_adds_scopes` with them, which the provider grants without saying so.
     """
 
     token_endpoint_auth_method: TokenEndpointAuth = "client_secret_basic"  # noqa: S105 - a method's name
@@ -97,6 +98,8 @@ class RequestsConfig(ConfigTable):
     refresh_params: dict[Text, str] = Field(default_factory=dict)
     parameter_names: Annotated[dict[Renamed, Text], AfterValidator(each_its_own)] = Field(default_factory=dict)
     scope_with_code: Flag = False
+    refresh_sends_scopes: Flag = False
+    refresh_adds_scopes: ScopeNames = ()
     scope_separator: Annotated[str, Field(min_length=1, max_length=1)] = " "
     pkce: Flag = True
     authorization_params: dict[Text, str] = Field(default_factory=dict)

@@ -16,12 +16,12 @@ from vaultd.terms import Secret
 class Issued:
     """Tokens that nobody is to have."""
 
-    access_token: Secret
+    access_token: Secret | None
     refresh_token: Secret | None
 
 
 def issued_in(members: Mapping[str, Any], config: ProviderConfig, *, refreshed: bool = False) -> Issued | None:
-    """The tokens of an answer that may be of no use otherwise; None where it has no access token."""
+    """The tokens of an answer that may be of no use otherwise; None where it has none."""
     holder = token_holder(members, config, refreshed=refreshed)
-    access_token = sendable_token(holder, "access_token")
-    return None if access_token is None else Issued(access_token, sendable_token(holder, "refresh_token"))
+    tokens = Issued(sendable_token(holder, "access_token"), sendable_token(holder, "refresh_token"))
+    return tokens if tokens.access_token or tokens.refresh_token else None

@@ -20,7 +20,7 @@ from vaultd.providers.config import ProviderConfig
 from vaultd.providers.templates import gaps
 from vaultd.terms import Secret
 
-REQUIRED = ("display_name", "expires", "grant_for", "pkce", "revocation", "sources", "verified")
+REQUIRED = ("display_name", "expires", "grant_for", "pkce", "refusals", "revocation", "sources", "verified")
 """Keys that an entry states, also where it has the default's value."""
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _AN_APP = {"client_id": "app"}
@@ -60,6 +60,8 @@ def _undocumented(config: ProviderConfig) -> Iterator[str]:
     addresses = [*config.sources, *([config.app_docs] if config.app_docs else [])]
     if any(not url.startswith("https://") for url in addresses):
         yield "an address of its documentation is not https"
+    if any(refusal.page is None or refusal.seen is None for refusal in config.refusals):
+        yield "a refusal has no page, or not the day on which it was seen there"
     undescribed = sorted({*config.scopes, *config.scope_rules.own} - config.scope_descriptions.keys())
     if undescribed:
         yield f"scope_descriptions lacks {', '.join(undescribed)}"

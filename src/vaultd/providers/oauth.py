@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from authlib.common.urls import add_params_to_uri
 
-from vaultd.errors import InvalidRequest, ProviderError, ProviderRefused, ProviderUnavailable
+from vaultd.errors import InvalidRequest, ProviderRefused, ProviderUnavailable
 from vaultd.outbound import Outbound, Reply
 from vaultd.providers.answers import Account, Grant, read_grant
 from vaultd.providers.config import ProviderConfig
 from vaultd.providers.identity import Identities, Identity
 from vaultd.providers.issued import Issued, issued_in
 from vaultd.providers.registry import Provider
-from vaultd.providers.replies import read_answer
+from vaultd.providers.replies import read_answer, unverified_members
 from vaultd.providers.revocation import Revocations, TokenKind, endpoint_of, takes
 from vaultd.providers.scoped import ScopedTokens
 from vaultd.providers.sender import Params, Sender, check_no_gap, secrets_of
 from vaultd.providers.told import at_step, telling
-from vaultd.terms import Clock, Narrowing, Scopes, Secret, system_clock
+from vaultd.terms import Clock, Narrowing, Scopes, Secret, Verdict, system_clock
 
 __all__ = ["Account", "Grant", "Identity", "Issued", "OAuthClient"]
-
-_GRANT_IS_GONE = frozenset({"bad_refresh_token", "invalid_refresh_token", "token_expired", "token_revoked"})
-"""What GitHub, Slack and others say after a refresh where RFC 6749 §5.2 has `invalid_grant`."""
 
 
 class OAuthClient:
@@ -86,11 +83,12 @@ class OAuthClient:
         code_verifier: Secret,
         redirect_uri: str,
         scopes: Scopes,
-        unwanted: Callable[[Issued], Awaitable[None]] | None = None,
+        issued: Callable[[Issued], None] | None = None,
     ) -> Grant:
         """Exchange an authorization code for tokens (RFC 6749 §4.1.3). `scopes` are those that were asked for.
 
-        `unwanted` is called with the tokens of an answer that cannot be used, before the error is raised.
+        `issued` is told of the tokens in an answer before anything else is looked at: whatever else is wrong with it,
+        they are alive.
         """
         params: Params = {
             "grant_type": "authorization_code",
@@ -104,15 +102,12 @@ class OAuthClient:
             params["scope"] = _joined(scopes, config)
         params |= config.token_params
         with at_step("token"):
-            members, reply = await self._answer(config.token_endpoint, config, params)
-            try:
-                with telling(reply, config, secrets_of(config, params)):
-                    return read_grant(members, config)
-            except ProviderError:
-                issued = issued_in(members, config)
-                if issued is not None and unwanted is not None:
-                    await unwanted(issued)
-                raise
+            reply = await self._sender.as_client(config.token_endpoint, config, params)
+            tokens = issued_in(unverified_members(reply), config)
+            if tokens is not None and issued is not None:
+                issued(tokens)
+            with telling(reply, config, secrets_of(config, params)):
+                return read_grant(self._read(reply, config, params), config)
 
     async def refresh(self, provider: Provider, *, refresh_token: Secret, scopes: Scopes | None = None) -> Grant:
         """Exchange a refresh token for new tokens, narrowed to `scopes` where given (RFC 6749 §6).
@@ -158,13 +153,13 @@ class OAuthClient:
             try:
                 members, _ = await self._refreshed(config, token, None)
             except ProviderRefused as error:
-                if error.error == "invalid_grant":
+                if error.verdict is Verdict.DEAD:
                     return
                 raise
             # Whatever else is wrong with the answer: this token is to be ended, not to be used.
             issued = issued_in(members, config, refreshed=True)
-            if issued is None:
-                raise ProviderUnavailable(detail="the answer has no usable access_token")
+            if issued is None or issued.access_token is None:
+                raise ProviderUnavailable(detail="the answer has no usable access_token", outage=False)
             token, hint = issued.access_token, "access_token"
         await self._revocations.revoke(config, token=token, kind=hint, metadata=metadata, alone=alone)
 
@@ -206,19 +201,22 @@ class OAuthClient:
         if scopes is not None:
             params["scope"] = _joined(scopes, config)
         try:
-            return await self._answer(config.refresh_endpoint or config.token_endpoint, config, params)
+            return await self._answer(config.refreshed_at, config, params)
         except ProviderRefused as error:
-            if error.error not in _GRANT_IS_GONE:
+            if error.verdict is not Verdict.DEAD or error.error == "invalid_grant":
                 raise
-            gone = ProviderRefused("invalid_grant", detail=f"{error.error} {error.detail}".strip())
+            detail = f"{error.error} {error.detail}".strip()
+            gone = ProviderRefused("invalid_grant", detail=detail, verdict=error.verdict)
             gone.status, gone.said, gone.words = error.status, error.said, error.words
             raise gone from None
 
     async def _answer(self, url: str, config: ProviderConfig, params: Params) -> tuple[Mapping[str, object], Reply]:
         reply = await self._sender.as_client(url, config, params)
-        sent = secrets_of(config, params)
-        with telling(reply, config, sent):
-            return read_answer(reply, config, sent=sent, now=self._clock()), reply
+        with telling(reply, config, secrets_of(config, params)):
+            return self._read(reply, config, params), reply
+
+    def _read(self, reply: Reply, config: ProviderConfig, params: Params) -> Mapping[str, object]:
+        return read_answer(reply, config, sent=secrets_of(config, params), now=self._clock())
 
 
 def _joined(scopes: Scopes, config: ProviderConfig) -> str:

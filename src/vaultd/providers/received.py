@@ -21,7 +21,7 @@ def received_token(holder: Mapping[str, Any], name: str) -> Secret | None:
     token = sendable_token(holder, name)
     if token is not None and len(token.reveal()) > LONGEST_TOKEN:
         # Not as if there were none: without its refresh token a grant would seem to be one that just ends.
-        raise ProviderUnavailable(detail=f"the answer's {name} is longer than {LONGEST_TOKEN} characters")
+        raise ProviderUnavailable(detail=f"the answer's {name} is longer than {LONGEST_TOKEN} characters", outage=False)
     return token
 
 
@@ -51,15 +51,17 @@ def bounded_scopes(pieces: Sequence[str]) -> Scopes:
     if len(pieces) > MOST_SCOPES:
         raise _too_many()
     if not all(len(piece) <= LONGEST_SCOPE for piece in pieces):
-        raise ProviderUnavailable(detail=f"the answer has a scope that is longer than {LONGEST_SCOPE} characters")
+        raise ProviderUnavailable(
+            detail=f"the answer has a scope that is longer than {LONGEST_SCOPE} characters", outage=False
+        )
     if not all(_SCOPE.fullmatch(piece) for piece in pieces):
         raise _not_readable()
     return Scopes(pieces)
 
 
 def _too_many() -> ProviderUnavailable:
-    return ProviderUnavailable(detail=f"the answer has more than {MOST_SCOPES} scopes")
+    return ProviderUnavailable(detail=f"the answer has more than {MOST_SCOPES} scopes", outage=False)
 
 
 def _not_readable() -> ProviderUnavailable:
-    return ProviderUnavailable(detail="the answer's scope is not readable")
+    return ProviderUnavailable(detail="the answer's scope is not readable", outage=False)

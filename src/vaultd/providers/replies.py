@@ -13,28 +13,15 @@ from vaultd.errors import OutboundFailed, ProviderRefused, ProviderUnavailable
 from vaultd.outbound import Reply
 from vaultd.providers.config import ProviderConfig
 from vaultd.providers.paths import at
+from vaultd.providers.verdict import FOR_NOW, by_entry, by_standard
 from vaultd.providers.words import error_code, error_text, plain_text
-from vaultd.terms import Secret
+from vaultd.terms import Secret, Verdict
 
-_FOR_NOW = frozenset(
-    {
-        "fatal_error",
-        "internal_error",
-        "rate_limited",
-        "ratelimited",
-        "server_error",
-        "service_unavailable",
-        "slow_down",
-        "temporarily_unavailable",
-    }
-)
-"""Errors that say nothing about the grant; some providers send them with 200 or 400."""
 _GONE_ALREADY = frozenset({"invalid_token", "token_expired", "token_revoked"})
-_FOR_NOW_STATUS = frozenset(
-    {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS},
-)
 _LONGEST_PAUSE = 86_400
 _MOST_MEMBERS = 100
+_WORDS = ("error_description", "message", "reason")
+"""Where a sentence about an error stands: OAuth's, most APIs', and Zoom's."""
 
 
 def read_answer(reply: Reply, config: ProviderConfig, *, sent: Collection[Secret], now: datetime) -> Mapping[str, Any]:
@@ -42,16 +29,19 @@ def read_answer(reply: Reply, config: ProviderConfig, *, sent: Collection[Secret
 
     Raises:
         ProviderUnavailable: 5xx, 429 and their like, a redirect, or something that no OAuth server answers.
-        ProviderRefused: an OAuth error, whatever its status: GitHub and Slack send theirs with 200.
+        ProviderRefused: an OAuth error, whatever its status: GitHub and Slack send theirs with 200; or what the
+            provider's entry knows for a refusal.
     """
-    _check_status(reply, now)
     members = _members(reply)
+    _check_no_error(reply, config, members or {}, sent, now)
     if members is None:
         raise _no_answer(reply, now)
-    _check_no_error(reply, config, members, sent, now)
-    if reply.status >= HTTPStatus.BAD_REQUEST:
-        raise _no_answer(reply, now)
     return members
+
+
+def unverified_members(reply: Reply) -> Mapping[str, Any]:
+    """What stands in an answer, whatever kind of answer it is."""
+    return _members(reply) or {}
 
 
 def read_list(reply: Reply, path: str, *, now: datetime) -> list[Any]:
@@ -81,26 +71,35 @@ def read_revocation(
 
     `gone` are statuses by which this way of revoking says so.
     """
-    _check_status(reply, now)
     members = _members(reply) or {}
-    if reply.status in gone or error_code(_error_of(reply, config, members), sent) in _GONE_ALREADY:
-        return  # instead of the RFC's 200: Google and Slack
-    _check_no_error(reply, config, members, sent, now)
-    if reply.status >= HTTPStatus.BAD_REQUEST:
-        raise _no_answer(reply, now)
+    if reply.status in gone:
+        return
+    try:
+        _check_no_error(reply, config, members, sent, now)
+    except ProviderRefused as error:
+        # Instead of the RFC's 200: Google and Slack.
+        if error.error in _GONE_ALREADY or error.verdict is Verdict.DEAD:
+            return
+        raise
 
 
 def _check_status(reply: Reply, now: datetime) -> None:
-    if reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR or reply.status in _FOR_NOW_STATUS:
+    if reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR or reply.status in FOR_NOW:
         raise ProviderUnavailable(detail=f"status {reply.status}", retry_after=_retry_after(reply, now))
     if HTTPStatus.MULTIPLE_CHOICES <= reply.status < HTTPStatus.BAD_REQUEST:
         # Followed, it would carry the client secret to wherever it points.
-        raise ProviderUnavailable(detail=f"status {reply.status}: a redirect is not followed")
+        raise ProviderUnavailable(detail=f"status {reply.status}: a redirect is not followed", outage=False)
 
 
 def _no_answer(reply: Reply, now: datetime) -> ProviderUnavailable:
+    retry_after = _retry_after(reply, now)
+    # A 4xx that says when to come again is a rate limit by another status, such as GitHub's 403.
+    refused = reply.status >= HTTPStatus.BAD_REQUEST and retry_after is None
     return ProviderUnavailable(
-        detail=f"status {reply.status} without an OAuth answer", retry_after=_retry_after(reply, now)
+        detail=f"status {reply.status} without an OAuth answer",
+        retry_after=retry_after,
+        outage=False,
+        word=f"http_{reply.status}" if refused else None,
     )
 
 
@@ -108,13 +107,23 @@ def _check_no_error(
     reply: Reply, config: ProviderConfig, members: Mapping[str, Any], sent: Collection[Secret], now: datetime
 ) -> None:
     given = _error_of(reply, config, members)
-    if given is None:
-        return
-    error = error_code(given, sent)
-    detail = error_text(members.get("error_description"), sent)
-    if error in _FOR_NOW:
-        raise ProviderUnavailable(detail=f"{error} {detail}".strip(), retry_after=_retry_after(reply, now))
-    raise ProviderRefused(error, detail=detail)
+    refused = given is not None or reply.status >= HTTPStatus.BAD_REQUEST
+    verdict = by_entry(config, reply.status, members) if refused else None
+    if verdict is None:
+        _check_status(reply, now)
+        if given is None:
+            if refused:
+                raise _no_answer(reply, now)
+            return
+    error = error_code(given, sent) if given is not None else f"http_{reply.status}"
+    verdict = verdict or by_standard(error)
+    detail = error_text(next(filter(None, map(members.get, _WORDS)), None), sent)
+    retry_after = _retry_after(reply, now)
+    if verdict is Verdict.DOWN or (verdict is Verdict.UNKNOWN and retry_after is not None):
+        # Whoever says when to come again has not said no.
+        outage = verdict is Verdict.DOWN
+        raise ProviderUnavailable(detail=f"{error} {detail}".strip(), retry_after=retry_after, outage=outage)
+    raise ProviderRefused(error, detail=detail, verdict=verdict)
 
 
 def _error_of(reply: Reply, config: ProviderConfig, members: Mapping[str, Any]) -> object:
@@ -135,11 +144,6 @@ def _members(reply: Reply) -> dict[str, Any] | None:
     except OutboundFailed:
         return _form(reply)
     return parsed if isinstance(parsed, dict) else None
-
-
-def members_of(reply: Reply) -> dict[str, Any]:
-    """The answer's members, none where it has none."""
-    return _members(reply) or {}
 
 
 def _form(reply: Reply) -> dict[str, Any] | None:

@@ -18,7 +18,7 @@ from vaultd.providers.replies import read_answer
 from vaultd.providers.sender import Sender, merged
 from vaultd.providers.templates import CLIENT_ID
 from vaultd.providers.words import error_text
-from vaultd.terms import Clock, Narrowing, Secret
+from vaultd.terms import Clock, Narrowing, Secret, Verdict
 
 _REFUSALS = {401: "invalid_client", 403: "access_denied", 404: "invalid_token", 422: "invalid_scope"}
 """By status, as its answers carry no error's name. 404 is for a token that is none, or not of this app."""
@@ -67,7 +67,8 @@ def _check_refusal(reply: Reply, sent: tuple[Secret, ...]) -> None:
     # Rate limits are 403 as well, and say when to come again.
     if error is None or "retry-after" in reply.headers or reply.headers.get("x-ratelimit-remaining") == "0":
         return
-    raise ProviderRefused(error, detail=f"status {reply.status} {_message(reply, sent)}".strip())
+    verdict = Verdict.APP if error == "invalid_client" else Verdict.UNKNOWN
+    raise ProviderRefused(error, detail=f"status {reply.status} {_message(reply, sent)}".strip(), verdict=verdict)
 
 
 def _message(reply: Reply, sent: tuple[Secret, ...]) -> str:
@@ -82,10 +83,10 @@ def _read(members: Any, now: datetime) -> Grant:
     token, installation = received_token(members, "token"), members.get("installation")
     permissions = installation.get("permissions") if isinstance(installation, dict) else None
     if token is None:
-        raise ProviderUnavailable(detail="the answer has no usable token")
+        raise ProviderUnavailable(detail="the answer has no usable token", outage=False)
     # What it may do is why it was asked for: without a word about that it cannot be handed on (A7).
     if not isinstance(permissions, dict) or not all(isinstance(level, str) for level in permissions.values()):
-        raise ProviderUnavailable(detail="the answer does not say what the token may do")
+        raise ProviderUnavailable(detail="the answer does not say what the token may do", outage=False)
     return Grant(
         access_token=token,
         refresh_token=None,
@@ -101,6 +102,6 @@ def _life(expires_at: object, now: datetime) -> int | None:
     try:
         ends = datetime.fromisoformat(str(expires_at))
     except ValueError:
-        raise ProviderUnavailable(detail="the answer's expires_at is not readable") from None
+        raise ProviderUnavailable(detail="the answer's expires_at is not readable", outage=False) from None
     seconds = ((ends if ends.tzinfo else ends.replace(tzinfo=UTC)) - now).total_seconds()
     return min(max(int(seconds), 0), LONGEST_LIFE)

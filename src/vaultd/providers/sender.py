@@ -80,8 +80,8 @@ class Sender:
             return await self._outbound.request(method, url, allow_private=config.allow_private_hosts, **request)
         except OutboundError as error:
             # An address that is never called is a matter of the configuration, and no outage.
-            down = isinstance(error, OutboundFailed) and not isinstance(error, AnswerUnusable)
-            raise ProviderUnavailable(detail=f"{error.code}: {error.detail}", down=down) from None
+            outage = isinstance(error, OutboundFailed) and not isinstance(error, AnswerUnusable)
+            raise ProviderUnavailable(detail=f"{error.code}: {error.detail}", outage=outage) from None
 
 
 def merged(*headers: Mapping[str, str]) -> dict[str, str]:
@@ -92,7 +92,7 @@ def merged(*headers: Mapping[str, str]) -> dict[str, str]:
 def check_no_gap(url: str) -> None:
     """Nothing leaves for an address with a gap, should a caller have forgotten to fill it (C0)."""
     if gaps(url):
-        raise ProviderUnavailable(detail="the address still has a gap")
+        raise ProviderUnavailable(detail="the address still has a gap", outage=False)
 
 
 def secrets_of(config: ProviderConfig, params: Params) -> list[Secret]:

@@ -7,21 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from http import HTTPStatus
 from typing import Any, Literal, TypeAlias
 
 import structlog
 
-from vaultd.errors import ProviderError, ProviderRefused, ProviderUnavailable
+from vaultd.errors import ProviderError, ProviderRefused
 from vaultd.outbound import Reply
 from vaultd.providers.config import ProviderConfig
 from vaultd.providers.paths import at
-from vaultd.providers.replies import members_of
+from vaultd.providers.replies import unverified_members
 from vaultd.providers.words import error_code, told_text
 from vaultd.terms import Secret
 
 Step: TypeAlias = Literal["authorize", "token", "userinfo", "refresh", "revoke"]
-_OVERLOADED = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
 _DESCRIPTIONS = ("error_description", "error.message", "message", "error_message", "errorSummary", "detail", "reason")
 """Where providers write a sentence about an error, the standard's place first."""
 
@@ -34,9 +32,7 @@ def telling(reply: Reply, config: ProviderConfig, sent: Collection[Secret]) -> I
     except ProviderError as error:
         if error.status is None:
             error.status = reply.status
-            error.said, error.words = _own_words(members_of(reply), config, sent)
-            if isinstance(error, ProviderUnavailable):
-                error.down = _is_down(error)
+            error.said, error.words = _own_words(unverified_members(reply), config, sent)
         raise
 
 
@@ -74,15 +70,6 @@ def note(provider: str, error: ProviderError, *, reason: str) -> None:
         # Without words of the provider's, our own say what was wrong.
         detail=None if error.said or error.words else error.detail,
     )
-
-
-def _is_down(error: ProviderUnavailable) -> bool:
-    status = error.status or 0
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _OVERLOADED:
-        return True
-    # Of errors in a body only those that say "not now" are no refusals; a redirect's body says nothing.
-    redirect = HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST
-    return error.said is not None and not redirect
 
 
 def _own_words(

@@ -20,6 +20,8 @@ _TOKEN_LIKE = re.compile(r"(?=[^\s'\"<>]{0,500}\d)[^\s'\"<>]{24,}|[^\s'\"<>]{40,
 """Error codes and words are long without a digit at times; tokens have one, or are longer still."""
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 """ECMA-48 §5.4: what a terminal obeys."""
+_LARGEST_CODE = 10**9
+"""Some providers number their errors. No secret is so short a number."""
 _SHORTEST_SECRET = 6
 """Anything shorter is no secret, and taking it out would only spoil words."""
 _LONGEST_READ = 500
@@ -34,6 +36,8 @@ def error_code(given: object, sent: Collection[Secret]) -> str:
     if isinstance(given, dict):
         # Some providers nest: {"error": {"type": "OAuthException", "message": …}}.
         given = next((given[name] for name in ("type", "status", "code") if isinstance(given.get(name), str)), None)
+    if isinstance(given, int) and not isinstance(given, bool) and abs(given) < _LARGEST_CODE:
+        return str(given)
     if isinstance(given, str) and _CODE.fullmatch(given) and _without_tokens(given, sent) == given:
         return given
     return "unknown_error"

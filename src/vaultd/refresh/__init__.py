@@ -15,21 +15,23 @@ Every call that brought something is a new revision of the row, so that who wait
 `renew` does so before a token's end, for a client that says that the provider refused it: `claims` says how often, and
 `confirm` asks the provider where there is nothing to renew it with.
 
-`wakeups` tells who waits when a lease has ended; `breaker` leaves a failing provider alone; `ahead` renews in the
-background what would soon have to be waited for.
+`wakeups` tells who waits when a lease has ended; `breaker` leaves a failing provider alone, `patience` a grant that is
+refused; `ahead` renews in the background what would soon have to be waited for.
 """
 
 from __future__ import annotations
 
 from vaultd.refresh.ahead import Ahead
-from vaultd.refresh.breaker import Breaker
+from vaultd.refresh.breaker import Breaker, host_of
 from vaultd.refresh.claims import Claim, Claims
 from vaultd.refresh.config import RefreshConfig
 from vaultd.refresh.confirm import Confirmer
 from vaultd.refresh.leased import Leased, expiry
 from vaultd.refresh.narrow import Narrower
+from vaultd.refresh.patience import Patience
 from vaultd.refresh.renew import Renewer
 from vaultd.refresh.scoped import Scoper
+from vaultd.refresh.undo import Undo
 from vaultd.refresh.wakeups import Wakeups
 from vaultd.refresh.whole import Refresher
 
@@ -41,10 +43,13 @@ __all__ = [
     "Confirmer",
     "Leased",
     "Narrower",
+    "Patience",
     "RefreshConfig",
     "Refresher",
     "Renewer",
     "Scoper",
+    "Undo",
     "Wakeups",
     "expiry",
+    "host_of",
 ]

@@ -30,7 +30,11 @@ AT_ONCE = 16
 
 
 class Ahead:
-    """The background refresher. `idle` has the providers whose refresh tokens end when they are not used."""
+    """The background refresher.
+
+    `providers` are those whose connections it renews, each with the time after which a refresh token that is not used
+    ends there, zero for never; `hosts` are the hosts that each of them is asked at.
+    """
 
     def __init__(
         self,
@@ -39,6 +43,7 @@ class Ahead:
         refresher: Refresher,
         breaker: Breaker,
         providers: Mapping[str, timedelta],
+        hosts: Mapping[str, str],
         config: RefreshConfig,
         clock: Clock,
     ) -> None:
@@ -46,6 +51,7 @@ class Ahead:
         self._refresher = refresher
         self._breaker = breaker
         self._names = tuple(providers)
+        self._hosts = hosts
         self._config = config
         self._clock = clock
         idle = {name: limit for name, limit in providers.items() if limit}
@@ -54,7 +60,7 @@ class Ahead:
 
     async def run(self) -> None:
         """Renew for as long as the process serves."""
-        if not self._names or not (self._config.ahead or self._rules.idle):
+        if not self._names:
             return
         # Not all replicas at the same moment.
         await asyncio.sleep(random.uniform(0, EVERY))  # noqa: S311 - not a secret
@@ -98,7 +104,9 @@ class Ahead:
 
     def _places(self, provider: str) -> int:
         most = min(self._config.per_second, AT_ONCE - self._under_way[provider])
-        return self._breaker.places(provider, max(0, most))
+        host = self._hosts[provider]
+        # Where each customer has a host of their own, each refresh finds out for itself whether its is left alone.
+        return max(0, most) if host.startswith("*") else self._breaker.places(host, max(0, most))
 
     async def _renew(self, row: ConnectionRow) -> None:
         log = structlog.stdlib.get_logger("vaultd.refresh")

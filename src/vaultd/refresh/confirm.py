@@ -21,9 +21,9 @@ from vaultd.flights import Flights
 from vaultd.keys.data_keys import DataKeys
 from vaultd.providers.oauth import OAuthClient
 from vaultd.providers.registry import Provider, Providers
-from vaultd.refresh.breaker import Breaker
+from vaultd.refresh.breaker import Breaker, host_of
 from vaultd.refresh.claims import Claim, Claims, Flight
-from vaultd.refresh.leased import Leased
+from vaultd.refresh.leased import Ended, Leased
 
 ENDED_THERE = "revoked_at_provider"
 
@@ -69,7 +69,8 @@ class Confirmer:
 
     async def _fly(self, row: ConnectionRow, claim: Claim) -> None:
         try:
-            opened = open_connection(data_key_of(row, self._data_keys), row)
+            key = data_key_of(row, self._data_keys)
+            opened = open_connection(key, row)
             provider = self._providers.get(row.provider).at(opened.metadata)
         except (CannotOpen, InvalidTarget):
             # The counter has opened it a moment ago, and will say what is wrong with it now.
@@ -80,11 +81,13 @@ class Confirmer:
         async with self._database.transaction() as connection:
             await self._claims.count(connection, row, claim)
         if await self._is_dead(provider, opened):
-            await self._break(row)
+            await self._break(row, Ended(provider, key, opened))
 
     async def _is_dead(self, provider: Provider, opened: Opened) -> bool:
+        if provider.config.userinfo_endpoint is None:
+            return False
         try:
-            with self._breaker.calling(provider.name):
+            with self._breaker.calling(host_of(provider.config.userinfo_endpoint)):
                 await self._oauth.account(provider, access_token=opened.access_token)
         except ProviderRefused as error:
             return error.error == "invalid_token"  # RFC 6750 §3.1
@@ -92,9 +95,10 @@ class Confirmer:
             return False
         return False
 
-    async def _break(self, row: ConnectionRow) -> None:
+    async def _break(self, row: ConnectionRow, ended: Ended) -> None:
+        kept = self._leased.kept(row, ended)
         async with self._log.transaction() as transaction:
-            if await store.break_connection(transaction.connection, row, fence=None, reason=ENDED_THERE):
+            if await store.break_connection(transaction.connection, row, fence=None, reason=ENDED_THERE, kept=kept):
                 draft = await self._leased.draft(transaction.connection, row, EventType.CONNECTION_BROKEN)
                 await transaction.append(replace(draft, reason=ENDED_THERE))
                 self._leased.count(row, "broken")

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TypeAlias
+from typing import Any, TypeAlias
 from uuid import uuid4
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from vaultd.audit.events import Draft, EventType
 from vaultd.audit.log import AuditLog
 from vaultd.connections import lease, outbox, store
+from vaultd.connections.kept import kept_for
 from vaultd.connections.lookups import NoticeLookups
 from vaultd.connections.sealing import PURPOSE, Opened, data_key_of, known_account, open_connection
 from vaultd.connections.table import ConnectionRow
@@ -22,6 +23,7 @@ from vaultd.errors import (
     CannotOpen,
     InvalidScope,
     InvalidTarget,
+    ProviderError,
     ProviderRefused,
     ProviderUnavailable,
     RequestRefused,
@@ -32,10 +34,12 @@ from vaultd.keys.envelope import Key
 from vaultd.providers.answers import Grant
 from vaultd.providers.oauth import OAuthClient
 from vaultd.providers.registry import Provider, Providers
-from vaultd.refresh.breaker import Breaker
+from vaultd.providers.templates import gaps
+from vaultd.refresh.breaker import LONGEST_ASKED, Breaker, host_of
+from vaultd.refresh.patience import Patience
 from vaultd.subjects.store import SubjectStore
 from vaultd.telemetry.metrics import Tally
-from vaultd.terms import Clock, Scopes
+from vaultd.terms import Clock, Scopes, Secret, Verdict
 
 PATIENCE = lease.LASTS.total_seconds() * 2
 """Seconds for which somebody else's lease is waited for."""
@@ -44,6 +48,12 @@ PERSISTENCE = 60.0
 PERSIST_AGAIN = 0.2
 MENDED_AFTER = 30
 """Seconds until what only an operator can mend may be mended."""
+BUSY_FOR = 2
+"""Seconds until another request for the same grant is over."""
+SECOND_TRY = 1.5
+"""Seconds between two tries, where the first word that a grant is dead may be wrong."""
+BOTH_TRIES = lease.LASTS.total_seconds() - 1.0
+"""Seconds that the two of them may take, so that the lease still stands."""
 
 Nothing: TypeAlias = RequestRefused | None
 """Nothing came: the refusal that applies, or None when the row is worth another look."""
@@ -55,6 +65,15 @@ class Fresh:
 
     provider: Provider
     grant: Grant
+    key: Key
+    opened: Opened
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What was in the row that the provider refused to renew."""
+
+    provider: Provider
     key: Key
     opened: Opened
 
@@ -73,8 +92,11 @@ class Leased:
         oauth: OAuthClient,
         subjects: SubjectStore,
         breaker: Breaker,
+        patience: Patience,
+        keep_broken: timedelta,
         outcomes: Tally,
         clock: Clock,
+        second_try: float = SECOND_TRY,
     ) -> None:
         self._database = database
         self._log = log
@@ -84,8 +106,11 @@ class Leased:
         self._oauth = oauth
         self._subjects = subjects
         self._breaker = breaker
+        self._patience = patience
+        self._keep_broken = keep_broken
         self._outcomes = outcomes
         self._clock = clock
+        self._second_try = second_try
         self._owner = uuid4()
 
     async def take(self, connection: AsyncConnection, row: ConnectionRow) -> int | None:
@@ -93,9 +118,10 @@ class Leased:
         return await lease.take(connection, row, owner=self._owner, now=self._clock())
 
     def paused(self, row: ConnectionRow) -> TemporarilyUnavailable | None:
-        """The refusal while this row's provider is left alone; without a lease, since there is nothing to do."""
+        """The refusal while this row or its provider's host is left alone; without a lease: there is nothing to do."""
         try:
-            self._breaker.check(row.provider)
+            self._patience.check(row)
+            self._breaker.check(self._host(row))
         except TemporarilyUnavailable as refusal:
             self.count(row, "paused")
             return refusal
@@ -106,28 +132,67 @@ class Leased:
         try:
             key = data_key_of(row, self._data_keys)
             opened = open_connection(key, row)
+            provider = self._providers.get(row.provider).at(opened.metadata)
         except CannotOpen as error:
             # Moved or altered bytes: the event of who asked for them says so.
-            await self._give_back(row, fence, keep_intent=row.intent_fence is not None)
+            await self._not_called(row, fence)
             return TemporarilyUnavailable(retry_after=MENDED_AFTER, reason=error.reason, detail=error.detail)
+        except InvalidTarget:
+            await self._not_called(row, fence)
+            return self._unavailable(row, MENDED_AFTER, "")
         if opened.refresh_token is None:
             await self._break(row, fence, "no_refresh_token")
             return None
         try:
-            provider = self._providers.get(row.provider).at(opened.metadata)
-            with self._breaker.calling(row.provider):
-                grant = await self._oauth.refresh(provider, refresh_token=opened.refresh_token, scopes=scopes)
-        except ProviderUnavailable as error:
-            # C6: no usable answer does not mean that the provider did nothing.
-            await self._give_back(row, fence, keep_intent=True)
-            return self._unavailable(row, self._breaker.retry_after(row.provider), error.detail)
-        except ProviderRefused as error:
-            return await self._refused(row, fence, error, scopes)
-        except (InvalidTarget, TemporarilyUnavailable) as error:
-            # Not called: what is known of an earlier call stays as it was.
-            await self._give_back(row, fence, keep_intent=row.intent_fence is not None)
-            return error if isinstance(error, TemporarilyUnavailable) else self._unavailable(row, MENDED_AFTER, "")
+            grant = await self._ask(provider, opened.refresh_token, self._scopes_sent(provider, row, scopes))
+        except ProviderError as error:
+            return await self._nothing_came(row, fence, error, scopes, Ended(provider, key, opened))
+        except TemporarilyUnavailable as error:
+            # Left alone meanwhile.
+            await self._not_called(row, fence)
+            return error
+        self._patience.served(row)
         return Fresh(provider, grant, key, opened)
+
+    async def _not_called(self, row: ConnectionRow, fence: int) -> None:
+        """What is known of an earlier call stays as it was."""
+        await self._give_back(row, fence, keep_intent=row.intent_fence is not None)
+
+    async def _ask(self, provider: Provider, refresh_token: Secret, scopes: Scopes | None) -> Grant:
+        """Ask the provider; once more after a pause where its first word that the grant is dead may be wrong."""
+        host, loop = host_of(provider.config.refreshed_at), asyncio.get_running_loop()
+        until = loop.time() + BOTH_TRIES
+        try:
+            with self._breaker.calling(host):
+                return await self._oauth.refresh(provider, refresh_token=refresh_token, scopes=scopes)
+        except ProviderRefused as error:
+            if error.verdict is not Verdict.DEAD or not provider.config.asked_twice:
+                raise
+        try:
+            async with asyncio.timeout_at(until):
+                await asyncio.sleep(self._second_try)
+                with self._breaker.calling(host):
+                    return await self._oauth.refresh(provider, refresh_token=refresh_token, scopes=scopes)
+        except TimeoutError:
+            raise ProviderUnavailable(detail="no second answer while the lease lasts", outage=False) from None
+
+    @staticmethod
+    def _scopes_sent(provider: Provider, row: ConnectionRow, scopes: Scopes | None) -> Scopes | None:
+        if scopes is not None or not provider.config.refresh_sends_scopes:
+            return scopes
+        # Of a grant whose scopes nobody knows, none can be named.
+        granted = row.granted_scopes
+        return Scopes(granted | set(provider.config.refresh_adds_scopes)) if granted else None
+
+    def _host(self, row: ConnectionRow) -> str:
+        """The host at which a row's refresh is asked for; "" where nobody can say, and the call will tell why."""
+        try:
+            provider = self._providers.get(row.provider)
+            if gaps(provider.config.refreshed_at):
+                provider = provider.at(open_connection(data_key_of(row, self._data_keys), row).metadata)
+        except (CannotOpen, InvalidTarget):
+            return ""
+        return host_of(provider.config.refreshed_at)
 
     async def persist(self, write: Callable[[bool], Awaitable[None]]) -> None:
         """Store what a call brought. It is nowhere else, so a database that is away is waited for.
@@ -192,14 +257,43 @@ class Leased:
             now=self._clock(),
         )
 
+    async def _nothing_came(
+        self, row: ConnectionRow, fence: int, error: ProviderError, scopes: Scopes | None, ended: Ended
+    ) -> Nothing:
+        if isinstance(error, ProviderRefused):
+            return await self._refused(row, fence, error, scopes, ended)
+        if isinstance(error, ProviderUnavailable):
+            return await self._nothing_usable(row, fence, error, scopes, ended)
+        raise error
+
+    async def _nothing_usable(
+        self, row: ConnectionRow, fence: int, error: ProviderUnavailable, scopes: Scopes | None, ended: Ended
+    ) -> Nothing:
+        if scopes is None and not error.outage:
+            self._patience.refused(row, unknown=error.word is not None, retry_after=error.retry_after)
+            if error.word is not None and await self._is_over(row, fence, error.word, ended):
+                return None
+        # C6: no usable answer does not mean that the provider did nothing.
+        await self._give_back(row, fence, keep_intent=True)
+        host = host_of(ended.provider.config.refreshed_at)
+        retry_after = max(self._breaker.retry_after(host), min(error.retry_after or 0, LONGEST_ASKED))
+        return self._unavailable(row, round(retry_after), error.detail)
+
     async def _refused(
-        self, row: ConnectionRow, fence: int, error: ProviderRefused, scopes: Scopes | None
+        self, row: ConnectionRow, fence: int, error: ProviderRefused, scopes: Scopes | None, ended: Ended
     ) -> RequestRefused | None:
-        if error.error == "invalid_grant":
+        if error.verdict is Verdict.DEAD:
             # C3: final only if the row is still the one we asked with; `break_connection` compares under its lock.
-            interrupted = row.intent_fence is not None
-            await self._break(row, fence, "rotation_lost" if interrupted else "invalid_grant")
+            # Nothing is rotated where no refresh brings another token.
+            interrupted = row.intent_fence is not None and ended.provider.config.rotation != "never"
+            await self._break(row, fence, "rotation_lost" if interrupted else "invalid_grant", ended)
             return None
+        if scopes is None:
+            # Where fewer scopes are refused, that says nothing about the grant.
+            unknown = error.verdict is Verdict.UNKNOWN
+            self._patience.refused(row, unknown=unknown)
+            if unknown and await self._is_over(row, fence, error.error, ended):
+                return None
         await self._give_back(row, fence, keep_intent=row.intent_fence is not None)
         self.count(row, "refused")
         if error.error == "invalid_scope" and scopes is not None:
@@ -208,10 +302,18 @@ class Leased:
                 reason="narrowing_refused",
                 detail=error.detail,
             )
-        # The provider refuses us, not the user: a wrong client secret, say. The user's consent still stands.
+        # As far as is known, the provider refuses us, not the user: a wrong client secret, say.
+        retry_after = BUSY_FOR if error.verdict is Verdict.BUSY else MENDED_AFTER
         return TemporarilyUnavailable(
-            retry_after=MENDED_AFTER, reason=f"provider_{error.error}"[:64], detail=error.detail
+            retry_after=retry_after, reason=f"provider_{error.error}"[:64], detail=error.detail
         )
+
+    async def _is_over(self, row: ConnectionRow, fence: int, word: str, ended: Ended) -> bool:
+        """End a grant whose refusals nobody can explain, once they have come for long enough."""
+        if not self._patience.is_enough(row):
+            return False
+        await self._break(row, fence, f"provider_{word}"[:64], ended)
+        return True
 
     def _unavailable(self, row: ConnectionRow, retry_after: int, detail: str) -> TemporarilyUnavailable:
         self.count(row, "unavailable")
@@ -221,9 +323,14 @@ class Leased:
         async with self._database.transaction() as connection:
             await lease.give_back(connection, row, fence=fence, keep_intent=keep_intent)
 
-    async def _break(self, row: ConnectionRow, fence: int, reason: str) -> None:
+    def kept(self, row: ConnectionRow, ended: Ended) -> dict[str, Any]:
+        """What is kept of a connection that its provider refused, so that an operator can undo it."""
+        return kept_for(ended.key, row, ended.opened, now=self._clock(), lasts=self._keep_broken)
+
+    async def _break(self, row: ConnectionRow, fence: int, reason: str, ended: Ended | None = None) -> None:
+        kept = self.kept(row, ended) if ended is not None else None
         async with self._log.transaction() as transaction:
-            if await store.break_connection(transaction.connection, row, fence=fence, reason=reason):
+            if await store.break_connection(transaction.connection, row, fence=fence, reason=reason, kept=kept):
                 draft = await self.draft(transaction.connection, row, EventType.CONNECTION_BROKEN)
                 await transaction.append(replace(draft, reason=reason))
                 self.count(row, "broken")

@@ -20,6 +20,7 @@ from vaultd.errors import RequestRefused, TemporarilyUnavailable
 from vaultd.flights import Flights
 from vaultd.refresh.claims import Claim, Claims, Flight
 from vaultd.refresh.leased import PATIENCE, Fresh, Leased, expiry
+from vaultd.refresh.lives import renewed_by
 from vaultd.refresh.wakeups import Wakeups
 from vaultd.terms import Clock, Scopes
 
@@ -101,8 +102,7 @@ class Narrower:
     async def _store(self, row: ConnectionRow, fence: int, scopes: Scopes, fresh: Fresh, claim: Claim | None) -> None:
         grant, opened, now = fresh.grant, fresh.opened, self._clock()
         carries = fresh.provider.config.scope_rules.received(scopes, grant.scopes).granted
-        # RFC 6749 §6: without a new refresh token the old one stays.
-        kept = replace(opened, refresh_token=grant.refresh_token or opened.refresh_token)
+        kept = renewed_by(opened, grant, fresh.provider.config, now)
         place = narrowed.Place.of(row, opened.account_id, scopes, _end(fresh, now))
 
         async def write(again: bool) -> None:  # noqa: FBT001 - `persist` calls it

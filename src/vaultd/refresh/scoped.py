@@ -30,13 +30,13 @@ from vaultd.errors import (
 from vaultd.flights import Flights
 from vaultd.keys.data_keys import DataKeys
 from vaultd.providers.oauth import OAuthClient
-from vaultd.providers.registry import Provider, Providers
-from vaultd.refresh.breaker import Breaker
+from vaultd.providers.registry import Providers
+from vaultd.refresh.breaker import Breaker, host_of
 from vaultd.refresh.claims import Claim, Claims, Flight
-from vaultd.refresh.leased import MENDED_AFTER, Fresh, Leased, expiry
+from vaultd.refresh.leased import MENDED_AFTER, Ended, Fresh, Leased, expiry
 from vaultd.refresh.narrow import NARROWED
 from vaultd.refresh.whole import Refresher
-from vaultd.terms import Clock, Narrowing, Scopes, Secret
+from vaultd.terms import Clock, Narrowing, Scopes
 
 ROUNDS = 3
 """Looks at a row that moves meanwhile, before whoever asks is told to come again."""
@@ -135,50 +135,50 @@ class Scoper:
         return None
 
     async def _ask(self, row: ConnectionRow, narrowing: Narrowing, *, renewed: bool) -> RequestRefused | _Again | None:
-        paused = self._leased.paused(row)
-        if paused is not None:
-            return paused
         try:
             key = data_key_of(row, self._data_keys)
             opened = open_connection(key, row)
             provider = self._providers.get(row.provider).at(opened.metadata)
         except (CannotOpen, InvalidTarget) as error:
             return TemporarilyUnavailable(retry_after=MENDED_AFTER, reason=error.reason, detail=error.detail)
+        host = host_of(provider.config.narrowing_endpoint or "")
         try:
-            with self._breaker.calling(row.provider):
+            with self._breaker.calling(host):
                 grant = await self._oauth.scope_down(provider, access_token=opened.access_token, narrowing=narrowing)
+        except TemporarilyUnavailable as refusal:
+            self._leased.count(row, "paused")
+            return refusal
         except ProviderUnavailable as error:
             self._leased.count(row, "unavailable")
-            retry_after = self._breaker.retry_after(row.provider)
+            retry_after = self._breaker.retry_after(host)
             return TemporarilyUnavailable(retry_after=retry_after, reason="provider_unavailable", detail=error.detail)
         except ProviderRefused as error:
             self._leased.count(row, "refused")
             if error.error == "invalid_token":
-                return await self._not_accepted(row, provider, opened.access_token, renewed=renewed)
+                return await self._not_accepted(row, Ended(provider, key, opened), renewed=renewed)
             return _refusal(error)
         return await self._store(row, narrowing, Fresh(provider, grant, key, opened))
 
-    async def _not_accepted(
-        self, row: ConnectionRow, provider: Provider, token: Secret, *, renewed: bool
-    ) -> RequestRefused | _Again | None:
+    async def _not_accepted(self, row: ConnectionRow, ended: Ended, *, renewed: bool) -> RequestRefused | _Again | None:
         """GitHub does not know the stored token: the user may have withdrawn the app there, or it was renewed."""
         if row.refresh_token is not None and not renewed:
             # The refresh finds out, and ends the connection in the open if so it is.
             return await self._refresher.refresh(row) or _Again()
         try:
-            await self._oauth.account(provider, access_token=token)
+            await self._oauth.account(ended.provider, access_token=ended.opened.access_token)
         except ProviderRefused as error:
             if error.error == "invalid_token":
-                await self._break(row)
+                await self._break(row, ended)
                 return None
         except ProviderError:
             pass
         # The token is good, and yet not this app's: its configuration is another's.
         return TemporarilyUnavailable(retry_after=MENDED_AFTER, reason="provider_invalid_token")
 
-    async def _break(self, row: ConnectionRow) -> None:
+    async def _break(self, row: ConnectionRow, ended: Ended) -> None:
+        kept = self._leased.kept(row, ended)
         async with self._log.transaction() as transaction:
-            if await store.break_connection(transaction.connection, row, fence=None, reason=ENDED_THERE):
+            if await store.break_connection(transaction.connection, row, fence=None, reason=ENDED_THERE, kept=kept):
                 draft = await self._leased.draft(transaction.connection, row, EventType.CONNECTION_BROKEN)
                 await transaction.append(replace(draft, reason=ENDED_THERE))
                 self._leased.count(row, "broken")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 from uuid import UUID
 
 from vaultd.audit.events import EventType
@@ -14,7 +15,8 @@ from vaultd.db import Database
 from vaultd.errors import RequestRefused, TemporarilyUnavailable
 from vaultd.flights import Flights
 from vaultd.refresh.claims import REPORTED, Claim, Claims, Flight
-from vaultd.refresh.leased import PATIENCE, Fresh, Leased, expiry
+from vaultd.refresh.leased import PATIENCE, Fresh, Leased
+from vaultd.refresh.lives import life_of, renewed_by
 from vaultd.refresh.wakeups import Wakeups
 from vaultd.scopes import Received
 from vaultd.terms import Clock
@@ -92,14 +94,13 @@ class Refresher:
         # It was a refresh token that brought this; and who is meant does not change by it.
         shown = config.scopes_shown(renewable=True, signed=True)
         received = config.scope_rules.renewed(before, grant.scopes, shown=shown)
-        scopes = received.granted
+        scopes, life = received.granted, life_of(grant, opened, row, config)
         refreshed = replace(
-            opened,
+            renewed_by(opened, grant, config, now),
             access_token=grant.access_token,
-            # RFC 6749 §6: without a new one the old one stays.
-            refresh_token=grant.refresh_token or opened.refresh_token,
             metadata=opened.metadata | grant.metadata,
             unclear_scopes=received.unclear,
+            life=(None if grant.assumed_life else grant.expires_in) or opened.life,
         )
 
         async def write(again: bool) -> None:  # noqa: FBT001 - `persist` calls it
@@ -110,7 +111,7 @@ class Refresher:
                     fresh.key,
                     fence=fence,
                     granted_scopes=scopes,
-                    expires_at=expiry(grant, now),
+                    expires_at=None if life is None else now + timedelta(seconds=life),
                     opened=refreshed,
                     lookups=self._leased.lookups.of(row.provider, refreshed),
                     now=now,

@@ -27,7 +27,7 @@ from vaultd.providers.registry import Providers
 from vaultd.providers.revocation import endpoint_of
 from vaultd.revoke.sharing import Extent, Sharing
 from vaultd.subjects.store import SubjectStore
-from vaultd.terms import Clock
+from vaultd.terms import Clock, Verdict
 
 GIVEN_UP_AFTER = timedelta(days=7)
 """After so long a revocation is declared impossible."""
@@ -165,7 +165,13 @@ class GiveBack:
             await self._oauth.revoke(provider, token=revocation.access_token, hint="access_token", **how)
         except ProviderUnavailable as error:
             await self._again(revocation, error.retry_after)
-        except (ProviderRefused, InvalidTarget) as error:
+        except ProviderRefused as error:
+            if error.verdict in {Verdict.APP, Verdict.BUSY}:
+                # Nothing about this token: an operator may mend it, and until then the token is alive.
+                await self._again(revocation, None)
+            else:
+                await self._finish(revocation, error.reason)
+        except InvalidTarget as error:
             await self._finish(revocation, error.reason)
         else:
             await self._finish(revocation, verdict.reason)

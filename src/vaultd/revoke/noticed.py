@@ -1,10 +1,14 @@
-"""Acting on a provider's notice: the grants that it names are marked at once, and their useless tokens erased."""
+"""Acting on a provider's notice: the grants that it names are marked at once, and their useless tokens erased.
+
+Where the provider does not say that a grant has ended for good, they are kept for a while, as when it refuses them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -12,8 +16,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from vaultd.audit.events import Draft, EventType
 from vaultd.audit.log import AuditLog, AuditTransaction
 from vaultd.connections import store
+from vaultd.connections.kept import kept_for
 from vaultd.connections.lookups import NoticeLookups
-from vaultd.connections.sealing import data_key_of, open_account
+from vaultd.connections.sealing import data_key_of, open_account, open_connection
 from vaultd.connections.table import ConnectionRow
 from vaultd.db import Database
 from vaultd.errors import CannotOpen, Replayed
@@ -53,6 +58,15 @@ class Named:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How what is named ends: with which event, its tokens kept for how long, and of it `only` these generations."""
+
+    draft: Draft
+    only: Mapping[UUID, int] | None
+    keep: timedelta
+
+
 class ActOnNotice:
     """Breaks the connections that a believed notice names."""
 
@@ -66,6 +80,7 @@ class ActOnNotice:
         subjects: SubjectStore,
         replay: ReplayMemory,
         doubted: Doubted,
+        keep_broken: timedelta,
         clock: Clock,
     ) -> None:
         self._database = database
@@ -75,6 +90,7 @@ class ActOnNotice:
         self._subjects = subjects
         self._replay = replay
         self._doubted = doubted
+        self._keep_broken = keep_broken
         self._clock = clock
 
     async def __call__(self, notice: Notice, *, provider: str, draft: Draft) -> None:
@@ -91,6 +107,9 @@ class ActOnNotice:
             return
         named = Named(provider, accounts, tokens, None if notice.at is None else notice.at + SKEW)
         only = await self._ended_at_provider(named) if await self._heard_before(notice, provider) else None
+        # What is only out of use, or was not asked about, may be good after all.
+        keep = timedelta() if notice.ended and only is None else self._keep_broken
+        ending = Ending(draft, only, keep)
         async with self._log.transaction() as transaction:
             try:
                 if notice.once is not None:
@@ -101,7 +120,7 @@ class ActOnNotice:
             except Replayed:
                 return
             for connection_id, subject_id in await named.find(transaction.connection):
-                await self._end(transaction, connection_id, subject_id, draft, only)
+                await self._end(transaction, connection_id, subject_id, ending)
 
     async def _heard_before(self, notice: Notice, provider: str) -> bool:
         if notice.wording is None:
@@ -118,25 +137,18 @@ class ActOnNotice:
             found = await named.find(connection)
         return await self._doubted.still_ended([connection_id for connection_id, _ in found])
 
-    async def _end(
-        self,
-        transaction: AuditTransaction,
-        connection_id: UUID,
-        subject_id: UUID,
-        draft: Draft,
-        only: Mapping[UUID, int] | None,
-    ) -> None:
-        """End one connection; with `only`, one of these and of this generation."""
+    async def _end(self, transaction: AuditTransaction, connection_id: UUID, subject_id: UUID, ending: Ending) -> None:
         known = await self._subjects.hold(transaction.connection, subject_id)
         row = await store.lock_for_revocation(transaction.connection, connection_id)
         if known is None or row is None:
             return
-        if only is not None and only.get(row.id) != row.generation:
+        if ending.only is not None and ending.only.get(row.id) != row.generation:
             return
-        if await store.break_connection(transaction.connection, row, fence=None, reason=REASON):
+        kept = self._kept(row, ending.keep)
+        if await store.break_connection(transaction.connection, row, fence=None, reason=REASON, kept=kept):
             await transaction.append(
                 replace(
-                    draft,
+                    ending.draft,
                     type=EventType.CONNECTION_BROKEN,
                     reason=REASON,
                     subject=known.key,
@@ -147,6 +159,15 @@ class ActOnNotice:
                     revision=row.revision,
                 )
             )
+
+    def _kept(self, row: ConnectionRow, keep: timedelta) -> dict[str, Any]:
+        if row.status != "connected":
+            return {}
+        try:
+            key = data_key_of(row, self._data_keys)
+            return kept_for(key, row, open_connection(key, row), now=self._clock(), lasts=keep)
+        except CannotOpen:
+            return {}
 
     def _label(self, row: ConnectionRow) -> str | None:
         try:

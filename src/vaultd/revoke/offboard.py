@@ -82,7 +82,9 @@ class Offboard:
                 # Altered bytes cannot be revoked at the provider, and must not keep the subject here.
                 pass
             else:
-                await self._grants.give_back(transaction, consent.provider, None, Brought.from_json(document))
+                await self._grants.give_back(
+                    transaction.connection, consent.provider, None, Brought.from_json(document)
+                )
         await self._pending.forget(transaction.connection, consent)
 
     async def _end(self, transaction: AuditTransaction, row: ConnectionRow, key: SubjectKey, draft: Draft) -> Draft:

@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from vaultd.connections import narrowed, outbox, store
+from vaultd.connections.kept import open_kept
 from vaultd.connections.sealing import PURPOSE, data_key_of, known_account, open_connection
 from vaultd.connections.table import ConnectionRow
 from vaultd.errors import CannotOpen
@@ -23,12 +24,13 @@ class Secrets:
 
     async def move(self, connection: AsyncConnection, row: ConnectionRow, *, subject_id: UUID | None) -> str | None:
         """Move all tokens of a locked row to the outbox, under `subject_id`; gives the account's label."""
-        if row.status != "connected":
+        if row.status != "connected" and row.kept is None:
             await self._erase_key(connection, row)
             return None
         try:
             key = data_key_of(row, self._data_keys)
-            opened = open_connection(key, row)
+            # What its provider refused may be alive all the same, as long as it could be tried again.
+            opened = open_connection(key, row) if row.kept is None else open_kept(key, row)
         except CannotOpen:
             # Altered bytes cannot be revoked at the provider, but they must not keep the user from disconnecting.
             await self._erase_key(connection, row)

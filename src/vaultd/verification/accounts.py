@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from vaultd.audit.events import EventType
 from vaultd.audit.subject_key import SubjectKey
+from vaultd.connections.kept import open_kept
 from vaultd.connections.sealing import data_key_of, open_account, open_connection
 from vaultd.connections.store import select_rows
 from vaultd.connections.table import ConnectionRow, connections_table
@@ -22,7 +23,13 @@ from vaultd.subjects.away import away_refusals_table
 from vaultd.subjects.store import KnownSubject
 
 _GIVEN = (EventType.CONNECTION_CONNECTED, EventType.CONNECTION_RECONNECTED, EventType.CONNECTION_IMPORTED)
-_LIFE = (*_GIVEN, EventType.TOKEN_REFRESHED, EventType.CONNECTION_BROKEN, EventType.CONNECTION_REVOKED)
+_LIFE = (
+    *_GIVEN,
+    EventType.TOKEN_REFRESHED,
+    EventType.CONNECTION_BROKEN,
+    EventType.CONNECTION_RETRIED,
+    EventType.CONNECTION_REVOKED,
+)
 _AWAY = (EventType.AWAY_REFUSED, EventType.AWAY_ALLOWED)
 _EVENTS = text(
     """SELECT period, writer, seq, id, subject_ref, connection_ref, type, client_id, bytes FROM events
@@ -38,19 +45,27 @@ class _Told:
     revision: int = 0
     status: str = "connected"
     reason: str | None = None
+    judged: int = 0
+    """The revision that was judged last, or that undid the verdict before."""
 
     def hear(self, kind: str, event: Mapping[str, Any]) -> None:
         """Take in one event, whatever the order they come in."""
         generation, revision = event.get("generation", 0), event.get("revision", 1)
         if generation > self.generation:
             self.generation, self.revision, self.status, self.reason = generation, revision, "connected", None
+            self.judged = 0
         if generation < self.generation:
             return
         self.revision = max(self.revision, revision)
         if kind == EventType.CONNECTION_REVOKED:
             self.status, self.reason = "revoked", event.get("reason")
-        elif kind == EventType.CONNECTION_BROKEN and self.status != "revoked":
-            self.status, self.reason = "reconnect_required", event.get("reason")
+        elif self.status == "revoked":
+            return
+        elif kind == EventType.CONNECTION_BROKEN and revision >= self.judged:
+            self.status, self.reason, self.judged = "reconnect_required", event.get("reason"), revision
+        elif kind == EventType.CONNECTION_RETRIED and revision > self.judged:
+            # To try again makes a revision of its own: a verdict on that one came later, whatever is read first.
+            self.status, self.reason, self.judged = "connected", None, revision
 
     def differs(self, row: ConnectionRow) -> str | None:
         """How the row is not what the log says."""
@@ -149,6 +164,8 @@ class AccountCheck:
     def _open(self, row: ConnectionRow) -> None:
         if row.status == "connected":
             open_connection(data_key_of(row, self._data_keys), row)
+        elif row.kept is not None:
+            open_kept(data_key_of(row, self._data_keys), row)
         elif row.account is not None:
             open_account(data_key_of(row, self._data_keys), row)
 

@@ -56,6 +56,7 @@ async def test_an_event_that_ends_grants_names_the_account(kind: str, subject_ty
     notice = await read(set_of(claims({kind: {"subject": PERSON | {"subject_type": subject_type}}})))
     assert notice.accounts == ("7375626A656374",)
     assert (notice.once, notice.at) == ("756E69717565206964656E746966696572", NOW)
+    assert notice.ended == ("disabled" not in kind)
 
 
 async def test_one_revoked_token_is_named_as_google_names_it() -> None:

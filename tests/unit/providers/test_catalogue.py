@@ -46,6 +46,7 @@ WHOLE: dict[str, Any] = {
     "pkce": True,
     "expires": True,
     "rotation": "never",
+    "refusals": "unknown",
     "revocation": "none",
     "scopes": ["read"],
     "scope_descriptions": {"read": "Read everything"},
@@ -69,6 +70,10 @@ class TestWholeEntries:
             ({"verified_on": "yesterday"}, "verified_on: Value error, is not a day; write one like 2026-01-31"),
             ({"app_docs": None}, 'app_docs is missing beside verified = "docs"'),
             ({"sources": []}, "sources is empty"),
+            (
+                {"refusals": [{"means": "dead", "status": [400], "page": "https://docs.acme.example/errors"}]},
+                "a refusal has no page, or not the day on which it was seen there",
+            ),
             ({"sources": ["http://127.0.0.1/"]}, "an address of its documentation is not https"),
             ({"scopes": ["read", "write"]}, "scope_descriptions lacks write"),
             ({"allow_private_hosts": ["10.0.0.1"]}, "it decides what is the operator's: allow_private_hosts, fixed"),

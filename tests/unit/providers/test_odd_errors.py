@@ -23,11 +23,17 @@ class TestErrors:
         assert (await refused(refresh)).error == "OAuthException"
 
     @pytest.mark.parametrize(
-        "given", [7, ["x"], {"code": 1}, "with space", "line\nbreak", "x" * 65, "ghr_" + "a1" * 18, SENT.reveal()]
+        "given",
+        [7.5, 10**20, ["x"], {"code": 1}, "with space", "line\nbreak", "x" * 65, "ghr_" + "a1" * 18, SENT.reveal()],
     )
     async def test_unfit_to_be_repeated(self, given: object, refresh: Call, server: ScriptedServer) -> None:
         server.answers_json({"error": given}, status=400)
         assert (await refused(refresh)).error == "unknown_error"
+
+    @pytest.mark.parametrize("number", [7, -1, 190_000])
+    async def test_a_number(self, number: int, refresh: Call, server: ScriptedServer) -> None:
+        server.answers_json({"error": number}, status=400)
+        assert (await refused(refresh)).error == str(number)
 
     async def test_the_client_secret_is_not_repeated(self, refresh: Call, server: ScriptedServer) -> None:
         text = f"client_secret {CLIENT_SECRET} is wrong"

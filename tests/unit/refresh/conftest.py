@@ -22,7 +22,7 @@ from vaultd.outbound import Outbound
 from vaultd.providers.config import ProviderConfig
 from vaultd.providers.oauth import OAuthClient
 from vaultd.providers.registry import Providers
-from vaultd.refresh import Breaker, Claims, Leased, Narrower, Refresher, Wakeups
+from vaultd.refresh import Breaker, Claims, Leased, Narrower, Patience, Refresher, Undo, Wakeups, host_of
 from vaultd.replay import ReplayMemory
 from vaultd.sandbox.loopback import authorities
 from vaultd.sandbox.servers import LoopbackServers
@@ -31,6 +31,7 @@ from vaultd.terms import Scopes
 
 MARGIN = timedelta(seconds=60)
 USER = Scopes({"user"})
+KEEP_BROKEN = timedelta(days=7)
 
 
 class Process:
@@ -40,6 +41,7 @@ class Process:
         self.breaker = Breaker(clock=house.clock, chance=lambda: 1.0)
         # Who is woken is woken by word: while it listens, it does not look again by itself within a test.
         self.wakeups = Wakeups(database=house.database, look_again=600)
+        self.patience = Patience(clock=house.clock, chance=lambda: 1.0)
         self.outcomes = Tally("refreshes", "Outcomes.", ("provider", "outcome"))
         self.leased = Leased(
             database=house.database,
@@ -50,7 +52,17 @@ class Process:
             oauth=OAuthClient(outbound=outbound, clock=house.clock),
             subjects=house.subjects,
             breaker=self.breaker,
+            patience=self.patience,
+            keep_broken=KEEP_BROKEN,
             outcomes=self.outcomes,
+            clock=house.clock,
+            second_try=0,
+        )
+        self.undo = Undo(
+            database=house.database,
+            log=house.log,
+            data_keys=house.data_keys,
+            subjects=house.subjects,
             clock=house.clock,
         )
         replay = ReplayMemory(database=house.database, clock=house.clock)
@@ -90,6 +102,7 @@ class Room:
         self.providers = Providers(configs={"github": config, "google": config})
         self.house = house
         self.server = server
+        self.host = host_of(server.url)
         self.outbound = outbound
         self.first, self.second = (Process(house, self.providers, outbound) for _ in range(2))
 

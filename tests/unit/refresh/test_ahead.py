@@ -14,6 +14,7 @@ from sqlalchemy import text
 from tests.unit.refresh.conftest import Process, Room
 from vaultd.connections import due, store
 from vaultd.connections.lease import LASTS
+from vaultd.connections.refresh_end import RefreshEnd
 from vaultd.connections.table import ConnectionRow
 from vaultd.db import Database
 from vaultd.refresh import Ahead, RefreshConfig
@@ -30,6 +31,7 @@ def ahead_of(room: Room, process: Process, *, idle: timedelta = timedelta(), **c
         refresher=process.refresher,
         breaker=process.breaker,
         providers={"github": idle},
+        hosts={"github": room.host},
         config=RefreshConfig.model_validate({"ahead": AHEAD, "per_second": 100, **config}),
         clock=room.house.clock,
     )
@@ -137,6 +139,44 @@ async def test_an_idle_refresh_token_is_used_at_half_its_limit(room: Room) -> No
         await tick(ahead)
         assert len(room.server.seen) == calls, days
     assert [(await room.house.row(row.id)).status for row in rows] == ["connected"] * 2
+
+
+@pytest.mark.parametrize("ahead_of_time", [0, AHEAD])
+async def test_a_refresh_token_is_renewed_at_half_of_the_life_that_was_told(room: Room, ahead_of_time: int) -> None:
+    """Also of a connection that nobody has used for long."""
+    ahead = ahead_of(room, room.first, ahead=ahead_of_time)
+    now = room.house.clock()
+    row = await connected(room, refresh_end=RefreshEnd(now + timedelta(days=90), now))
+    await used(room, row, now.date() - timedelta(days=100))
+    room.answers(refresh_token_expires_in=90 * 86_400)
+    room.house.clock.forward(days=44)
+    await tick(ahead)
+    await tick(ahead)
+    assert room.server.seen == []
+    room.house.clock.forward(days=2)
+    await tick(ahead)
+    assert len(room.server.seen) == 1
+    end = room.opened(await room.house.row(row.id)).refresh_end
+    assert end == RefreshEnd(room.house.clock() + timedelta(days=90), room.house.clock())
+    room.house.clock.forward(days=44)
+    await tick(ahead)
+    await tick(ahead)
+    assert len(room.server.seen) == 1
+
+
+async def test_an_end_that_no_refresh_moves_is_looked_at_once(room: Room) -> None:
+    ahead = ahead_of(room, room.first, ahead=0)
+    now = room.house.clock()
+    row = await connected(room, refresh_end=RefreshEnd(now + timedelta(days=90), now))
+    room.answers(refresh_token_expires_in=45 * 86_400, refresh_token=None)
+    room.house.clock.forward(days=45)
+    for _ in range(5):
+        await tick(ahead)
+        room.house.clock.forward(days=1)
+    assert len(room.server.seen) == 1
+    end = room.opened(await room.house.row(row.id)).refresh_end
+    assert end is not None
+    assert (end.at, end.fixed) == (now + timedelta(days=90), True)
 
 
 async def test_an_idle_limit_that_is_new_reaches_those_that_were_set_aside(room: Room) -> None:

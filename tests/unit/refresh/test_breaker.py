@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.clock import HandClock
 from vaultd.errors import ProviderRefused, ProviderUnavailable, TemporarilyUnavailable
-from vaultd.refresh.breaker import FAILURES, LONGEST_ASKED, LONGEST_PAUSE, Breaker
+from vaultd.refresh.breaker import FAILURES, LONGEST_ASKED, LONGEST_PAUSE, Breaker, host_of
 
 
 class Bench:
@@ -164,11 +164,31 @@ def test_c3_a_no_to_one_user_is_a_provider_that_answers() -> None:
     assert bench.waits() == 0
 
 
-def test_c3_a_provider_that_refuses_us_is_left_alone() -> None:
+@pytest.mark.parametrize("error", ["invalid_client", "unauthorized_client", "http_403"])
+def test_c3_a_refusal_is_no_outage_whatever_its_word(error: str) -> None:
+    """It may be about one user, one tenant or one grant: the others' calls go out."""
     bench = Bench()
-    for _ in range(FAILURES):
-        bench.refuses("invalid_client")
-    assert bench.waits() == 1
+    for _ in range(FAILURES * 2):
+        bench.refuses(error)
+    assert bench.waits() == 0
+
+
+def test_c3_an_answer_that_is_of_no_use_is_no_outage() -> None:
+    bench = Bench()
+    for _ in range(FAILURES * 2):
+        with pytest.raises(ProviderUnavailable), bench.breaker.calling("acme"):
+            raise ProviderUnavailable(outage=False)
+    assert bench.waits() == 0
+
+
+def test_c3_hosts_of_customers_are_told_apart_and_shown_together() -> None:
+    assert host_of("https://{shop}.acme.example:8443/token") == "*.acme.example:8443"
+    assert host_of("https://acme.example/{tenant}/token") == "acme.example"
+    bench = Bench()
+    bench.fails("one.acme.example", asked=60)
+    assert (bench.waits("one.acme.example"), bench.waits("two.acme.example")) == (60, 0)
+    assert bench.breaker.is_open("*.acme.example")
+    assert not bench.breaker.is_open("*.other.example")
 
 
 def test_c8_providers_are_left_alone_one_by_one() -> None:

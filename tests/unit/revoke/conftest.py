@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -117,6 +118,7 @@ async def ends(house: House, served: dict[str, tuple[SandboxProvider, str]]) -> 
         subjects=house.subjects,
         replay=replay,
         doubted=doubted,
+        keep_broken=timedelta(days=7),
         **known,
     )
     yield Ends(

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 from uuid import UUID
 
 from sqlalchemy import text
 
 from tests.unit.revoke.conftest import Ends
 from vaultd.audit.events import Draft, EventType
+from vaultd.connections.kept import open_kept
+from vaultd.connections.sealing import data_key_of, open_connection
 from vaultd.db import Database
 from vaultd.notices import Notice
 from vaultd.terms import Secret
@@ -38,6 +41,43 @@ async def test_the_first_time_nobody_is_asked(ends: Ends) -> None:
     await hear(ends)
     assert await status(ends, connection_id) == "reconnect_required"
     assert ends.provider.calls["userinfo"] == 0
+
+
+async def kept(ends: Ends, connection_id: UUID) -> str | None:
+    """The access token that an operator could try again with."""
+    row = await ends.house.row(connection_id)
+    return None if row.kept is None else open_kept(data_key_of(row, ends.house.data_keys), row).access_token.reveal()
+
+
+async def test_tokens_of_a_grant_that_is_documented_as_ended_are_erased(ends: Ends) -> None:
+    connection_id = await connected(ends)
+    await hear(ends)
+    row = await ends.house.row(connection_id)
+    assert (row.status, row.access_token, row.kept) == ("reconnect_required", None, None)
+
+
+async def test_tokens_that_are_only_of_no_use_for_now_are_kept(ends: Ends) -> None:
+    connection_id = await connected(ends)
+    token = await opened(ends, connection_id)
+    await ends.notice(Notice(accounts=("octocat",), once="1", ended=False), provider="github", draft=NOTICED)
+    row = await ends.house.row(connection_id)
+    assert (row.status, row.access_token) == ("reconnect_required", None)
+    assert row.kept_until == ends.house.clock() + timedelta(days=7)
+    assert await kept(ends, connection_id) == token
+
+
+async def opened(ends: Ends, connection_id: UUID) -> str:
+    row = await ends.house.row(connection_id)
+    return open_connection(data_key_of(row, ends.house.data_keys), row).access_token.reveal()
+
+
+async def test_tokens_that_a_recording_may_have_ended_are_kept(ends: Ends) -> None:
+    await hear(ends, "silent")
+    connection_id = await connected(ends, provider="silent")
+    token = await opened(ends, connection_id)
+    await hear(ends, "silent")
+    assert await status(ends, connection_id) == "reconnect_required"
+    assert await kept(ends, connection_id) == token
 
 
 async def test_of_several_connections_those_end_whose_grant_is_over(ends: Ends) -> None:

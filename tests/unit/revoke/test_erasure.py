@@ -60,7 +60,7 @@ async def test_tokens_that_come_in_late_are_nobodys_and_are_revoked_all_the_same
     known = await house.subject()
     await ends.offboard(known.key.subject, draft=BY_OPERATOR)
     async with house.log.transaction() as transaction:
-        await house.grants.give_back(transaction, "github", known.id, house.brought())
+        await house.grants.give_back(transaction.connection, "github", known.id, house.brought())
     assert await count(house, revocations_table) == [1]
     assert await ends.give_back.drain() == 1
     assert await count(house, revocations_table) == [0]

@@ -13,6 +13,7 @@ from vaultd.errors import ConfigurationError
 from vaultd.keys.config import KeysConfig
 from vaultd.providers.config import ProviderConfig
 from vaultd.providers.config_endpoints import ConnectionSetting, LookupConfig
+from vaultd.providers.config_refusals import RefusalConfig
 from vaultd.refresh.config import RefreshConfig
 from vaultd.sessions.config import LoginConfig
 from vaultd.settings import Settings, load
@@ -204,6 +205,7 @@ def _every_key_is_explained(text: str) -> bool:
         ProviderConfig,
         ConnectionSetting,
         LookupConfig,
+        RefusalConfig,
         RefreshConfig,
         MetricsConfig,
     )

@@ -138,7 +138,7 @@ async def test_a_consent_whose_data_key_is_gone(tamper: Tamperer) -> None:
 async def revocation(tamper: Tamperer) -> object:
     house = tamper.house
     async with house.log.transaction() as transaction:
-        await house.grants.give_back(transaction, "github", None, house.brought())
+        await house.grants.give_back(transaction.connection, "github", None, house.brought())
     assert await tamper.found() == []
     return await tamper.value("SELECT id FROM revocations")
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from vaultd.audit.events import rfc3339
 from vaultd.connections import listing, store
-from vaultd.connections.sealing import data_key_of, open_account
+from vaultd.connections.sealing import Known, data_key_of, open_known
 from vaultd.connections.table import ConnectionRow
 from vaultd.db import Database
 from vaultd.errors import CannotOpen, NotFound
@@ -38,24 +38,24 @@ class Accounts:
             row = await store.get(connection, connection_id)
         if row is None:
             raise NotFound
-        return _connected(row) | _ends(row)
+        return _connected(row) | _ends(row, self._known(row))
 
     def _view(self, row: ConnectionRow) -> dict[str, Any]:
-        broken = row.broken(self._clock()) is not None
+        broken, known = row.broken(self._clock()) is not None, self._known(row)
         view = _connected(row) | {
             "status": "reconnect_required" if broken else "connected",
-            "account": self._label(row),
+            "account": known.account_label if known else "",
         }
         if not broken:
-            view |= _ends(row)
+            view |= _ends(row, known)
         # No time of day: the day is all that is noted.
         return view | ({"last_used_at": f"{row.last_used_on}T00:00:00Z"} if row.last_used_on else {})
 
-    def _label(self, row: ConnectionRow) -> str:
+    def _known(self, row: ConnectionRow) -> Known | None:
         try:
-            return open_account(data_key_of(row, self._data_keys), row)[1]
+            return open_known(data_key_of(row, self._data_keys), row)
         except CannotOpen:
-            return ""
+            return None
 
 
 def _connected(row: ConnectionRow) -> dict[str, Any]:
@@ -68,10 +68,14 @@ def _connected(row: ConnectionRow) -> dict[str, Any]:
     }
 
 
-def _ends(row: ConnectionRow) -> dict[str, Any]:
+def _ends(row: ConnectionRow, known: Known | None) -> dict[str, Any]:
     """When the account needs its user again. A token that vaultd renews by itself is no end of it.
 
     That is what clients of Auth0's API take `expires_at` for; and so a list stays as it is through every refresh, and
-    whoever keeps it by its ETag need not fetch it again.
+    whoever keeps it by its ETag need not fetch it again. A refresh token whose end no refresh moves is one.
     """
-    return {"expires_at": rfc3339(row.expires_at)} if row.expires_at is not None and row.refresh_token is None else {}
+    ends = row.expires_at
+    if row.refresh_token is not None:
+        end = known.refresh_end if known else None
+        ends = end.at if end is not None and end.fixed else None
+    return {"expires_at": rfc3339(ends)} if ends is not None else {}

@@ -1,0 +1,53 @@
+"""What a provider's refusal means: one classification for connecting, refreshing, narrowing and giving back.
+
+The entry's own `refusals` come first, since a provider's words are its own. What they do not know is judged by OAuth's
+words, as far as those leave no doubt; the rest is unknown, and never final by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from vaultd.providers.config import ProviderConfig
+from vaultd.terms import Verdict
+
+FOR_NOW = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
+"""Statuses below 500 that say nothing about the grant."""
+_STANDARD: Mapping[str, Verdict] = {
+    "invalid_grant": Verdict.DEAD,  # RFC 6749 §5.2
+    # What names the refresh token itself can mean nothing else.
+    "bad_refresh_token": Verdict.DEAD,
+    "invalid_refresh_token": Verdict.DEAD,
+    "token_expired": Verdict.DEAD,
+    "token_revoked": Verdict.DEAD,
+    "invalid_client": Verdict.APP,  # RFC 6749 §5.2
+    "unsupported_grant_type": Verdict.APP,
+    "fatal_error": Verdict.DOWN,
+    "internal_error": Verdict.DOWN,
+    "rate_limited": Verdict.DOWN,
+    "ratelimited": Verdict.DOWN,
+    "server_error": Verdict.DOWN,  # RFC 6749 §4.1.2.1
+    "service_unavailable": Verdict.DOWN,
+    "slow_down": Verdict.DOWN,  # RFC 8628 §3.5
+    "temporarily_unavailable": Verdict.DOWN,
+}
+"""`unauthorized_client` is not among them: of some providers it means the app, of others that one grant is dead."""
+
+
+def by_entry(config: ProviderConfig, status: int, members: Mapping[str, Any]) -> Verdict | None:
+    """What the provider's entry says that this answer means; None where it says nothing.
+
+    A status by which a provider is down means that, whatever stands beside it, unless the entry names the status too.
+    """
+    down = status in FOR_NOW or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    for refusal in config.refusals:
+        if refusal.fits(status, members) and (refusal.status or not down):
+            return Verdict(refusal.means)
+    return None
+
+
+def by_standard(error: str) -> Verdict:
+    """What an error's word means, an entry's translation of it included."""
+    return _STANDARD.get(error, Verdict.UNKNOWN)

@@ -1,0 +1,108 @@
+"""What each provider's refusals mean, as its pages and those who met them show them (`tests/fixtures/providers`)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.doubles.documented import Answer, load_documented
+from vaultd.errors import ProviderRefused, ProviderUnavailable
+from vaultd.outbound import Reply
+from vaultd.providers.catalogue import load_catalogue
+from vaultd.providers.config import ProviderConfig
+from vaultd.providers.lint import entry_config
+from vaultd.providers.replies import read_answer
+from vaultd.terms import Verdict, system_clock
+
+ENTRIES = load_catalogue()
+MEANINGS = {"error": "dead", "busy": "busy", "app": "app", "down": "down"}
+PLAYED = {
+    (name, step): answer
+    for name, answers in load_documented().items()
+    for step, answer in answers.items()
+    if step.startswith("refresh_")
+}
+OWN = ProviderConfig.model_validate(
+    {
+        "authorization_endpoint": "https://acme.example/authorize",
+        "token_endpoint": "https://acme.example/token",
+        "client_id": "app",
+        "token_endpoint_auth_method": "none",
+    }
+)
+
+
+def meaning(answer: Answer, config: ProviderConfig, **headers: str) -> str:
+    """What is made of an answer to a refresh; "nothing" where it is of no use and yet no outage."""
+    reply = Reply(answer.status, {"content-type": answer.content_type, **headers}, answer.body.encode())
+    try:
+        read_answer(reply, config, sent=(), now=system_clock())
+    except ProviderRefused as error:
+        return error.verdict.value
+    except ProviderUnavailable as error:
+        return "down" if error.outage else "nothing"
+    return "well"
+
+
+def refusal(status: int, body: str) -> Answer:
+    return Answer(page="", seen="", status=status, content_type="application/json", body=body)
+
+
+@pytest.mark.parametrize(("name", "step"), PLAYED)
+def test_each_provider_is_understood_in_its_own_words(name: str, step: str) -> None:
+    assert meaning(PLAYED[name, step], entry_config(ENTRIES[name])) == MEANINGS[step.split("_")[1]]
+
+
+@pytest.mark.parametrize("name", [name for name, entry in ENTRIES.items() if entry["refusals"] != "unknown"])
+def test_every_refusal_of_an_entry_is_played_as_its_page_shows_it(name: str) -> None:
+    written: list[dict[str, Any]] = ENTRIES[name]["refusals"]
+    shown = {(answer.page, MEANINGS[step.split("_")[1]]) for (whose, step), answer in PLAYED.items() if whose == name}
+    assert {(refusal["page"], refusal["means"]) for refusal in written} == shown
+
+
+@pytest.mark.parametrize("name", [name for name, entry in ENTRIES.items() if entry["refusals"] == "unknown"])
+def test_nothing_is_played_of_those_whose_refusals_nobody_knows(name: str) -> None:
+    assert name not in {whose for whose, _ in PLAYED}
+
+
+@pytest.mark.parametrize("config", [OWN, *(entry_config(ENTRIES[name]) for name in ("okta", "box", "strava"))])
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+def test_a_provider_that_is_down_says_nothing_about_a_grant(config: ProviderConfig, status: int) -> None:
+    """Okta answers a rate limit with 429 and `invalid_grant`."""
+    assert meaning(refusal(status, '{"error": "invalid_grant"}'), config) == "down"
+
+
+def test_who_says_when_to_come_again_has_not_said_no() -> None:
+    answer = refusal(400, '{"error": "made_up"}')
+    assert meaning(answer, OWN, **{"retry-after": "7"}) == "nothing"
+    assert meaning(answer, OWN) == "unknown"
+    assert meaning(refusal(400, '{"error": "invalid_grant"}'), OWN, **{"retry-after": "7"}) == "dead"
+
+
+@pytest.mark.parametrize(
+    ("error", "means"),
+    [
+        ("invalid_grant", Verdict.DEAD),
+        ("invalid_client", Verdict.APP),
+        ("unauthorized_client", Verdict.UNKNOWN),
+        ("invalid_request", Verdict.UNKNOWN),
+        ("access_denied", Verdict.UNKNOWN),
+    ],
+)
+def test_what_no_entry_knows_is_judged_by_the_standard_as_far_as_that_leaves_no_doubt(
+    error: str, means: Verdict
+) -> None:
+    assert meaning(refusal(400, f'{{"error": "{error}"}}'), OWN) == means.value
+
+
+def test_what_entra_says_of_one_tenants_app_is_not_taken_for_the_app_everywhere() -> None:
+    body = '{"error": "unauthorized_client", "error_codes": [700016], "error_description": "AADSTS700016: …"}'
+    assert meaning(refusal(400, body), entry_config(ENTRIES["microsoft"])) == "unknown"
+
+
+def test_the_words_of_a_malformed_request_are_not_those_of_a_dead_grant() -> None:
+    for name in ("linkedin", "linear", "bitbucket", "shopify"):
+        body = '{"error": "invalid_request", "error_description": "A required parameter is missing."}'
+        for status in (400, 401):
+            assert meaning(refusal(status, body), entry_config(ENTRIES[name])) == "unknown"

@@ -1,0 +1,163 @@
+"""Whatever a provider issued and vaultd does not store is given back, whichever step refuses it (B3)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from sqlalchemy import text
+
+from tests.conftest import DatabaseUrls
+from tests.doubles.own_words import OwnWords, Words
+from tests.wire.vault import App, go_on, ticket_url
+from tests.wire.words import Town, until, wordy_vault
+from vaultd.db import Database
+from vaultd.sandbox.world import World
+from vaultd.terms import Secret
+
+TOKENS = {"access_token": "issued-access", "refresh_token": "issued-refresh"}
+BOTH = set(TOKENS.values())
+GOOD: dict[str, Any] = {**TOKENS, "token_type": "Bearer", "expires_in": 300}
+
+
+@pytest.fixture(scope="module")
+def town(world: World, module_database: DatabaseUrls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
+    folder = tmp_path_factory.mktemp("issued")
+    with wordy_vault(world, database_url=module_database.service, folder=folder) as running:
+        yield running
+
+
+@pytest.fixture
+def own(town: Town) -> OwnWords:
+    town.at["own"].reset()
+    town.at["single"].reset()
+    return town.at["own"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Words(200, GOOD | {"token_type": "mac"}),
+        Words(200, GOOD | {"scope": {"not": "readable"}}),
+        Words(200, GOOD | {"scope": "s" * 3000}),
+        Words(200, GOOD | {"access_token": "a\nb"}),
+        Words(200, {name: value for name, value in GOOD.items() if name != "access_token"}),
+        Words(200, GOOD | {"access_token": 7}),
+        Words(200, GOOD | {"error": "made_up"}),
+        Words(201, GOOD | {"ok": False}),
+        Words(400, GOOD),
+        Words(503, GOOD),
+    ],
+)
+async def test_an_answer_of_no_use(town: Town, own: OwnWords, answer: Words) -> None:
+    own.instead = answer
+    async with town.app() as app:
+        _, back = await town.consented(app, "own")
+        assert "connect_code" not in back
+        expected = (
+            BOTH if isinstance(answer.body, dict) and answer.body.get("access_token") == "issued-access" else None
+        )
+        await until(lambda: set(own.revoked) >= (expected or {"issued-refresh"}))
+        assert set(own.revoked) == (expected or {"issued-refresh"})
+
+
+@pytest.mark.parametrize(
+    "userinfo",
+    [
+        Words(401, {"error": "invalid_token"}),
+        Words(403, {"error": "insufficient_scope"}),
+        Words(200, {"name": "without an id"}),
+        Words(200, {"id": {"nested": True}}),
+        Words(200, "no JSON at all"),
+        Words(500, "down"),
+        Words(302, "", {"location": "https://elsewhere.example/"}),
+    ],
+)
+async def test_an_account_that_nobody_can_name(town: Town, own: OwnWords, userinfo: Words) -> None:
+    own.userinfo = userinfo
+    async with town.app() as app:
+        _, back = await town.consented(app, "own")
+        assert "connect_code" not in back
+        granted = own.latest()
+        await until(lambda: set(own.revoked) == {*granted.access, *granted.refresh})
+
+
+async def test_another_account_where_there_can_be_one_only(town: Town, own: OwnWords) -> None:
+    single = town.at["single"]
+    async with town.app() as app:
+        kept = await town.connected(app, "single")
+        begun, back = await town.consented(app, "single")
+        assert (await app.complete(begun, back["connect_code"])).status_code == 400
+        other = single.latest()
+        await until(lambda: set(single.revoked) == {*other.access, *other.refresh})
+        assert (await town.exchange(app, "single")).json()["access_token"] in kept.access
+
+
+async def test_a_completion_by_somebody_else(town: Town, own: OwnWords) -> None:
+    async with town.app() as app, town.app() as other:
+        begun, back = await town.consented(app, "own")
+        assert (await other.complete(begun, back["connect_code"])).status_code == 403
+        granted = own.latest()
+        await until(lambda: set(own.revoked) == {*granted.access, *granted.refresh})
+
+
+async def at_the_door(town: Town, app: App) -> None:
+    """By a browser that is signed in: what came is stored before it is sent on."""
+    query = urlencode({"client_id": "wordy-agent", "return_to": app.redirect_uri})
+    async with app.browser() as browser:
+        await browser.open(f"{town.world.places.vault}/auth/connect/own-here?{query}")
+        page = await browser.click("Carol")
+        await browser.click(next(name for name in page.links if name.startswith("Continue to ")))
+
+
+async def by_the_app(town: Town, app: App) -> None:
+    """By the accounts API: what came is kept beside the consent until the app completes it."""
+    begun = await app.begin("own-here")
+    async with app.browser() as browser:
+        await go_on(browser, ticket_url(begun))
+
+
+@pytest.mark.parametrize(
+    ("go", "where"),
+    [
+        (by_the_app, "UPDATE ON pending_grants FOR EACH ROW WHEN (NEW.granted IS NOT NULL)"),
+        (at_the_door, "INSERT ON connections FOR EACH ROW"),
+        (at_the_door, "INSERT ON events FOR EACH ROW WHEN (NEW.type = 'connection.connected')"),
+    ],
+)
+async def test_what_the_database_does_not_take(
+    town: Town,
+    own: OwnWords,
+    module_database: DatabaseUrls,
+    go: Callable[[Town, App], Awaitable[None]],
+    where: str,
+) -> None:
+    """The event that belongs to it, for one."""
+    owner = Database(Secret(module_database.owner))
+    try:
+        await run(owner, "CREATE FUNCTION spoil() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'spoilt'; END $$")
+        await run(owner, f"CREATE TRIGGER spoilt BEFORE {where} EXECUTE FUNCTION spoil()")
+        async with town.app() as app:
+            await go(town, app)
+            granted = own.latest()
+            await until(lambda: set(own.revoked) == {*granted.access, *granted.refresh})
+    finally:
+        await run(owner, "DROP FUNCTION spoil() CASCADE")
+        await owner.aclose()
+
+
+async def run(owner: Database, statement: str) -> None:
+    async with owner.transaction() as connection:
+        await connection.execute(text(statement))
+
+
+async def test_a_token_of_another_name_for_bearer_is_stored_and_served(town: Town, own: OwnWords) -> None:
+    own.token = own.renewed = {"token_type": "BearerToken"}
+    async with town.app() as app:
+        granted = await town.connected(app, "own")
+        town.clock.forward(seconds=31)
+        answer = await town.exchange(app, "own")
+        assert (answer.json()["access_token"], answer.json()["token_type"]) == (granted.access[-1], "Bearer")
+        assert own.revoked == []

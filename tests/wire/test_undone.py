@@ -1,0 +1,143 @@
+"""`vaultd connections retry ID`: an operator undoes a wrong verdict, and is told where that cannot be done."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from tests.conftest import DatabaseUrls
+from tests.doubles.own_words import OwnWords, Words
+from tests.wire.vault import App
+from tests.wire.words import Town, wordy_vault
+from vaultd.sandbox.world import World
+
+DEAD = Words(400, {"error": "invalid_grant"})
+CONFIGURATION = """
+public_url = "https://vault.example.com"
+database_url = "env:SERVICE_URL"
+[keys]
+path = "keyring.json"
+[refresh]
+keep_broken_days = 7
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """Whoever types commands beside the running vault."""
+
+    folder: Path
+    database_url: str
+
+    def retry(self, connection_id: str, *more: str) -> tuple[int, str]:
+        command = [sys.executable, "-m", "vaultd.cli", "connections", "retry", connection_id, *more]
+        environ = os.environ | {"VAULTD_CONFIG": str(self.folder / "operator.toml"), "SERVICE_URL": self.database_url}
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=60)
+        assert "Traceback" not in done.stderr, done.stderr
+        return done.returncode, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def town(world: World, module_database: DatabaseUrls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
+    folder = tmp_path_factory.mktemp("undone")
+    with wordy_vault(world, database_url=module_database.service, folder=folder) as running:
+        yield running
+
+
+@pytest.fixture
+def operator(town: Town) -> Operator:
+    (town.world.folder / "operator.toml").write_text(CONFIGURATION, encoding="utf-8")
+    return Operator(town.world.folder, town.database_url)
+
+
+@pytest.fixture
+def own(town: Town) -> OwnWords:
+    town.at["own"].reset()
+    return town.at["own"]
+
+
+async def broken(town: Town, app: App) -> str:
+    """A connection that its provider called dead; gives its id."""
+    granted = await town.connected(app, "own")
+    granted.says = [DEAD]
+    town.clock.forward(seconds=31)
+    assert (await town.exchange(app, "own")).json()["reason"] == "reconnect_required"
+    return str((await town.account(app))["id"])
+
+
+async def test_a_wrong_verdict_is_undone(town: Town, own: OwnWords, operator: Operator) -> None:
+    async with town.app() as app:
+        connection_id = await broken(town, app)
+        granted = own.latest()
+        code, said = operator.retry(connection_id)
+        assert (code, f"{connection_id} at own-here is connected again" in said) == (0, True), said
+        assert (await town.account(app))["status"] == "connected"
+        (event,) = await town.events(app, "connection.retried")
+        assert (event["reason"], event["connection_id"]) == ("invalid_grant", connection_id)
+        granted.says = []
+        assert (await town.exchange(app, "own")).json()["access_token"] == granted.access[-1]
+        assert granted.asked[-1]["refresh_token"] == granted.refresh[0]
+
+
+async def test_a_right_verdict_stands_and_can_be_questioned_again(
+    town: Town, own: OwnWords, operator: Operator
+) -> None:
+    async with town.app() as app:
+        connection_id = await broken(town, app)
+        for _ in range(2):
+            code, said = operator.retry(connection_id, "--json")
+            assert code == 0, said
+            assert json.loads(said) == {"id": connection_id, "connection": "own-here", "status": "connected"}
+            assert (await town.exchange(app, "own")).json()["reason"] == "reconnect_required"
+        assert len(own.latest().asked) == 3
+
+
+async def test_one_that_is_connected_or_was_reconnected_is_left_as_it_is(
+    town: Town, own: OwnWords, operator: Operator
+) -> None:
+    own.person = "regular"
+    async with town.app() as app:
+        connection_id = await broken(town, app)
+        granted = await town.connected(app, "own")
+        code, said = operator.retry(connection_id)
+        assert (code, "cannot be tried again. It is connected." in said) == (1, True), said
+        assert (await town.exchange(app, "own")).json()["access_token"] in granted.access
+        assert await town.events(app, "connection.retried") == []
+
+
+async def test_what_was_disconnected_is_gone(town: Town, own: OwnWords, operator: Operator) -> None:
+    async with town.app() as app:
+        connection_id = await broken(town, app)
+        assert (await app.http.delete(f"accounts/{connection_id}")).status_code == 204
+        code, said = operator.retry(connection_id)
+        assert (code, "It was disconnected" in said) == (1, True), said
+        assert own.latest().access
+
+
+async def test_what_has_been_kept_for_long_enough_is_gone(town: Town, own: OwnWords, operator: Operator) -> None:
+    """By the command's own clock: the vault's is set back a week here, so that what it keeps is over by now."""
+    town.clock.forward(days=-8)
+    try:
+        async with town.app() as app:
+            app.session_token = town.world.issuer.mint(app.user, azp="wordy-agent", scope="")
+            connection_id = await broken(town, app)
+            code, said = operator.retry(connection_id)
+            assert (code, "were not kept, or no longer" in said) == (1, True), said
+            assert own.latest().access
+    finally:
+        town.clock.forward(days=8)
+
+
+def test_one_that_never_was(operator: Operator) -> None:
+    unknown = str(uuid4())
+    assert operator.retry(unknown) == (1, f"There is no connection {unknown}.\n")
+    code, said = operator.retry("not-an-id")
+    assert (code, "'ID'" in said) == (2, True), said

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from sqlalchemy import Row, text
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from tests.conftest import DatabaseUrls
@@ -212,9 +212,10 @@ async def seen(lived_in: Seen) -> Seen:
     return lived_in
 
 
-async def columns_of(vault: LivedIn) -> list[Row[Any]]:
+async def columns_of(vault: LivedIn) -> list[tuple[str, str, str]]:
+    """Table, name and type of each."""
     async with vault.superuser.transaction() as connection:
-        return list(await connection.execute(CATALOGUE))
+        return [(row.table, row.column, row.type) for row in await connection.execute(CATALOGUE)]
 
 
 async def test_what_is_due_to_them_is_seen_and_what_is_over_is_refused(seen: Seen) -> None:

@@ -17,3 +17,5 @@ ALTER TABLE connections ADD COLUMN renew_by timestamptz;
 ALTER TABLE connections ADD CONSTRAINT connections_renew_by_is_a_moment CHECK (
     renew_by BETWEEN timestamptz '1970-01-01 00:00:00Z' AND timestamptz '9000-01-01 00:00:00Z'
 ) NOT VALID;
+--;;
+CREATE INDEX connections_to_be_renewed_by ON connections (provider) WHERE renew_at IS NULL AND renew_by IS NOT NULL;

@@ -39,14 +39,19 @@ _RENEWABLE = "c.status = 'connected' AND c.refresh_token IS NOT NULL"
 _WANTED = """SELECT * FROM unnest(cast(:names AS text[]), cast(:places AS int[]), cast(:idles AS interval[]))
     AS w (provider, places, idle)"""
 
-WORK_OUT = text(
-    f"""WITH w AS ({_WANTED}), fresh AS (
+
+def _work_out(only: str = "") -> str:
+    return f"""WITH w AS ({_WANTED}), fresh AS (
         SELECT c.id FROM connections c
-        WHERE c.provider = ANY (cast(:names AS text[])) AND c.renew_at IS NULL AND {_RENEWABLE}
+        WHERE c.provider = ANY (cast(:names AS text[])) AND c.renew_at IS NULL AND {_RENEWABLE}{only}
         LIMIT {MOST_AT_ONCE} FOR NO KEY UPDATE SKIP LOCKED)
     UPDATE connections c SET renew_at = {_WORKED_OUT}
     FROM fresh, w WHERE c.id = fresh.id AND w.provider = c.provider"""  # noqa: S608 - constants of this file
-)
+
+
+WORK_OUT = text(_work_out())
+_WORK_OUT_TOLD = text(_work_out(" AND c.renew_by IS NOT NULL"))
+"""Where nothing else is renewed ahead. The others are left as they are, for the day on which that is wanted."""
 
 # A key share lock of an exchange does not conflict with these; another replica's are skipped. Who is taken is put off
 # for a minute, or half of the time for which it has been due already: so tries become rarer, and a process that dies
@@ -108,7 +113,7 @@ async def take_due(
         "ahead": rules.ahead,
         "lease": LASTS + CLOCKS,
     }
-    await connection.execute(WORK_OUT, values)
+    await connection.execute(WORK_OUT if rules.ahead or rules.idle else _WORK_OUT_TOLD, values)
     taken = (await connection.execute(TAKE, {**values, "used_since": used_since, "now": now})).all()
     ids = [row.id for row in taken if row.renew]
     if not ids:

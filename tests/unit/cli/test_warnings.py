@@ -138,7 +138,8 @@ def test_one_id_at_two_places(keys: str, warned: bool, tmp_path: Path) -> None: 
 def lists(file: Path, acme: str = "", **entries: str) -> list[tuple[str, str]]:
     """What is told of clients that have these entries for one provider."""
     clients = [f"{name}]\n{SECRET}\nproviders = {{acme = {entry}}}" for name, entry in entries.items()]
-    return told(file, *clients, issuer=f"{ISSUER}{ACME}{acme}\n")
+    found = told(file, *clients, issuer=f"{ISSUER}{ACME}{acme}\n")
+    return [(what, text) for what, text in found if what.startswith("client ")]
 
 
 def test_a_list_without_scopes_at_a_provider_that_has_some(file: Path) -> None:

@@ -10,7 +10,7 @@ import httpx
 from vaultd.audit import read
 from vaultd.db import Database
 from vaultd.sandbox.agent import ACCESS_TOKEN, TOKEN_EXCHANGE
-from vaultd.sandbox.loopback import loopback_http
+from vaultd.sandbox.loopback import KEPT_OPEN, loopback_http
 from vaultd.sandbox.provider import SandboxProvider
 from vaultd.sandbox.world import World
 from vaultd.terms import Secret
@@ -28,7 +28,7 @@ def exchange_form(session_token: Secret, provider: str) -> dict[str, str]:
 
 def agent_http(*, timeout: float = 60.0) -> httpx.AsyncClient:
     """A client for loopback that opens as many connections as there are requests."""
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=100)
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=KEPT_OPEN)
     return loopback_http(timeout=timeout, limits=limits)
 
 

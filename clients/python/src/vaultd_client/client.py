@@ -22,6 +22,9 @@ from vaultd_client.tools import AsyncTool, Say, Tool, async_tool, sentence, sync
 from vaultd_client.values import AccessToken, Account, Clock, Status, system_clock
 
 T = TypeVar("T")
+LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=3.0)
+"""httpx's own, but for how long an idle connection is kept: the vault closes it after five seconds, and a request that
+is sent at that very moment is lost."""
 
 
 class Options(TypedDict, total=False):
@@ -102,7 +105,9 @@ class VaultClient(_Client):
         self._sleep = sleep
         self._flights: ThreadFlights[AccessToken] = ThreadFlights()
         trust_env = trusts_environment(self._url)
-        self._http = httpx.Client(timeout=timeout, transport=transport, trust_env=trust_env, follow_redirects=False)
+        self._http = httpx.Client(
+            timeout=timeout, transport=transport, trust_env=trust_env, follow_redirects=False, limits=LIMITS
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -209,7 +214,7 @@ class AsyncVaultClient(_Client):
         self._flights: TaskFlights[AccessToken] = TaskFlights()
         trust_env = trusts_environment(self._url)
         self._http = httpx.AsyncClient(
-            timeout=timeout, transport=transport, trust_env=trust_env, follow_redirects=False
+            timeout=timeout, transport=transport, trust_env=trust_env, follow_redirects=False, limits=LIMITS
         )
 
     async def __aenter__(self) -> Self:

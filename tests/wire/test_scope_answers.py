@@ -14,11 +14,12 @@ import pytest
 import pytest_asyncio
 
 from tests.conftest import DatabaseUrls
-from tests.doubles.strict import Demands, StrictProvider, joined
+from tests.doubles.strict import StrictProvider
 from tests.wire.town import Town, provider_table
 from tests.wire.town import town as a_town
 from tests.wire.vault import go_on, ticket_url
 from vaultd.providers.catalogue import load_catalogue
+from vaultd.sandbox.demands import Demands, joined
 from vaultd.sandbox.world import World
 
 CALENDAR = "https://www.googleapis.com/auth/calendar.readonly"

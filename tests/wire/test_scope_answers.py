@@ -54,7 +54,8 @@ EXTENDS = {
 }
 GOOGLE = Demands(identity=frozenset({"openid", "email", "profile"}), offline_params={"access_type": "offline"})
 ENTRA = Demands(identity=frozenset({"openid"}), offline="offline_access")
-DEMANDS = {"gmail": GOOGLE, "calendar": GOOGLE, "entra": ENTRA, "mail": ENTRA}
+COMMAS = Demands(commas=True)
+DEMANDS = {"gmail": GOOGLE, "calendar": GOOGLE, "entra": ENTRA, "mail": ENTRA, "strava": COMMAS, "shop": COMMAS}
 OWN: dict[str, dict[str, Any]] = {
     # Those whose accounts userinfo does not tell are given one here.
     "shop": {"scope_implies": load_catalogue()["shopify"]["scope_implies"], "scope_separator": ","},

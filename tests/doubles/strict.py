@@ -7,8 +7,7 @@ Userinfo refuses a token that has none of the identity scopes, and no refresh to
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
@@ -17,30 +16,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from vaultd.sandbox.demands import Demands, Words
+
 SECRET = "the made-up secret of an app, long enough"
-
-Words = Callable[[frozenset[str]], object]
-"""Makes an answer's `scope` of what was granted; None leaves it out."""
-
-
-def joined(scopes: frozenset[str]) -> str:
-    """As RFC 6749 §3.3 has it."""
-    return " ".join(sorted(scopes))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Demands:
-    """What a provider wants: one of `identity` for userinfo, `offline` or the parameters for a refresh token.
-
-    `comes_along` are granted unasked, and `no_scopes` says that asking has no effect.
-    """
-
-    identity: frozenset[str] = frozenset()
-    offline: str | None = None
-    offline_params: Mapping[str, str] = field(default_factory=dict)
-    comes_along: frozenset[str] = frozenset()
-    no_scopes: bool = False
-    words: Words = joined
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +69,13 @@ class StrictProvider:
 
     async def _authorize(self, request: Request) -> Response:
         query, demands = request.query_params, self.demands
-        asked = frozenset(query.get("scope", "").replace(",", " ").split())
+        asked = demands.read(query.get("scope", ""))
         if self.redirect_uri is not None and query["redirect_uri"] != self.redirect_uri:
             return Response("The redirect URI is not registered.", status_code=400)
         self.asked.append(asked)
-        granted = frozenset() if demands.no_scopes else (asked - self.withheld) | demands.comes_along
-        wanted = demands.offline is None or demands.offline in granted
-        renewable = wanted and all(query.get(name) == value for name, value in demands.offline_params.items())
+        granted = demands.granted(asked, self.withheld)
+        # Nobody here is remembered: each consent might be a second one.
+        renewable = demands.renewable(granted, query, again=True)
         code = secrets.token_urlsafe(8)
         self._codes[code] = _Code(granted, query["redirect_uri"], renewable)
         back = {"code": code, "state": query["state"]}
@@ -133,7 +111,7 @@ class StrictProvider:
 
     async def _userinfo(self, request: Request) -> Response:
         scopes = self._tokens.get(request.headers.get("authorization", "").partition(" ")[2])
-        if scopes is None or (self.demands.identity and not self.demands.identity & scopes):
+        if scopes is None or not self.demands.identifies(scopes):
             return JSONResponse({"error": "invalid_request"}, status_code=401)
         told = {"sub": self.person, "email": f"{self.person}@example.com"}
         # Where the catalogue looks at other providers.

@@ -62,8 +62,12 @@ def peak_memory(installed: Installation, *words: str) -> int:
 
 
 def issued(world: World, provider: str = "google", person: str = "alice") -> dict[str, Any]:
-    """A grant that an app has had from the provider, under the client id that the vault uses too."""
-    return world.providers[provider].issue(user=person, client_id=VAULT_AT_PROVIDER, scopes=PROVIDER_SCOPES[provider])
+    """A grant that an app has had from the provider, under the client id that the vault uses too.
+
+    The app knew whose it was, so that the scopes for that are among the granted ones.
+    """
+    scopes = [*PROVIDER_SCOPES[provider], *world.settings.providers[provider].identity_scopes]
+    return world.providers[provider].issue(user=person, client_id=VAULT_AT_PROVIDER, scopes=scopes)
 
 
 def line(world: World, sub: str, grant: dict[str, Any], provider: str = "google", **more: Any) -> str:

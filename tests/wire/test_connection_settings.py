@@ -60,7 +60,10 @@ def elsewhere(
     places = replace(world.places, vault=vault.url, issuer=issuer_at.url, providers=providers)
     issuer = SandboxIssuer(issuer=issuer_at.url, clients={VAULT_AT_ISSUER: world.secrets.login}, audience=vault.url)
     github = SandboxProvider(
-        name="github", clients={VAULT_AT_PROVIDER: world.secrets.provider}, scopes=PROVIDER_SCOPES["github"]
+        name="github",
+        clients={VAULT_AT_PROVIDER: world.secrets.provider},
+        redirect_uris=[f"{vault.url}/auth/callback/github"],
+        scopes=PROVIDER_SCOPES["github"],
     )
     folder = tmp_path_factory.mktemp("elsewhere")
     config, keyring = folder / "vaultd.toml", folder / "keyring.json"

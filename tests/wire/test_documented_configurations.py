@@ -17,36 +17,22 @@ from typing import Any
 import pytest
 
 from tests.conftest import DatabaseUrls
-from tests.doubles.strict import Demands, StrictProvider
+from tests.doubles.strict import StrictProvider
 from tests.wire.town import Town, provider_table, town
 from vaultd.clients.config import ProviderGrant
 from vaultd.providers.catalogue import load_catalogue
 from vaultd.providers.lint import entry_config
+from vaultd.sandbox.demands import Demands
+from vaultd.sandbox.manners import GITHUB, GOOGLE
 from vaultd.sandbox.world import World
 
 ROOT = Path(__file__).parents[2]
 FENCED = re.compile(r"^```toml\n(.*?)^```", re.MULTILINE | re.DOTALL)
 NOT_OURS = {"node_modules", ".venv"}
-_GOOGLE = "https://www.googleapis.com/auth/userinfo."
-
-
-def _google(granted: frozenset[str]) -> str:
-    return " ".join(sorted(f"{_GOOGLE}{one}" if one in {"email", "profile"} else one for one in granted))
-
-
-def _github(granted: frozenset[str]) -> str:
-    """Without what another one includes."""
-    within = {"public_repo": "repo", "read:user": "user", "user:email": "user"}
-    return ",".join(sorted(one for one in granted if within.get(one) not in granted))
-
 
 DEMANDS: dict[str, Demands] = {
-    "google": Demands(
-        identity=frozenset({"openid", "email", "profile"}),
-        offline_params={"access_type": "offline", "prompt": "consent"},
-        words=_google,
-    ),
-    "github": Demands(words=_github),
+    "google": GOOGLE.demands,
+    "github": GITHUB.demands,
     "github-app": Demands(no_scopes=True, words=lambda _: ""),
 }
 """What the real ones want, by docs/provider-facts.md; not taken from the entries, which are what is tried."""

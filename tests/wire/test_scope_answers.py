@@ -14,11 +14,12 @@ import pytest
 import pytest_asyncio
 
 from tests.conftest import DatabaseUrls
-from tests.doubles.strict import Demands, StrictProvider, joined
+from tests.doubles.strict import StrictProvider
 from tests.wire.town import Town, provider_table
 from tests.wire.town import town as a_town
 from tests.wire.vault import go_on, ticket_url
 from vaultd.providers.catalogue import load_catalogue
+from vaultd.sandbox.demands import Demands, joined
 from vaultd.sandbox.world import World
 
 CALENDAR = "https://www.googleapis.com/auth/calendar.readonly"
@@ -53,7 +54,8 @@ EXTENDS = {
 }
 GOOGLE = Demands(identity=frozenset({"openid", "email", "profile"}), offline_params={"access_type": "offline"})
 ENTRA = Demands(identity=frozenset({"openid"}), offline="offline_access")
-DEMANDS = {"gmail": GOOGLE, "calendar": GOOGLE, "entra": ENTRA, "mail": ENTRA}
+COMMAS = Demands(commas=True)
+DEMANDS = {"gmail": GOOGLE, "calendar": GOOGLE, "entra": ENTRA, "mail": ENTRA, "strava": COMMAS, "shop": COMMAS}
 OWN: dict[str, dict[str, Any]] = {
     # Those whose accounts userinfo does not tell are given one here.
     "shop": {"scope_implies": load_catalogue()["shopify"]["scope_implies"], "scope_separator": ","},

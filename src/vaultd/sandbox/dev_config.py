@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from vaultd.providers.catalogue import load_catalogue
 from vaultd.sandbox.apis import CALENDAR_SCOPE
 from vaultd.sandbox.app_client import AppClient
 from vaultd.terms import Secret
@@ -24,6 +25,8 @@ SCOPE_WORDS = {
     "read:user": "See your profile",
     CALENDAR_SCOPE: "See your calendars",
     "channels:history": "Read messages in public channels",
+    "openid": "Confirm who you are",
+    "email": "See your email address",
 }
 """What the scopes allow, for people."""
 
@@ -33,6 +36,17 @@ BRIEFING_AGENT = "briefing-agent"
 """The agent's backend, with a secret, which takes the same users' tokens."""
 OPERATOR = "operator"
 """A program of the operators that reads the audit log."""
+AS_REAL = (
+    "authorization_params",
+    "scope_separator",
+    "identity_scopes",
+    "renewal_scopes",
+    "scope_aliases",
+    "scope_implies",
+    "error_codes",
+    "refusals",
+)
+"""What holds for a provider of the sandbox as the catalogue has it for the real one."""
 VAULT_AT_ISSUER = "vaultd"
 VAULT_AT_PROVIDER = "vaultd-sandbox"
 
@@ -154,8 +168,10 @@ def _grants() -> str:
 
 def _provider(name: str, url: str, secret: Secret) -> str:
     display_name = {"github": "GitHub", "google": "Google Calendar", "slack": "Slack"}[name]
-    words = {scope: SCOPE_WORDS[scope] for scope in PROVIDER_SCOPES[name]}
-    descriptions = ", ".join(f"{_quoted(scope)} = {_quoted(text)}" for scope, text in words.items())
+    entry = load_catalogue()[name]
+    asked = (*PROVIDER_SCOPES[name], *entry.get("identity_scopes", ()))
+    words = {scope: SCOPE_WORDS[scope] for scope in asked}
+    real = "\n".join(f"{key} = {_value(entry[key])}" for key in AS_REAL if key in entry)
     return f"""\
 [providers.{name}]
 display_name = {_quoted(display_name)}
@@ -172,13 +188,23 @@ resources = [{_quoted(url)}]
 scopes = {json.dumps(PROVIDER_SCOPES[name])}
 allow_private_hosts = ["127.0.0.1"]
 account_id_field = {_quoted("id" if name == "github" else "sub")}
-scope_descriptions = {{ {descriptions} }}
+scope_descriptions = {_value(words)}
+{real}
 """
 
 
 def _origin_of(url: str) -> str:
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}"
+
+
+def _value(value: object) -> str:
+    """A value of a table, on one line."""
+    if isinstance(value, Mapping):
+        return f"{{ {', '.join(f'{_quoted(key)} = {_value(each)}' for key, each in value.items())} }}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_value, value))}]"
+    return json.dumps(value)
 
 
 def _quoted(text: str) -> str:

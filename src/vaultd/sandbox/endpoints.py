@@ -13,16 +13,26 @@ from vaultd.sandbox.oauth import OAuthRefused, SentBack
 from vaultd.sandbox.pages import Pages, see_other
 
 Handler = Callable[[Request], Awaitable[Response]]
+Refusal = Callable[[OAuthRefused], Response]
 
 
 class Endpoints:
-    """Wraps handlers. `calls` counts by endpoint, failing ones too; `faults` are the switches."""
+    """Wraps handlers. `calls` counts by endpoint, failing ones too; `faults` are the switches; `refusal` words a no."""
 
-    def __init__(self, *, calls: Counter[str], faults: Faults, pages: Pages, issuer: str | None) -> None:
+    def __init__(
+        self,
+        *,
+        calls: Counter[str],
+        faults: Faults,
+        pages: Pages,
+        issuer: str | None,
+        refusal: Refusal = OAuthRefused.answer,
+    ) -> None:
         self._calls = calls
         self._faults = faults
         self._pages = pages
         self._issuer = issuer
+        self._refusal = refusal
 
     def counted(self, endpoint: str, handler: Handler) -> Handler:
         """Count the call, then do the work or whatever the switch says instead."""
@@ -41,7 +51,7 @@ class Endpoints:
         try:
             response = await handler(request)
         except OAuthRefused as refusal:
-            response = refusal.answer()
+            response = self._refusal(refusal)
         return response if fault in ANSWERING else answer(fault)
 
     def page(self, handler: Handler) -> Handler:

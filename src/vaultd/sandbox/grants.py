@@ -58,12 +58,13 @@ class Refresh:
 
 @dataclass(slots=True)
 class Code:
-    """An authorization code, and the family that it opened once it was redeemed."""
+    """An authorization code, and the family that it opened once it was redeemed; `renewable` brings a refresh token."""
 
     request: AuthorizationRequest
     person: Person
     scopes: Scopes
     expires_at: datetime
+    renewable: bool
     family: Family | None = None
 
 
@@ -108,33 +109,42 @@ class Grants:
         self._access: dict[str, Access] = {}
         self._refresh: dict[str, Refresh] = {}
 
-    def open_code(self, request: AuthorizationRequest, person: Person, scopes: Scopes) -> str:
+    def holds(self, client_id: str, person: Person) -> bool:
+        """Whether this person has a grant for this client now."""
+        return any(each.alive and (each.client_id, each.person) == (client_id, person) for each in self.families)
+
+    def open_code(
+        self, request: AuthorizationRequest, person: Person, scopes: Scopes, *, renewable: bool = True
+    ) -> str:
         """A code for a consent just given."""
         code = self._token()
         expires_at = self._clock() + timedelta(seconds=CODE_TTL)
-        self._codes[code] = Code(request=request, person=person, scopes=scopes, expires_at=expires_at)
+        self._codes[code] = Code(
+            request=request, person=person, scopes=scopes, expires_at=expires_at, renewable=renewable
+        )
         return code
 
-    def open_family(self, client_id: str, person: Person, scopes: Scopes) -> Issued:
+    def open_family(self, client_id: str, person: Person, scopes: Scopes, *, renewable: bool = True) -> Issued:
         """A new grant with its first tokens."""
         family = Family(client_id=client_id, person=person, scopes=scopes)
         self.families.append(family)
-        return self._issue(family, scopes, with_refresh=self.offline)
+        return self._issue(family, scopes, with_refresh=self.offline and renewable)
 
     def redeem(self, client_id: str, *, code: str, redirect_uri: str | None, verifier: str | None) -> Issued:
         """Turn a code into tokens. Raises `OAuthRefused`; a code used twice costs its tokens (RFC 6749 §4.1.2)."""
         found = self._codes.get(code)
         if found is None or found.request.client_id != client_id:
-            raise OAuthRefused("invalid_grant", "The code is not known.")
+            raise OAuthRefused("invalid_grant", "The code is not known.", about="code")
         if found.family is not None:
             found.family.alive = False
-            raise OAuthRefused("invalid_grant", "The code was used before.")
+            raise OAuthRefused("invalid_grant", "The code was used before.", about="code")
         if found.expires_at <= self._clock():
-            raise OAuthRefused("invalid_grant", "The code has expired.")
+            raise OAuthRefused("invalid_grant", "The code has expired.", about="code")
         if found.request.redirect_uri != redirect_uri:
-            raise OAuthRefused("invalid_grant", "The redirect URI is not the one that was asked with.")
+            why = "The redirect URI is not the one that was asked with."
+            raise OAuthRefused("invalid_grant", why, about="redirect_uri")
         check_verifier(found.request.challenge, verifier)
-        issued = self.open_family(client_id, found.person, found.scopes)
+        issued = self.open_family(client_id, found.person, found.scopes, renewable=found.renewable)
         found.family = self.families[-1]
         return issued
 
@@ -147,12 +157,13 @@ class Grants:
         """
         found = self._refresh.get(refresh_token)
         if found is None or found.family.client_id != client_id or not found.family.alive:
-            raise OAuthRefused("invalid_grant", "The refresh token is not valid.")
+            raise OAuthRefused("invalid_grant", "The refresh token is not valid.", about="refresh_token")
         now = self._clock()
         if found.used_at is not None and (not self.reuse_grace or now - found.used_at > self.reuse_grace):
             found.family.alive = False
             found.family.reuse_detected = True
-            raise OAuthRefused("invalid_grant", "The refresh token was used before. All tokens of this grant are void.")
+            why = "The refresh token was used before. All tokens of this grant are void."
+            raise OAuthRefused("invalid_grant", why, about="refresh_token")
         if not wanted <= found.family.scopes:
             raise OAuthRefused("invalid_scope", "More than was granted.")
         if self.rotate and found.used_at is None:

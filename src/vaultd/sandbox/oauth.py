@@ -8,8 +8,8 @@ import hashlib
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal
 from urllib.parse import parse_qs, unquote_plus, urlencode, urlsplit, urlunsplit
 
 from starlette.datastructures import QueryParams
@@ -21,14 +21,27 @@ from vaultd.terms import Scopes, Secret
 VERIFIER = re.compile(r"[A-Za-z0-9\-._~]{43,128}")  # RFC 7636 §4.1
 CODE_TTL = 60
 """Seconds that an authorization code lives."""
+About = Literal[
+    "client_id", "client_secret", "code", "redirect_uri", "verifier", "refresh_token", "grant_type", "bearer"
+]
+"""What is wrong with a request, for providers that have words of their own for it."""
 NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
 
 class OAuthRefused(Exception):
-    """An OAuth error answer of a sandbox server (RFC 6749 §5.2)."""
+    """An OAuth error answer of a sandbox server (RFC 6749 §5.2); `about` is what was wrong in the request."""
 
-    def __init__(self, error: str, description: str = "", *, status: int = 400, challenge: bool = False) -> None:
+    def __init__(
+        self,
+        error: str,
+        description: str = "",
+        *,
+        about: About | None = None,
+        status: int = 400,
+        challenge: bool = False,
+    ) -> None:
         self.error = error
+        self.about = about
         self.description = description or error.replace("_", " ")
         self.status = status
         self.challenge = challenge
@@ -51,7 +64,10 @@ class SentBack(OAuthRefused):
 
 @dataclass(frozen=True, slots=True)
 class AuthorizationRequest:
-    """A checked authorization request; `challenge` is the S256 one of RFC 7636, if there was any."""
+    """A checked authorization request; `challenge` is the S256 one of RFC 7636, if there was any.
+
+    `query` is all of it, as it came.
+    """
 
     client_id: str
     redirect_uri: str
@@ -60,6 +76,7 @@ class AuthorizationRequest:
     challenge: str | None
     nonce: str | None
     login_hint: str | None
+    query: Mapping[str, str] = field(default_factory=dict)
 
     def callback(self, **parameters: str | None) -> str:
         """Where the browser goes next: the redirect URI with these parameters and the state."""
@@ -93,6 +110,7 @@ class Registration:
             challenge=query.get("code_challenge"),
             nonce=query.get("nonce"),
             login_hint=query.get("login_hint"),
+            query=dict(query),
         )
         if query.get("response_type") != "code":
             raise SentBack(request, "unsupported_response_type", "Only the code flow is spoken here.")
@@ -127,7 +145,8 @@ class Registration:
         expected = wanted.reveal() if wanted is not None else ""
         matches = secrets.compare_digest(expected.encode(), (presented or "").encode())
         if client_id not in self.clients or not matches:
-            raise OAuthRefused("invalid_client", status=401, challenge=authorization is not None)
+            about: About = "client_secret" if client_id in self.clients else "client_id"
+            raise OAuthRefused("invalid_client", about=about, status=401, challenge=authorization is not None)
         return client_id
 
 
@@ -148,10 +167,10 @@ def check_verifier(challenge: str | None, verifier: str | None) -> None:
     if challenge is None and verifier is None:
         return
     if challenge is None or verifier is None or not VERIFIER.fullmatch(verifier):
-        raise OAuthRefused("invalid_grant", "The code verifier does not go with this code.")
+        raise OAuthRefused("invalid_grant", "The code verifier does not go with this code.", about="verifier")
     digest = hashlib.sha256(verifier.encode()).digest()
     if not secrets.compare_digest(base64.urlsafe_b64encode(digest).rstrip(b"=").decode(), challenge):
-        raise OAuthRefused("invalid_grant", "The code verifier does not go with this code.")
+        raise OAuthRefused("invalid_grant", "The code verifier does not go with this code.", about="verifier")
 
 
 def with_query(url: str, **parameters: str | None) -> str:

@@ -1,14 +1,15 @@
 """A small OAuth 2 provider: pages to click, rotating refresh tokens, revocation, an API, and switches to make it fail.
 
-One object is one provider (`github`, `google`, `slack`, or any name); `app` can be served at the root of a port or
-mounted below a path. Everything lies in memory and is gone with the object.
+One object is one provider; `app` can be served at the root of a port or mounted below a path. `github`, `google`,
+`slack` and `microsoft` refuse what the real ones refuse, in their words. Everything lies in memory and is gone with the
+object.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ from vaultd.sandbox.apis import Apis
 from vaultd.sandbox.endpoints import Endpoints
 from vaultd.sandbox.faults import ProviderFaults
 from vaultd.sandbox.grants import Grants, Issued, TokenSource, Witness, nobody, random_token
+from vaultd.sandbox.manners import MANNERS, PLAIN, Manners
 from vaultd.sandbox.oauth import (
     AuthorizationRequest,
     OAuthRefused,
@@ -51,8 +53,9 @@ class SandboxProvider:
     """One provider.
 
     `clients` maps a client id to its secret (None: a public client). `ttl` is the life of access tokens in seconds.
-    With `issuer` set, callbacks carry `iss` (RFC 9207). `reuse_grace` is the seconds during which a rotated refresh
-    token is still taken; afterwards its use voids the whole grant.
+    With `issuer` set, callbacks carry `iss` (RFC 9207). No redirect URI is good but `redirect_uris`. `reuse_grace` is
+    the seconds during which a rotated refresh token is still taken; afterwards its use voids the whole grant. `manners`
+    are those of the real provider of this name, where there is one.
 
     `calls` counts `authorize`, `redeem`, `refresh`, `revoke`, `userinfo` and `api`, failing ones too. `faults` makes
     endpoints misbehave. `withheld` are scopes that people do not grant although they were asked for.
@@ -66,14 +69,16 @@ class SandboxProvider:
         clock: Clock = system_clock,
         ttl: int = 300,
         issuer: str | None = None,
-        redirect_uris: Collection[str] | None = None,
+        redirect_uris: Collection[str] = (),
         scopes: Collection[str] = (),
         rotate: bool = True,
         reuse_grace: int = 0,
         token: TokenSource = random_token,
         witness: Witness = nobody,
+        manners: Manners | None = None,
     ) -> None:
         self.name = name
+        self.manners = manners or MANNERS.get(name, PLAIN)
         self.display_name = WELL_KNOWN_NAMES.get(name, name.capitalize())
         self.calls: Counter[str] = Counter()
         self.faults: Final = ProviderFaults()
@@ -90,11 +95,11 @@ class SandboxProvider:
         self._issuer = issuer
         self._scopes = Scopes(scopes)
         self._token_source = token
-        self._registration = Registration(
-            clients=dict(clients), redirect_uris=None if redirect_uris is None else frozenset(redirect_uris)
-        )
+        self._registration = Registration(clients=dict(clients), redirect_uris=frozenset(redirect_uris))
         self._pages = Pages(service=self.display_name)
-        self._endpoints = Endpoints(calls=self.calls, faults=self.faults, pages=self._pages, issuer=issuer)
+        self._endpoints = Endpoints(
+            calls=self.calls, faults=self.faults, pages=self._pages, issuer=issuer, refusal=self.manners.refusal
+        )
         self._pending: dict[str, Pending] = {}
         self.app = Starlette(routes=self._routes(Apis(access=self.grants.access, clock=clock)))
 
@@ -122,6 +127,7 @@ class SandboxProvider:
 
     async def _show_sign_in(self, request: Request) -> Response:
         asked = self._registration.authorization(request.query_params)
+        asked = replace(asked, scopes=self._read(asked.query.get("scope", "")))
         ticket = self._token_source()
         self._pending[ticket] = Pending(asked)
         people = ordered(asked.login_hint)
@@ -153,8 +159,15 @@ class SandboxProvider:
         asked = self._finish(form["ticket"])
         if form.get("decision") != "allow":
             raise SentBack(asked, "access_denied", "The person said no.")
-        granted = Scopes(self._asked(asked) - self.withheld)
-        return see_other(asked.callback(code=self.grants.open_code(asked, person, granted), iss=self._issuer))
+        demands = self.manners.demands
+        granted = Scopes(demands.granted(self._asked(asked), self.withheld))
+        again = self.grants.holds(asked.client_id, person)
+        renewable = demands.renewable(granted, asked.query, again=again)
+        code = self.grants.open_code(asked, person, granted, renewable=renewable)
+        return see_other(asked.callback(code=code, iss=self._issuer))
+
+    def _read(self, text: str) -> Scopes:
+        return Scopes(self.manners.demands.read(text))
 
     def _asked(self, request: AuthorizationRequest) -> Scopes:
         return request.scopes or self._scopes
@@ -171,7 +184,7 @@ class SandboxProvider:
         try:
             grant_type = (await form_of(request)).get("grant_type", "")
         except OAuthRefused as refusal:
-            return refusal.answer()
+            return self.manners.refusal(refusal)
         except ClientDisconnect:
             return Response(status_code=400)  # nobody is left to read it
         self.calls[KINDS.get(grant_type, "token")] += 1
@@ -187,20 +200,21 @@ class SandboxProvider:
                 issued = self.grants.redeem(client_id, code=code, redirect_uri=redirect_uri, verifier=verifier)
             case "refresh":
                 widened = self.faults.token == "widen"  # noqa: S105 - the name of a switch
-                wanted = Scopes() if widened else Scopes.parse(form.get("scope", ""))
+                wanted = Scopes() if widened else self._read(form.get("scope", ""))
                 issued = self.grants.refresh(client_id, refresh_token=form.get("refresh_token", ""), wanted=wanted)
             case _:
-                raise OAuthRefused("unsupported_grant_type")
+                raise OAuthRefused("unsupported_grant_type", about="grant_type")
         return json_answer(self._answer(issued))
 
     def _answer(self, issued: Issued) -> dict[str, Any]:
         body = {
             "access_token": issued.access_token,
-            "token_type": "Bearer",
+            "token_type": self.manners.token_type,
             "expires_in": int(self.grants.ttl.total_seconds()),
-            "scope": str(issued.scopes),
         }
-        return body if issued.refresh_token is None else {**body, "refresh_token": issued.refresh_token}
+        told = self.manners.demands.words(issued.scopes)
+        more = {"scope": told, "refresh_token": issued.refresh_token}
+        return self.manners.shaped(body | {name: value for name, value in more.items() if value is not None})
 
     async def _revoke(self, request: Request) -> Response:
         form = await form_of(request)
@@ -210,9 +224,9 @@ class SandboxProvider:
 
     async def _userinfo(self, request: Request) -> Response:
         access = self.grants.access(bearer_of(request.headers.get("authorization")))
-        if access is None:
-            challenge = {"WWW-Authenticate": 'Bearer error="invalid_token"'}  # RFC 6750 §3
-            return Response(status_code=401, headers=challenge)
+        if access is None or not self.manners.demands.identifies(access.scopes):
+            return self.manners.no_identity(known=access is not None)
         person = access.family.person
         identity = {"sub": f"{self.name}-{person.number}", "id": person.number, "login": person.login}
-        return json_answer({**identity, "name": person.name, "email": person.email})
+        everything = {**identity, "name": person.name, "email": person.email}
+        return json_answer(self.manners.told(everything, access.scopes))

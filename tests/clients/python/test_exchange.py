@@ -40,6 +40,9 @@ from vaultd_client import (
     acting_for,
 )
 
+FOR_IDENTITY = {"google": ("openid", "https://www.googleapis.com/auth/userinfo.email")}
+"""What vaultd itself asks for besides, as Google spells it."""
+
 CALLS = {
     "github": "/user",
     "google": "/calendar/v3/calendars/primary/events",
@@ -59,7 +62,7 @@ async def test_three_connections_three_tokens_that_the_providers_take(
             answer = await http.get(world.places.providers[name] + path, headers=headers)
             assert (answer.status_code, answer.json().get("ok", True)) == (200, True), answer.text
             assert (token.connection, token.account) == (name, "alice@example.com")
-            assert token.scopes == set(PROVIDER_SCOPES[name])
+            assert token.scopes == {*PROVIDER_SCOPES[name], *FOR_IDENTITY.get(name, ())}
             assert timedelta(0) < token.expires_at - system_clock() <= timedelta(seconds=300)
             assert token.connection_metadata == {}
     # Three exchanges, three audit events of this user's.

@@ -13,6 +13,7 @@ import pytest
 
 from vaultd.sandbox.browser import Browser
 from vaultd.sandbox.issuer import SandboxIssuer
+from vaultd.sandbox.manners import PLAIN
 from vaultd.sandbox.provider import SandboxProvider
 from vaultd.sandbox.servers import LoopbackServers
 from vaultd.terms import Secret
@@ -83,7 +84,9 @@ def query_of(url: str) -> dict[str, str]:
 
 
 def make_provider(**options: object) -> SandboxProvider:
-    given = {"name": "github", "clients": {CLIENT: Secret(CLIENT_SECRET)}} | options
+    """One with GitHub's pages and API that is plain OAuth otherwise; `manners=None` makes it as the real one is."""
+    known = {CLIENT: Secret(CLIENT_SECRET)}
+    given = {"name": "github", "clients": known, "redirect_uris": [CALLBACK], "manners": PLAIN} | options
     return SandboxProvider(**given)  # type: ignore[arg-type]  # each test names its own options
 
 
@@ -94,7 +97,7 @@ def clock() -> HandClock:
 
 @pytest.fixture
 def provider(clock: HandClock) -> SandboxProvider:
-    return make_provider(clock=clock, ttl=60, issuer=BASE, redirect_uris=[CALLBACK])
+    return make_provider(clock=clock, ttl=60, issuer=BASE)
 
 
 @pytest.fixture

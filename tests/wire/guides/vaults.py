@@ -115,11 +115,12 @@ def _provider(ground: Ground, name: str, kind: str, *, at: str, vault: str) -> S
 def _table(kind: str, url: str) -> dict[str, Any]:
     """What must be other than at the real provider: where it is, and how the sandbox's differs."""
     return {
+        # Said outright, since endpoints of its own put the catalogue's entry aside.
+        "extends": kind,
         "client_id": VAULT_AT_PROVIDER,
         "client_secret": f"env:{kind.upper()}_SECRET",
         "token_endpoint_auth_method": "client_secret_basic",
         "authorization_endpoint": f"{url}/authorize",
-        "authorization_params": {},
         "token_endpoint": f"{url}/token",
         "revocation": "rfc7009",
         "revocation_endpoint": f"{url}/revoke",

@@ -54,7 +54,7 @@ class StrictProvider:
     """The provider. Everybody says yes at once, and is `person`.
 
     `words` and `refreshed` make the `scope` of the first answer and of a refresh's. `withheld` is what the person
-    unticks. With `in_redirect` the way back names the scopes and the token's answer does not; `scope_field` is
+    unticks. Without `renewable` no refresh token comes. With `in_redirect` the way back names the scopes and the token's answer does not; `scope_field` is
     what that calls them. `asked` are the scopes of the consents so far.
     """
 
@@ -79,6 +79,7 @@ class StrictProvider:
         self.refreshed: Words = self.demands.words
         self.withheld: frozenset[str] = frozenset()
         self.in_redirect = False
+        self.renewable = True
         self.scope_field = "scope"
         self.life = 3600
         self.asked: list[frozenset[str]] = []
@@ -97,7 +98,7 @@ class StrictProvider:
         self.asked.append(asked)
         granted = frozenset() if demands.no_scopes else (asked - self.withheld) | demands.comes_along
         wanted = demands.offline is None or demands.offline in granted
-        renewable = wanted and all(query.get(name) == value for name, value in demands.offline_params.items())
+        renewable = self.renewable and wanted and all(query.get(name) == value for name, value in demands.offline_params.items())
         code = secrets.token_urlsafe(8)
         self._codes[code] = _Code(granted, query["redirect_uri"], renewable)
         back = {"code": code, "state": query["state"]}

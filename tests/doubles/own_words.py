@@ -49,10 +49,10 @@ class Granted:
 
 class OwnWords:
     """The provider. `token` and `renewed` change the members of good answers, None leaves one out.
-    `redirect` comes beside the code.
 
-    `instead` is what it says to a code, whatever the code, and `userinfo` to who asks whose token it is. With `rotates`
-    each refresh brings another refresh token. `revoked` are the tokens that were given back.
+    `redirect` comes beside the code. `instead` is what it says to a code, whatever the code, and `userinfo` to who asks
+    whose token it is. With `rotates` each refresh brings another refresh token. `revoked` are the tokens that were
+    given back.
     """
 
     def __init__(self) -> None:

@@ -54,8 +54,8 @@ class StrictProvider:
     """The provider. Everybody says yes at once, and is `person`.
 
     `words` and `refreshed` make the `scope` of the first answer and of a refresh's. `withheld` is what the person
-    unticks. Without `renewable` no refresh token comes. With `in_redirect` the way back names the scopes and the token's answer does not; `scope_field` is
-    what that calls them. `asked` are the scopes of the consents so far.
+    unticks. Without `renewable` no refresh token comes. With `in_redirect` the way back names the scopes and the
+    token's answer does not; `scope_field` is what that calls them. `asked` are the scopes of the consents so far.
     """
 
     def __init__(self, demands: Demands | None = None) -> None:
@@ -97,8 +97,8 @@ class StrictProvider:
             return Response("The redirect URI is not registered.", status_code=400)
         self.asked.append(asked)
         granted = frozenset() if demands.no_scopes else (asked - self.withheld) | demands.comes_along
-        wanted = demands.offline is None or demands.offline in granted
-        renewable = self.renewable and wanted and all(query.get(name) == value for name, value in demands.offline_params.items())
+        wanted = self.renewable and (demands.offline is None or demands.offline in granted)
+        renewable = wanted and all(query.get(name) == value for name, value in demands.offline_params.items())
         code = secrets.token_urlsafe(8)
         self._codes[code] = _Code(granted, query["redirect_uri"], renewable)
         back = {"code": code, "state": query["state"]}

@@ -50,8 +50,9 @@ class Granted:
 class OwnWords:
     """The provider. `token` and `renewed` change the members of good answers, None leaves one out.
 
-    `instead` is what it says to a code, whatever the code, and `userinfo` to who asks whose token it is. With `rotates`
-    each refresh brings another refresh token. `revoked` are the tokens that were given back.
+    `redirect` comes beside the code. `instead` is what it says to a code, whatever the code, and `userinfo` to who asks
+    whose token it is. With `rotates` each refresh brings another refresh token. `revoked` are the tokens that were
+    given back.
     """
 
     def __init__(self) -> None:
@@ -70,6 +71,7 @@ class OwnWords:
     def reset(self) -> None:
         """Well, and silent about all that is optional."""
         self.person: str | None = None
+        self.redirect: dict[str, str] = {}
         self.token: dict[str, Any] = {}
         self.renewed: dict[str, Any] = {}
         self.instead: Words | None = None
@@ -103,7 +105,7 @@ class OwnWords:
         person = self.person or f"person-{secrets.token_hex(4)}"
         code = secrets.token_urlsafe(8)
         self._codes[code] = self.grants[person] = Granted(person, request.query_params.get("scope", ""))
-        query = urlencode({"code": code, "state": request.query_params["state"]})
+        query = urlencode({"code": code, "state": request.query_params["state"], **self.redirect})
         return RedirectResponse(f"{request.query_params['redirect_uri']}?{query}", status_code=302)
 
     async def _token(self, request: Request) -> Response:

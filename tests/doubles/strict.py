@@ -32,8 +32,8 @@ class StrictProvider:
     """The provider. Everybody says yes at once, and is `person`.
 
     `words` and `refreshed` make the `scope` of the first answer and of a refresh's. `withheld` is what the person
-    unticks. With `in_redirect` the way back names the scopes and the token's answer does not; `scope_field` is
-    what that calls them. `asked` are the scopes of the consents so far.
+    unticks. Without `renewable` no refresh token comes. With `in_redirect` the way back names the scopes and the
+    token's answer does not; `scope_field` is what that calls them. `asked` are the scopes of the consents so far.
     """
 
     def __init__(self, demands: Demands | None = None) -> None:
@@ -57,6 +57,7 @@ class StrictProvider:
         self.refreshed: Words = self.demands.words
         self.withheld: frozenset[str] = frozenset()
         self.in_redirect = False
+        self.renewable = True
         self.scope_field = "scope"
         self.life = 3600
         self.asked: list[frozenset[str]] = []
@@ -75,7 +76,7 @@ class StrictProvider:
         self.asked.append(asked)
         granted = demands.granted(asked, self.withheld)
         # Nobody here is remembered: each consent might be a second one.
-        renewable = demands.renewable(granted, query, again=True)
+        renewable = self.renewable and demands.renewable(granted, query, again=True)
         code = secrets.token_urlsafe(8)
         self._codes[code] = _Code(granted, query["redirect_uri"], renewable)
         back = {"code": code, "state": query["state"]}

@@ -158,7 +158,7 @@ class LivedIn:
         ended = []
         async with self.house.database.transaction() as connection:
             moment = self.house.clock() + timedelta(minutes=1)
-            found = await store.named(connection, "github", accounts=[lookup], tokens=[], connected_before=moment)
+            found = await store.named(connection, ["github"], accounts=[lookup], tokens=[], connected_before=moment)
             for connection_id, _ in found:
                 row = await store.get(connection, connection_id)
                 assert row is not None

@@ -239,3 +239,34 @@ async def test_the_end_of_a_refresh_token_that_none_renews_is_the_accounts(town:
         town.clock.forward(seconds=31)
         assert (await town.exchange(app, "never")).status_code == 200
         assert (await town.account(app))["expires_at"] == rfc3339(ends)
+
+
+@pytest.mark.parametrize("words", [Words(403, {"error": "made_up"}), Words(422, "no JSON at all")])
+async def test_a_grant_that_everybody_narrows_ends_in_unknown_words_too(town: Town, words: Words) -> None:
+    """Asking for fewer scopes tells nothing about the grant; asking for all of them does."""
+    town.at["narrowing"].token = {"scope": "read write"}
+    async with town.app() as app, town.app() as good:
+        granted = await town.connected(app, "narrowing")
+        await town.connected(good, "narrowing")
+        granted.says = [words]
+        answers = []
+        for _ in range(3 * ENOUGH):
+            answers.append(await town.exchange(app, "narrowing"))
+            assert (await town.exchange(good, "narrowing")).status_code == 200
+            town.clock.forward(seconds=31)
+        assert answers[0].status_code == 503
+        assert answers[-1].json()["reason"] == "reconnect_required"
+        assert [event["type"] for event in await town.events(app, "connection.broken")] == ["connection.broken"]
+
+
+async def test_a_grant_of_which_only_a_part_is_refused_lives(town: Town) -> None:
+    town.at["narrowing"].token = {"scope": "read write"}
+    async with town.app() as app, town.app() as good:
+        granted = await town.connected(app, "narrowing")
+        await town.connected(good, "narrowing")
+        for _ in range(3 * ENOUGH):
+            granted.says = [Words(403, {"error": "made_up"}), Words(200, {})]
+            assert (await town.exchange(app, "narrowing")).status_code == 503
+            assert (await town.exchange(good, "narrowing")).status_code == 200
+            town.clock.forward(seconds=31)
+        assert (await town.account(app))["status"] == "connected"

@@ -381,23 +381,27 @@ async def test_an_error_that_names_no_issuer_is_an_error(blunt: Blunt, ada: App,
     ids=str,
 )
 async def test_a_code_without_the_issuer_and_anything_of_another_is_not_believed(
-    blunt: Blunt, ada: App, log: Vault, redirect: Mapping[str, str]
+    blunt: Blunt, ada: App, log: Vault, capsys: pytest.CaptureFixture[str], redirect: Mapping[str, str]
 ) -> None:
     """RFC 9207 §2.4."""
     blunt.names_itself = False
     blunt.redirect = redirect
+    capsys.readouterr()
     came_back = await failed(ada)
+    (line,) = lines_in(capsys.readouterr().out)
     assert came_back["error"] == "invalid_issuer"
     assert came_back["error_description"] == "The answer did not come from the provider that was asked."
     event = await event_of(log, ada)
     assert (event["reason"], len(event["request_id"])) == ("invalid_issuer", 32)
+    assert (line["step"], line["reason"], line["request_id"]) == ("authorize", event["reason"], event["request_id"])
+    assert line["detail"].startswith("the answer is from " if "iss" in redirect else "the answer has no iss")
 
 
 async def test_an_error_beside_a_code_without_an_issuer_redeems_nothing(blunt: Blunt, ada: App) -> None:
     blunt.names_itself = False
-    for error in ("access_denied", ""):
+    for error, told in (("access_denied", "access_denied"), ("", "invalid_issuer")):
         blunt.redirect = {"code": CODE, "error": error}
-        assert (await failed(ada))["error"] in {"access_denied", "invalid_request"}
+        assert (await failed(ada))["error"] == told
     assert (await ada.http.get("accounts")).json() == {"accounts": []}
 
 
@@ -443,3 +447,9 @@ async def test_a_refresh_and_a_revocation_that_fail_are_told_too(
         "invalid_client",
     )
     assert line["description"] == "Not by you."
+
+
+async def test_an_error_without_a_value_was_left_out(blunt: Blunt, ada: App) -> None:
+    """RFC 6749 §3.1."""
+    blunt.redirect = {"code": CODE, "error": ""}
+    assert await connected(ada)

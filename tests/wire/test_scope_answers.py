@@ -377,3 +377,21 @@ async def test_a_consent_asks_again_for_what_clients_may_have_and_not_for_words_
         await town.connected(app, "calendar")
         await town.connected(other, "calendar")
     assert provider.asked == [{CALENDAR, "openid", "email"}, {CALENDAR, DRIVE, "openid", "email"}]
+
+
+async def test_a_refresh_token_of_an_earlier_consent_brings_no_client_more_than_its_list(town: Town) -> None:
+    """Of what it was given for, nobody has taken anything back: a later consent for less came without another."""
+    provider = town.at["own"]
+    async with town.app() as app, town.app("other-agent", user=app.user) as reader:
+        await town.connected(app, "own", scopes=["read", "write"])
+        assert await town.reason(await town.asked(reader, "own", agent="other-agent")) == "wider_grant"
+        provider.renewable = False
+        provider.refreshed = lambda _: None
+        await town.connected(reader, "own")
+        given = await town.given(reader, "own", agent="other-agent")
+        assert given["scope"] == joined(provider.scopes_of(given["access_token"])) == "read"
+        refused = given["access_token"]
+        again = await town.asked(reader, "own", agent="other-agent", refused_token=refused)
+        assert await town.reason(again) == "wider_grant"
+        whole = await town.given(app, "own")
+        assert whole["scope"] == joined(provider.scopes_of(whole["access_token"])) == "read write"

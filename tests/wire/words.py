@@ -98,13 +98,14 @@ async def until(condition: Any, seconds: float = 20) -> None:
 @contextmanager
 def wordy_vault(world: World, *, database_url: str, folder: Path) -> Iterator[Town]:
     """Start the providers, each at a host of its own, and the vault."""
-    names = (*LIKE, "own", "single", "never", "sending")
+    names = (*LIKE, "own", "single", "never", "sending", "narrowing")
     at, clock = {name: OwnWords() for name in names}, HandClock()
     with LoopbackServers() as servers:
         urls = {name: servers.serve(provider.app) for name, provider in at.items()}
         changes: dict[str, dict[str, Any]] = {
             "single": {"accounts": "single"},
             "never": {"rotation": "never"},
+            "narrowing": {"narrowing": "refresh"},
             "sending": {"refresh_sends_scopes": True, "refresh_adds_scopes": ["offline"]},
         }
         tables = {name: at[name].tables(urls[name], **changes.get(name, {})) for name in names}

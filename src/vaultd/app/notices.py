@@ -44,6 +44,7 @@ def add_notices(app: FastAPI, ground: Ground, stack: AsyncExitStack) -> None:
         data_keys=ground.data_keys,
         subjects=ground.subjects,
         replay=ground.replay,
+        providers=ground.providers,
         doubted=doubted,
         keep_broken=timedelta(days=ground.settings.refresh.keep_broken_days),
         clock=ground.clock,

@@ -62,7 +62,13 @@ def make_refreshing(ground: Ground, stack: AsyncExitStack) -> Refreshing:
     )
     stack.push_async_callback(refresher.drain)
     narrower = Narrower(
-        database=ground.database, log=ground.log, leased=leased, claims=claims, wakeups=wakeups, clock=ground.clock
+        database=ground.database,
+        log=ground.log,
+        leased=leased,
+        refresher=refresher,
+        claims=claims,
+        wakeups=wakeups,
+        clock=ground.clock,
     )
     stack.push_async_callback(narrower.drain)
     scoper = Scoper(

@@ -22,6 +22,7 @@ from vaultd.policy import allowed_scopes
 from vaultd.providers.config import ProviderConfig
 from vaultd.providers.received import received_scopes
 from vaultd.providers.registry import Provider
+from vaultd.providers.told import at_step
 from vaultd.providers.words import identifier_text
 from vaultd.sizes import LONGEST_REQUEST
 from vaultd.subjects.store import KnownSubject
@@ -178,7 +179,10 @@ def callback_scopes(config: ProviderConfig, unverified_query: Mapping[str, str])
     It comes through the browser, so users can alter it; but only what is said of their own grant, and no client is
     given more of it than is said.
     """
-    return received_scopes(unverified_query.get(config.callback_scope)) if config.callback_scope else None
+    if not config.callback_scope:
+        return None
+    with at_step("authorize"):
+        return received_scopes(unverified_query.get(config.callback_scope))
 
 
 def comes_from(config: ProviderConfig, returned: Returned) -> bool:

@@ -52,7 +52,7 @@ from vaultd.errors import CannotOpen, ConsentRefused, ProviderError, Temporarily
 from vaultd.policy import entry_at
 from vaultd.providers.oauth import OAuthClient
 from vaultd.providers.registry import Provider, Providers
-from vaultd.providers.told import note, refused_in_redirect
+from vaultd.providers.told import from_elsewhere, note, refused_in_redirect
 from vaultd.subjects.store import KnownSubject, SubjectStore
 from vaultd.terms import Clock, Scopes, Secret
 
@@ -162,6 +162,7 @@ class Connect:
         provider = self._providers.get(waiting.provider).at(waiting.private.get("settings", {}))
         # 2. RFC 9207 §2.4: a declared issuer must be the one that answers
         if not comes_from(provider.config, returned):
+            note(provider.name, from_elsewhere(returned.unverified_issuer), reason="invalid_issuer")
             return await self._failed(waiting, "invalid_issuer", request_id=returned.request_id)
         # 3. from here on, what was issued is stored or given back (B3)
         async with self._keeping.holding(waiting) as held:

@@ -167,6 +167,9 @@ class GrantStore:
             return "account_limit"
         earlier = self._earlier(previous)
         opened, expires_at = self._to_seal(brought, earlier, self._withheld_before(previous)), brought.expires_at
+        if previous is not None and brought.refresh_token is None and opened.refresh_token is not None:
+            # The one that was kept brings tokens for what it was given for, whatever this consent was about.
+            opened = replace(opened, wider_scopes=Scopes(opened.wider_scopes | previous.granted_scopes))
         if brought.life is None and opened.refresh_token is not None:
             # None came, but the one that was said before holds (RFC 6749 §5.1). So it does where no refresh token came
             # either: the one that was kept renews this token too.
@@ -316,6 +319,7 @@ class GrantStore:
             withheld_scopes=brought.withheld_scopes,
             life=brought.life or (earlier.life if earlier else None),
             refresh_end=kept.refresh_end if kept else brought.refresh_end,
+            wider_scopes=kept.wider_scopes if kept else NO_SCOPES,
         )
 
     def _withheld_before(self, previous: ConnectionRow | None) -> Scopes:

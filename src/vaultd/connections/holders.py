@@ -81,14 +81,20 @@ class Holders:
         return False
 
     async def share(
-        self, connection: AsyncConnection, names: Names, account_id: str, tokens: Collection[Secret]
+        self, connection: AsyncConnection, names: Names, account_id: str | None, tokens: Collection[Secret]
     ) -> bool:
-        """Whether somebody holds one of these very tokens: a provider may give one to all who ask for the account."""
+        """Whether somebody holds one of these very tokens: a provider may give one to all who ask for the account.
+
+        Whoever's account is not known is looked at too, and without `account_id` everybody is.
+        """
         own = {token.reveal() for token in tokens}
-        same = _c.account_lookup.in_(self._lookups_of(names, account_id))
-        rows = (await connection.execute(self._usable(names).where(same))).mappings()
-        if any(own & self._held(ConnectionRow.from_mapping(row)) for row in rows):
-            return True
+        rows = await connection.stream(self._living(names, account_id))
+        try:
+            async for row in rows.mappings():
+                if own & self._held(ConnectionRow.from_mapping(row)):
+                    return True
+        finally:
+            await rows.close()
         async for _, brought in self._waiting(connection, names):
             if own & _tokens(brought):
                 return True

@@ -134,6 +134,8 @@ class Opened:
     life: int | None = None
     """Seconds that an access token of this grant lives, as its provider once said."""
     refresh_end: RefreshEnd | None = None
+    wider_scopes: Scopes = NO_SCOPES
+    """What an earlier consent's refresh token, which a later one did not replace, may bring beside the row's scopes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +149,7 @@ class Known:
     withheld_scopes: Scopes
     life: int | None
     refresh_end: RefreshEnd | None
+    wider_scopes: Scopes = NO_SCOPES
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +177,8 @@ def seal_connection(key: Key, place: Place, beside: Beside, opened: Opened) -> d
         named["life"] = opened.life
     if opened.refresh_end is not None:
         named["refresh_end"] = opened.refresh_end.to_json()
+    if opened.wider_scopes:
+        named["wider"] = sorted(opened.wider_scopes)
     account = json.dumps(named).encode()
 
     def sealed(name: str, plaintext: bytes | None, account_id: str | None = opened.account_id) -> bytes | None:
@@ -244,6 +249,7 @@ def opened_with(known: Known, access_token: Secret, refresh_token: Secret | None
         withheld_scopes=known.withheld_scopes,
         life=known.life,
         refresh_end=known.refresh_end,
+        wider_scopes=known.wider_scopes,
     )
 
 
@@ -260,7 +266,7 @@ def open_delivery(key: Key, row: ConnectionRow) -> Delivery:
 
 def _known(key: Key, row: ConnectionRow, place: Place) -> Known:
     document = orjson.loads(_open(key, row.account, place.bound("account", None)))
-    # Rows that were sealed before these were kept have none of the latter five.
+    # Rows that were sealed before these were kept have none of the latter six.
     return Known(
         account_id=document["id"],
         account_label=document["label"],
@@ -269,6 +275,7 @@ def _known(key: Key, row: ConnectionRow, place: Place) -> Known:
         withheld_scopes=Scopes(document.get("withheld", ())),
         life=document.get("life"),
         refresh_end=RefreshEnd.from_json(document.get("refresh_end")),
+        wider_scopes=Scopes(document.get("wider", ())),
     )
 
 

@@ -90,7 +90,7 @@ async def lock_account(
 
 async def named(
     connection: AsyncConnection,
-    provider: str,
+    providers: Collection[str],
     *,
     accounts: Collection[bytes],
     tokens: Collection[bytes],
@@ -98,7 +98,7 @@ async def named(
 ) -> list[tuple[UUID, UUID]]:
     """Connections that a notice names, and their subjects, in the order in which they are to be locked."""
     meant = or_(_c.account_lookup.in_(list(accounts)), _c.token_lookups.overlap(list(tokens)))
-    query = select(_c.id, _c.subject_id).where(meant, _c.provider == provider, _c.status == "connected")
+    query = select(_c.id, _c.subject_id).where(meant, _c.provider.in_(providers), _c.status == "connected")
     if connected_before is not None:
         query = query.where(_c.connected_at <= connected_before)
     rows = (await connection.execute(query.order_by(_c.subject_id, _c.id))).all()

@@ -46,15 +46,19 @@ def read_slack(headers: Mapping[str, str], body: bytes, *, secret: Secret, now: 
 
 
 def _accounts(tokens: Any, team_id: Any) -> tuple[str, ...]:
-    """The ids of people (`oauth`) and of bots, alone and within their workspace, as a connection may have either."""
+    """The ids of people (`oauth`) and of bots, alone and within their workspace, as a connection may have either.
+
+    A bot's token is the workspace's, by which a connection with it may be known.
+    """
     if not isinstance(tokens, dict):
         raise NoticeRefused(reason="malformed")
     lists = [tokens.get(kind) or [] for kind in ("oauth", "bot")]
     if not all(isinstance(ids, list) and all(isinstance(each, str) for each in ids) for ids in lists):
         raise NoticeRefused(reason="malformed")
     ids = [each for several in lists for each in several]
-    within = [f"{team_id}:{each}" for each in ids] if isinstance(team_id, str) else []
-    return (*ids, *within)
+    if not isinstance(team_id, str):
+        return tuple(ids)
+    return (*ids, *(f"{team_id}:{each}" for each in ids), *([team_id] if lists[1] else []))
 
 
 def _moment(seconds: int) -> datetime | None:

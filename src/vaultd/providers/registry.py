@@ -117,6 +117,18 @@ class Providers:
             and (other.config.token_endpoint == app.token_endpoint or self.strategy(other) == kind)
         )
 
+    def told_together(self, provider: Provider) -> tuple[Provider, ...]:
+        """All tables whose grants a notice to this one's app may name, itself among them: an app has one address.
+
+        Tables of different tokens too, since a notice names whose they are.
+        """
+        own = provider.config
+        return tuple(
+            other
+            for other in self.all()
+            if (other.config.app, other.config.token_endpoint) == (own.app, own.token_endpoint)
+        )
+
     def _extended(self, name: str) -> str | None:
         found = self._by_name.get(name)
         return found.config.extends if found else None

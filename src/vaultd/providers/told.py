@@ -57,6 +57,14 @@ def refused_in_redirect(error: str, description: object, *, sent: Collection[Sec
     return refusal
 
 
+def from_elsewhere(unverified_issuer: str | None) -> ProviderRefused:
+    """An answer in the redirect that another issuer gave, or nobody says who (RFC 9207 §2.4)."""
+    who = told_text(unverified_issuer, ())
+    refusal = ProviderRefused("invalid_issuer", detail=f"the answer is from {who}" if who else "the answer has no iss")
+    refusal.step = "authorize"
+    return refusal
+
+
 def note(provider: str, error: ProviderError, *, reason: str) -> None:
     """The line of the log; `reason` is the word in the event, if there is one. The request's id is in every line."""
     structlog.stdlib.get_logger("vaultd.providers").info(

@@ -226,6 +226,10 @@ class Leased:
         self.count(row, "superseded")
         await self._give_away(connection, row, fresh)
 
+    def is_doubtful(self, row: ConnectionRow) -> bool:
+        """Whether tokens for fewer scopes were refused so often that the whole grant may be over."""
+        return self._patience.is_doubtful(row)
+
     def count(self, row: ConnectionRow, outcome: str) -> None:
         """Note for the metrics how a refresh ended."""
         self._outcomes.add((row.provider, outcome))
@@ -273,6 +277,8 @@ class Leased:
             self._patience.refused(row, unknown=error.word is not None, retry_after=error.retry_after)
             if error.word is not None and await self._is_over(row, fence, error.word, ended):
                 return None
+        elif error.word is not None:
+            self._patience.refused_in_part(row)
         # C6: no usable answer does not mean that the provider did nothing.
         await self._give_back(row, fence, keep_intent=True)
         host = host_of(ended.provider.config.refreshed_at)
@@ -288,12 +294,14 @@ class Leased:
             interrupted = row.intent_fence is not None and ended.provider.config.rotation != "never"
             await self._break(row, fence, "rotation_lost" if interrupted else "invalid_grant", ended)
             return None
+        unknown = error.verdict is Verdict.UNKNOWN
         if scopes is None:
-            # Where fewer scopes are refused, that says nothing about the grant.
-            unknown = error.verdict is Verdict.UNKNOWN
             self._patience.refused(row, unknown=unknown)
             if unknown and await self._is_over(row, fence, error.error, ended):
                 return None
+        elif unknown and error.error != "invalid_scope":
+            # Where fewer scopes are refused, that says nothing about the grant by itself.
+            self._patience.refused_in_part(row)
         await self._give_back(row, fence, keep_intent=row.intent_fence is not None)
         self.count(row, "refused")
         if error.error == "invalid_scope" and scopes is not None:

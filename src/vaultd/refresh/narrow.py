@@ -22,6 +22,7 @@ from vaultd.refresh.claims import Claim, Claims, Flight
 from vaultd.refresh.leased import PATIENCE, Fresh, Leased, expiry
 from vaultd.refresh.lives import renewed_by
 from vaultd.refresh.wakeups import Wakeups
+from vaultd.refresh.whole import Refresher
 from vaultd.terms import Clock, Scopes
 
 NARROWED = "narrowed"
@@ -35,11 +36,20 @@ class Narrower:
     """
 
     def __init__(
-        self, *, database: Database, log: AuditLog, leased: Leased, claims: Claims, wakeups: Wakeups, clock: Clock
+        self,
+        *,
+        database: Database,
+        log: AuditLog,
+        leased: Leased,
+        refresher: Refresher,
+        claims: Claims,
+        wakeups: Wakeups,
+        clock: Clock,
     ) -> None:
         self._database = database
         self._log = log
         self._leased = leased
+        self._refresher = refresher
         self._claims = claims
         self._wakeups = wakeups
         self._clock = clock
@@ -94,10 +104,30 @@ class Narrower:
         self, row: ConnectionRow, fence: int, scopes: Scopes, claim: Claim | None
     ) -> RequestRefused | None:
         fresh = await self._leased.call(row, fence, scopes=scopes)
-        if not isinstance(fresh, Fresh):
-            return fresh
-        await self._store(row, fence, scopes, fresh, claim)
-        return None
+        if isinstance(fresh, Fresh):
+            await self._store(row, fence, scopes, fresh, claim)
+            return None
+        if fresh is not None and self._leased.is_doubtful(row):
+            return await self._of_whole(row, fresh)
+        return fresh
+
+    async def _of_whole(self, row: ConnectionRow, refusal: RequestRefused) -> RequestRefused | None:
+        """Find out whether the grant is over, which nobody else would where all clients narrow."""
+        # Read anew: the lease was ours a moment ago.
+        current = await self._now(row)
+        if current is None:
+            return None
+        if await self._refresher.refresh(current) is not None:
+            return refusal
+        return None if await self._now(row) is None else refusal
+
+    async def _now(self, row: ConnectionRow) -> ConnectionRow | None:
+        """The row as it is; None where its grant is another, or over."""
+        async with self._database.transaction() as connection:
+            current = await store.get(connection, row.id)
+        if current is None or (current.generation, current.status) != (row.generation, row.status):
+            return None
+        return current
 
     async def _store(self, row: ConnectionRow, fence: int, scopes: Scopes, fresh: Fresh, claim: Claim | None) -> None:
         grant, opened, now = fresh.grant, fresh.opened, self._clock()

@@ -44,6 +44,8 @@ class _State:
     unknown: int = 0
     """How many of them in a row nobody knows the meaning of, and `since` when."""
     since: datetime | None = None
+    in_part: int = 0
+    """How many refusals in a row were of a token for fewer scopes, in words whose meaning nobody knows."""
 
 
 class Patience:
@@ -67,12 +69,7 @@ class Patience:
 
     def refused(self, row: ConnectionRow, *, unknown: bool = False, retry_after: int | None = None) -> None:
         """Note that the provider did not renew this grant; with `unknown`, in words whose meaning nobody knows."""
-        now = self._clock()
-        state = self._of(row) or _State(row.generation, row.revision)
-        self._states[row.id] = state
-        self._states.move_to_end(row.id)
-        if len(self._states) > MOST:
-            self._states.popitem(last=False)
+        now, state = self._clock(), self._remembered(row)
         state.times += 1
         # A word that is known ends the run: it explains itself.
         state.unknown = state.unknown + 1 if unknown else 0
@@ -81,6 +78,16 @@ class Patience:
         # Jitter, so that grants that were refused together do not come back together.
         pause = max(pause * (0.5 + self._chance() / 2), min(retry_after or 0, LONGEST_ASKED))
         state.until = now + timedelta(seconds=pause) if pause else None
+
+    def refused_in_part(self, row: ConnectionRow) -> None:
+        """Note that the provider gave no token for fewer scopes, in words whose meaning nobody knows."""
+        state = self._remembered(row)
+        state.in_part += 1
+
+    def is_doubtful(self, row: ConnectionRow) -> bool:
+        """Whether that may be because the whole grant is over, which asking for all of it would tell."""
+        state = self._of(row)
+        return state is not None and state.in_part >= ENOUGH
 
     def is_enough(self, row: ConnectionRow) -> bool:
         """Whether this grant has been refused for so long, while others were served, that it is over."""
@@ -95,6 +102,14 @@ class Patience:
         """Note that the provider renewed this grant."""
         self._states.pop(row.id, None)
         self._served[row.provider] = self._clock()
+
+    def _remembered(self, row: ConnectionRow) -> _State:
+        state = self._of(row) or _State(row.generation, row.revision)
+        self._states[row.id] = state
+        self._states.move_to_end(row.id)
+        if len(self._states) > MOST:
+            self._states.popitem(last=False)
+        return state
 
     def _of(self, row: ConnectionRow) -> _State | None:
         state = self._states.get(row.id)

@@ -19,7 +19,7 @@ from vaultd.refresh.leased import PATIENCE, Fresh, Leased
 from vaultd.refresh.lives import life_of, renewed_by
 from vaultd.refresh.wakeups import Wakeups
 from vaultd.scopes import Received
-from vaultd.terms import Clock
+from vaultd.terms import NO_SCOPES, Clock, Scopes
 
 
 class Refresher:
@@ -90,7 +90,8 @@ class Refresher:
 
     async def _store(self, row: ConnectionRow, fence: int, fresh: Fresh, claim: Claim | None) -> None:
         grant, opened, now = fresh.grant, fresh.opened, self._clock()
-        before, config = Received(row.granted_scopes, opened.unclear_scopes), fresh.provider.config
+        granted = Scopes(row.granted_scopes | opened.wider_scopes)
+        before, config = Received(granted, opened.unclear_scopes), fresh.provider.config
         # It was a refresh token that brought this; and who is meant does not change by it.
         shown = config.scopes_shown(renewable=True, signed=True)
         received = config.scope_rules.renewed(before, grant.scopes, shown=shown)
@@ -100,6 +101,7 @@ class Refresher:
             access_token=grant.access_token,
             metadata=opened.metadata | grant.metadata,
             unclear_scopes=received.unclear,
+            wider_scopes=NO_SCOPES,
             life=(None if grant.assumed_life else grant.expires_in) or opened.life,
         )
 

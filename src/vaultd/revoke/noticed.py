@@ -24,6 +24,7 @@ from vaultd.db import Database
 from vaultd.errors import CannotOpen, Replayed
 from vaultd.keys.data_keys import DataKeys
 from vaultd.notices import Notice
+from vaultd.providers.registry import Providers
 from vaultd.replay import ReplayMemory
 from vaultd.revoke.doubted import Doubted
 from vaultd.subjects.store import SubjectStore
@@ -40,9 +41,9 @@ SKEW = timedelta(seconds=60)
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """What a notice names, as connections are found by it."""
+    """What a notice names, as connections are found by it, at whichever table of the app they are."""
 
-    provider: str
+    providers: Collection[str]
     accounts: Collection[bytes]
     tokens: Collection[bytes]
     connected_before: datetime | None
@@ -51,7 +52,7 @@ class Named:
         """The connections and their subjects, in the order in which they are to be locked."""
         return await store.named(
             connection,
-            self.provider,
+            self.providers,
             accounts=self.accounts,
             tokens=self.tokens,
             connected_before=self.connected_before,
@@ -79,6 +80,7 @@ class ActOnNotice:
         lookups: NoticeLookups,
         subjects: SubjectStore,
         replay: ReplayMemory,
+        providers: Providers,
         doubted: Doubted,
         keep_broken: timedelta,
         clock: Clock,
@@ -89,6 +91,7 @@ class ActOnNotice:
         self._lookups = lookups
         self._subjects = subjects
         self._replay = replay
+        self._providers = providers
         self._doubted = doubted
         self._keep_broken = keep_broken
         self._clock = clock
@@ -101,11 +104,12 @@ class ActOnNotice:
         Raises:
             TemporarilyUnavailable: nothing was changed; the provider may tell us again.
         """
-        accounts = [self._lookups.account(provider, account) for account in notice.accounts]
-        tokens = [self._lookups.token(provider, token) for token in notice.tokens]
+        tables = [str(table.name) for table in self._providers.told_together(self._providers.get(provider))]
+        accounts = [self._lookups.account(table, account) for table in tables for account in notice.accounts]
+        tokens = [self._lookups.token(table, token) for table in tables for token in notice.tokens]
         if not accounts and not tokens:
             return
-        named = Named(provider, accounts, tokens, None if notice.at is None else notice.at + SKEW)
+        named = Named(tables, accounts, tokens, None if notice.at is None else notice.at + SKEW)
         only = await self._ended_at_provider(named) if await self._heard_before(notice, provider) else None
         # What is only out of use, or was not asked about, may be good after all.
         keep = timedelta() if notice.ended and only is None else self._keep_broken

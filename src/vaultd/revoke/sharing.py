@@ -65,6 +65,15 @@ def shared_by(config: ProviderConfig) -> Shared | None:
     return shared
 
 
+def _tells_tokens_apart(config: ProviderConfig) -> bool:
+    """Whether who holds one token has one account, by the provider's table.
+
+    What is asked with a token is about it alone. What comes beside it may be about whoever agreed, while the token is a
+    place's; unless somebody has gone through the table and says what a grant is for.
+    """
+    return config.grant_for is not None or not config.named_in & {"token", "redirect"}
+
+
 class Sharing:
     """Judges."""
 
@@ -83,19 +92,18 @@ class Sharing:
         config, names = provider.config, self._names(provider)
         tokens = [token for token in (access_token, revocation.refresh_token) if token is not None]
         account_id = revocation.account_id
+        if await self._same_token(names, account_id if _tells_tokens_apart(config) else None, tokens):
+            return Verdict(Extent.NOTHING, SHARED)
         if not await self._others(names, account_id):
             return Verdict(Extent.ALL)
         if account_id is None and config.revocation_ends != "token":
             account_id = await self._ask(provider, access_token)
             if account_id is not None and not await self._others(names, account_id):
                 return Verdict(Extent.ALL)
+        if config.revocation_ends == "token":
+            return Verdict(Extent.ALL)
         reason = UNKNOWN if account_id is None else SHARED
-        ends_one = config.revocation_ends == "token"
-        if not ends_one and config.token_revocation_endpoint is None:
-            return Verdict(Extent.NOTHING, reason)
-        if account_id is not None and await self._same_token(names, account_id, tokens):
-            return Verdict(Extent.NOTHING, reason)
-        return Verdict(Extent.ALL) if ends_one else Verdict(Extent.TOKEN, reason)
+        return Verdict(Extent.NOTHING if config.token_revocation_endpoint is None else Extent.TOKEN, reason)
 
     def _names(self, provider: Provider) -> Names:
         own = self._providers.get(provider.name)
@@ -109,7 +117,7 @@ class Sharing:
         async with self._database.transaction() as connection:
             return await self._holders.exist(connection, names, account_id)
 
-    async def _same_token(self, names: Names, account_id: str, tokens: list[Secret]) -> bool:
+    async def _same_token(self, names: Names, account_id: str | None, tokens: list[Secret]) -> bool:
         async with self._database.transaction() as connection:
             return await self._holders.share(connection, names, account_id, tokens)
 

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from vaultd.audit.events import EventType
 from vaultd.clients.registry import Client, Clients
@@ -51,6 +51,12 @@ class AnswerQuery(BaseModel):
     code: Annotated[str, Field(max_length=4096)] | None = None
     error: Annotated[str, Field(max_length=4096)] | None = None
     iss: Annotated[str, Field(max_length=4096)] | None = None
+
+    @field_validator("code", "error", "iss")
+    @classmethod
+    def _without_value(cls, given: str | None) -> str | None:
+        """RFC 6749 §3.1: a parameter without a value counts as one that was left out."""
+        return given or None
 
 
 class Doors:

@@ -9,8 +9,8 @@ import pytest
 from vaultd.clients.config import ClientConfig
 from vaultd.clients.registry import Client
 from vaultd.connect import Wish
-from vaultd.connect.flow import begun_with, callback_metadata
-from vaultd.errors import InvalidRequest, ProviderRefused, SettingsNeeded
+from vaultd.connect.flow import begun_with, callback_metadata, callback_scopes
+from vaultd.errors import InvalidRequest, ProviderRefused, ProviderUnavailable, SettingsNeeded
 from vaultd.providers.config import ProviderConfig
 from vaultd.providers.registry import Provider
 from vaultd.terms import ClientId, ProviderName
@@ -76,3 +76,10 @@ class TestWhatComesBesideTheCode:
 
     def test_nothing_is_looked_for(self) -> None:
         assert callback_metadata(provider(callback_metadata={}).config, {"realmId": "1"}) == {}
+
+
+def test_scopes_in_the_callback_that_cannot_be_read_are_a_failed_authorization() -> None:
+    config = provider(callback_scope="scope").config
+    with pytest.raises(ProviderUnavailable) as failed:
+        callback_scopes(config, {"scope": "s" * 3000})
+    assert failed.value.step == "authorize"

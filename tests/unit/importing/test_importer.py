@@ -127,7 +127,7 @@ async def test_a_provider_s_notice_finds_what_was_imported(desk: Desk) -> None:
         async with desk.house.database.transaction() as connection:
             rows = await store.named(
                 connection,
-                "google",
+                ["google"],
                 accounts=[lookups.account("google", account) for account in accounts],
                 tokens=[lookups.token("google", name) for name in tokens],
                 connected_before=None,

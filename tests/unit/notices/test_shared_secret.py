@@ -129,8 +129,13 @@ def test_slacks_documented_example_is_read() -> None:
 def test_slacks_revocation_names_people_and_bots() -> None:
     body = slack_body()
     notice = read_slack(slack(body), body, secret=SECRET, now=NOW)
-    assert notice.accounts == ("U1", "U2", "TXXXXXXXX:U1", "TXXXXXXXX:U2")
+    assert notice.accounts == ("U1", "U2", "TXXXXXXXX:U1", "TXXXXXXXX:U2", "TXXXXXXXX")
     assert (notice.once, notice.at) == ("EvXXXXXXXX", NOW - timedelta(seconds=2))
+
+
+def test_slacks_revocation_of_a_person_leaves_the_workspaces_bot_alone() -> None:
+    body = slack_body(event={"type": "tokens_revoked", "tokens": {"oauth": ["U1"], "bot": []}})
+    assert read_slack(slack(body), body, secret=SECRET, now=NOW).accounts == ("U1", "TXXXXXXXX:U1")
 
 
 def test_slack_is_given_its_challenge_back() -> None:

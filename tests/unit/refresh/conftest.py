@@ -79,6 +79,7 @@ class Process:
             database=house.database,
             log=house.log,
             leased=self.leased,
+            refresher=self.refresher,
             claims=self.claims,
             wakeups=self.wakeups,
             clock=house.clock,

@@ -25,7 +25,7 @@ async def found(room: Room, *, accounts: Iterable[str] = (), tokens: Iterable[st
     async with room.house.database.transaction() as connection:
         rows = await store.named(
             connection,
-            "google",
+            ["google"],
             accounts=[lookups.account("google", account) for account in accounts],
             tokens=[lookups.token("google", name) for name in tokens],
             connected_before=None,

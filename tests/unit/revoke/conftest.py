@@ -117,6 +117,7 @@ async def ends(house: House, served: dict[str, tuple[SandboxProvider, str]]) -> 
         lookups=house.lookups,
         subjects=house.subjects,
         replay=replay,
+        providers=providers,
         doubted=doubted,
         keep_broken=timedelta(days=7),
         **known,

@@ -43,6 +43,13 @@ async def test_the_first_time_nobody_is_asked(ends: Ends) -> None:
     assert ends.provider.calls["userinfo"] == 0
 
 
+async def test_every_table_of_the_app_that_is_told_is_meant(ends: Ends) -> None:
+    """An app has one address for notices, whatever vaultd calls the app."""
+    at_other_tables = await connected(ends, provider="silent"), await connected(ends, provider="gitlab")
+    await hear(ends)
+    assert [await status(ends, each) for each in at_other_tables] == ["reconnect_required", "connected"]
+
+
 async def kept(ends: Ends, connection_id: UUID) -> str | None:
     """The access token that an operator could try again with."""
     row = await ends.house.row(connection_id)

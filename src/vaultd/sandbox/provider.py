@@ -22,7 +22,8 @@ from vaultd.sandbox.apis import Apis
 from vaultd.sandbox.endpoints import Endpoints
 from vaultd.sandbox.faults import ProviderFaults
 from vaultd.sandbox.grants import Grants, Issued, TokenSource, Witness, nobody, random_token
-from vaultd.sandbox.manners import MANNERS, PLAIN, Manners
+from vaultd.sandbox.likenesses import MANNERS, PLAIN
+from vaultd.sandbox.manners import Manners
 from vaultd.sandbox.oauth import (
     AuthorizationRequest,
     OAuthRefused,

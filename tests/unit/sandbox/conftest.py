@@ -13,7 +13,7 @@ import pytest
 
 from vaultd.sandbox.browser import Browser
 from vaultd.sandbox.issuer import SandboxIssuer
-from vaultd.sandbox.manners import PLAIN
+from vaultd.sandbox.likenesses import PLAIN
 from vaultd.sandbox.provider import SandboxProvider
 from vaultd.sandbox.servers import LoopbackServers
 from vaultd.terms import Secret

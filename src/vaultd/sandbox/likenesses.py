@@ -27,6 +27,7 @@ _PARENTS = {
     "write:gpg_key": "admin:gpg_key",
     "read:gpg_key": "write:gpg_key",
     "read:project": "project",
+    **dict.fromkeys(("manage_runners:enterprise", "manage_billing:enterprise", "read:enterprise"), "admin:enterprise"),
 }
 """GitHub's scopes, each with the one that includes it."""
 

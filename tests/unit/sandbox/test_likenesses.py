@@ -99,6 +99,7 @@ async def test_microsoft_gives_a_refresh_token_for_offline_access_only_and_never
         ("google", LONG_EMAIL, LONG_EMAIL),
         ("github", "repo read:user", "read:user,repo"),
         ("github", "user repo public_repo read:user read:repo_hook", "repo,user"),
+        ("github", "admin:enterprise read:enterprise", "admin:enterprise"),
         ("slack", "users:read,channels:history", "channels:history,users:read"),
     ],
 )

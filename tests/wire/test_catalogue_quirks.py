@@ -185,7 +185,7 @@ async def test_a_refusal_that_says_nothing_about_the_grant_leaves_it_alive(
     stage: Stage, double: ProviderDouble, name: str
 ) -> None:
     """C4: the token is good for half a minute still, so it is served."""
-    double.life, double.instead["refresh"] = SHORT, "refresh_error"
+    double.life, double.instead["refresh"] = SHORT, "token_error"
     async with stage.app() as app:
         await connect(app, name)
         body = await exchanged(stage, app, name)

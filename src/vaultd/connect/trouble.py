@@ -44,7 +44,7 @@ def trouble_of(error: ProviderError, *, declined: Collection[str]) -> Trouble:
     word = "unknown_error" if error.error in _NOT_THEIRS else error.error
     if error.step == "authorize":
         return _in_redirect(word, declined)
-    if word == "invalid_grant":
+    if word == "invalid_grant" or (error.verdict is Verdict.DEAD and error.step == "token"):
         return _code_refused(error)
     # A person's no comes in the redirect alone; here, some call the app's wrong secret `access_denied`.
     return Trouble("setup", "unauthorized_client" if word == DECLINED else word)

@@ -55,12 +55,14 @@ _WORK_OUT_TOLD = text(_work_out(" AND c.renew_by IS NOT NULL"))
 
 # A key share lock of an exchange does not conflict with these; another replica's are skipped. Who is taken is put off
 # for a minute, or half of the time for which it has been due already: so tries become rarer, and a process that dies
-# with them leaves them to the others. `used` decides whether it is renewed or set aside.
+# with them leaves them to the others. `used` decides whether it is renewed or set aside. A vault that renews nothing
+# ahead leaves alone what is due by the plan of one beside it.
 TAKE = text(
     f"""WITH w AS ({_WANTED}), due AS (
         SELECT d.id FROM w CROSS JOIN LATERAL (
             SELECT c.id FROM connections c
             WHERE c.provider = w.provider AND {_RENEWABLE} AND c.renew_at <= {_NOW}
+                AND (cast(:ahead AS interval) > interval '0' OR w.idle IS NOT NULL OR c.renew_by IS NOT NULL)
                 AND (c.lease_until IS NULL OR c.lease_until < now()
                     OR c.lease_until > clock_timestamp() + cast(:lease AS interval))
             ORDER BY c.renew_at LIMIT w.places FOR NO KEY UPDATE SKIP LOCKED) d),

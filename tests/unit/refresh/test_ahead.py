@@ -87,6 +87,19 @@ async def test_a_used_connection_is_renewed_before_its_token_ends(room: Room) ->
     assert (await room.house.verify()).findings == []
 
 
+async def test_a_vault_that_renews_nothing_ahead_leaves_it_to_one_beside_it(room: Room) -> None:
+    ahead, beside = ahead_of(room, room.first), ahead_of(room, room.second, ahead=0)
+    row = await connected(room)
+    room.answers(access_token="whole", expires_in=3600)
+    await tick(ahead)
+    room.house.clock.forward(seconds=3600 - AHEAD)
+    await tick(beside)
+    assert await renew_at(room, row) == pytest.approx(0)
+    assert room.server.seen == []
+    await tick(ahead)
+    assert room.opened(await room.house.row(row.id)).access_token == Secret("whole")
+
+
 async def test_a_short_lived_token_is_renewed_in_its_last_quarter(room: Room) -> None:
     """With the whole of `ahead` it would be due again at once, for ever."""
     ahead = ahead_of(room, room.first)

@@ -22,8 +22,8 @@ from tests.wire.town import Town, provider_table, town
 from vaultd.clients.config import ProviderGrant
 from vaultd.providers.catalogue import load_catalogue
 from vaultd.providers.lint import entry_config
+from vaultd.sandbox.behaviours import GITHUB, GOOGLE
 from vaultd.sandbox.demands import Demands
-from vaultd.sandbox.likenesses import GITHUB, GOOGLE
 from vaultd.sandbox.world import World
 
 ROOT = Path(__file__).parents[2]

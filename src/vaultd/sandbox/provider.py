@@ -19,11 +19,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from vaultd.sandbox.apis import Apis
+from vaultd.sandbox.behaviour import Behaviour
+from vaultd.sandbox.behaviours import BEHAVIOURS, PLAIN
 from vaultd.sandbox.endpoints import Endpoints
 from vaultd.sandbox.faults import ProviderFaults
 from vaultd.sandbox.grants import Grants, Issued, TokenSource, Witness, nobody, random_token
-from vaultd.sandbox.likenesses import MANNERS, PLAIN
-from vaultd.sandbox.manners import Manners
 from vaultd.sandbox.oauth import (
     AuthorizationRequest,
     OAuthRefused,
@@ -55,8 +55,8 @@ class SandboxProvider:
 
     `clients` maps a client id to its secret (None: a public client). `ttl` is the life of access tokens in seconds.
     With `issuer` set, callbacks carry `iss` (RFC 9207). No redirect URI is good but `redirect_uris`. `reuse_grace` is
-    the seconds during which a rotated refresh token is still taken; afterwards its use voids the whole grant. `manners`
-    are those of the real provider of this name, where there is one.
+    the seconds during which a rotated refresh token is still taken; afterwards its use voids the whole grant.
+    `behaviour` is that of the real provider of this name, where there is one.
 
     `calls` counts `authorize`, `redeem`, `refresh`, `revoke`, `userinfo` and `api`, failing ones too. `faults` makes
     endpoints misbehave. `withheld` are scopes that people do not grant although they were asked for.
@@ -76,10 +76,10 @@ class SandboxProvider:
         reuse_grace: int = 0,
         token: TokenSource = random_token,
         witness: Witness = nobody,
-        manners: Manners | None = None,
+        behaviour: Behaviour | None = None,
     ) -> None:
         self.name = name
-        self.manners = manners or MANNERS.get(name, PLAIN)
+        self.behaviour = behaviour or BEHAVIOURS.get(name, PLAIN)
         self.display_name = WELL_KNOWN_NAMES.get(name, name.capitalize())
         self.calls: Counter[str] = Counter()
         self.faults: Final = ProviderFaults()
@@ -99,7 +99,7 @@ class SandboxProvider:
         self._registration = Registration(clients=dict(clients), redirect_uris=frozenset(redirect_uris))
         self._pages = Pages(service=self.display_name)
         self._endpoints = Endpoints(
-            calls=self.calls, faults=self.faults, pages=self._pages, issuer=issuer, refusal=self.manners.refusal
+            calls=self.calls, faults=self.faults, pages=self._pages, issuer=issuer, refusal=self.behaviour.refusal
         )
         self._pending: dict[str, Pending] = {}
         self.app = Starlette(routes=self._routes(Apis(access=self.grants.access, clock=clock)))
@@ -160,7 +160,7 @@ class SandboxProvider:
         asked = self._finish(form["ticket"])
         if form.get("decision") != "allow":
             raise SentBack(asked, "access_denied", "The person said no.")
-        demands = self.manners.demands
+        demands = self.behaviour.demands
         granted = Scopes(demands.granted(self._asked(asked), self.withheld))
         again = self.grants.holds(asked.client_id, person)
         renewable = demands.renewable(granted, asked.query, again=again)
@@ -168,7 +168,7 @@ class SandboxProvider:
         return see_other(asked.callback(code=code, iss=self._issuer))
 
     def _read(self, text: str) -> Scopes:
-        return Scopes(self.manners.demands.read(text))
+        return Scopes(self.behaviour.demands.read(text))
 
     def _asked(self, request: AuthorizationRequest) -> Scopes:
         return request.scopes or self._scopes
@@ -185,7 +185,7 @@ class SandboxProvider:
         try:
             grant_type = (await form_of(request)).get("grant_type", "")
         except OAuthRefused as refusal:
-            return self.manners.refusal(refusal)
+            return self.behaviour.refusal(refusal)
         except ClientDisconnect:
             return Response(status_code=400)  # nobody is left to read it
         self.calls[KINDS.get(grant_type, "token")] += 1
@@ -210,12 +210,12 @@ class SandboxProvider:
     def _answer(self, issued: Issued) -> dict[str, Any]:
         body = {
             "access_token": issued.access_token,
-            "token_type": self.manners.token_type,
+            "token_type": self.behaviour.token_type,
             "expires_in": int(self.grants.ttl.total_seconds()),
         }
-        told = self.manners.demands.words(issued.scopes)
+        told = self.behaviour.demands.words(issued.scopes)
         more = {"scope": told, "refresh_token": issued.refresh_token}
-        return self.manners.shaped(body | {name: value for name, value in more.items() if value is not None})
+        return self.behaviour.shaped(body | {name: value for name, value in more.items() if value is not None})
 
     async def _revoke(self, request: Request) -> Response:
         form = await form_of(request)
@@ -225,9 +225,9 @@ class SandboxProvider:
 
     async def _userinfo(self, request: Request) -> Response:
         access = self.grants.access(bearer_of(request.headers.get("authorization")))
-        if access is None or not self.manners.demands.identifies(access.scopes):
-            return self.manners.no_identity(known=access is not None)
+        if access is None or not self.behaviour.demands.identifies(access.scopes):
+            return self.behaviour.no_identity(known=access is not None)
         person = access.family.person
         identity = {"sub": f"{self.name}-{person.number}", "id": person.number, "login": person.login}
         everything = {**identity, "name": person.name, "email": person.email}
-        return json_answer(self.manners.told(everything, access.scopes))
+        return json_answer(self.behaviour.told(everything, access.scopes))

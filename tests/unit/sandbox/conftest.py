@@ -11,9 +11,9 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import httpx
 import pytest
 
+from vaultd.sandbox.behaviours import PLAIN
 from vaultd.sandbox.browser import Browser
 from vaultd.sandbox.issuer import SandboxIssuer
-from vaultd.sandbox.likenesses import PLAIN
 from vaultd.sandbox.provider import SandboxProvider
 from vaultd.sandbox.servers import LoopbackServers
 from vaultd.terms import Secret
@@ -84,9 +84,9 @@ def query_of(url: str) -> dict[str, str]:
 
 
 def make_provider(**options: object) -> SandboxProvider:
-    """One with GitHub's pages and API that is plain OAuth otherwise; `manners=None` makes it as the real one is."""
+    """One with GitHub's pages and API that is plain OAuth otherwise; `behaviour=None` makes it as the real one is."""
     known = {CLIENT: Secret(CLIENT_SECRET)}
-    given = {"name": "github", "clients": known, "redirect_uris": [CALLBACK], "manners": PLAIN} | options
+    given = {"name": "github", "clients": known, "redirect_uris": [CALLBACK], "behaviour": PLAIN} | options
     return SandboxProvider(**given)  # type: ignore[arg-type]  # each test names its own options
 
 

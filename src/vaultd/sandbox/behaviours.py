@@ -1,4 +1,4 @@
-"""The manners of real providers, for those of the sandbox that have their names.
+"""The behaviour of real providers, for those of the sandbox that have their names.
 
 The facts are those of docs/provider-facts.md and the pages that it names. Of what they leave open, the standards hold.
 """
@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
+from vaultd.sandbox.behaviour import Behaviour
 from vaultd.sandbox.demands import Demands
-from vaultd.sandbox.manners import Manners
 
 _GOOGLE = "https://www.googleapis.com/auth/userinfo."
 _LONG_NAMES = {short: f"{_GOOGLE}{short}" for short in ("email", "profile")}
@@ -63,7 +63,7 @@ def _said(error: str, description: str | None = None, **more: Any) -> dict[str, 
     return {"error": error, **({} if description is None else {"error_description": description}), **more}
 
 
-GOOGLE = Manners(
+GOOGLE = Behaviour(
     demands=Demands(
         identity=frozenset({"openid", "email", "profile"}),
         offline_params={"access_type": "offline"},
@@ -80,7 +80,7 @@ GOOGLE = Manners(
 )
 _BAD_CODE = _said("bad_verification_code", "The code passed is incorrect or expired.")
 _BAD_CLIENT = _said("incorrect_client_credentials", "The client_id and/or client_secret passed are incorrect.")
-GITHUB = Manners(
+GITHUB = Behaviour(
     demands=Demands(words=_normalised),
     refusals={
         "code": _BAD_CODE,
@@ -94,7 +94,7 @@ GITHUB = Manners(
     },
     refused_with=200,
 )
-SLACK = Manners(
+SLACK = Behaviour(
     demands=Demands(commas=True, words=_between_commas),
     refusals={
         "code": _said("invalid_code"),
@@ -109,7 +109,7 @@ SLACK = Manners(
     ok=True,
     token_type="bot",  # noqa: S106 - the kind of token, no token
 )
-MICROSOFT = Manners(
+MICROSOFT = Behaviour(
     demands=Demands(identity=frozenset({"openid"}), offline="offline_access", words=_but_offline),
     # 50173: revoked, or the password was changed.
     refusals={
@@ -117,10 +117,10 @@ MICROSOFT = Manners(
     },
     claims={"email": "email", "name": "profile"},
 )
-PLAIN = Manners()
+PLAIN = Behaviour()
 """By the standards alone."""
 
-MANNERS: Final[Mapping[str, Manners]] = MappingProxyType(
+BEHAVIOURS: Final[Mapping[str, Behaviour]] = MappingProxyType(
     {"github": GITHUB, "google": GOOGLE, "slack": SLACK, "microsoft": MICROSOFT}
 )
 """By a provider's name; one of another name is `PLAIN`."""

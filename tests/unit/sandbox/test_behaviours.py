@@ -30,7 +30,7 @@ async def at(clock: HandClock) -> AsyncIterator[Opened]:
     async with AsyncExitStack() as stack:
         clients = {}
         for name in ASKED:
-            clients[name] = client = ProviderClient(make_provider(name=name, manners=None, clock=clock, issuer=BASE))
+            clients[name] = client = ProviderClient(make_provider(name=name, behaviour=None, clock=clock, issuer=BASE))
             await stack.enter_async_context(client.http)
             await stack.enter_async_context(client.browser)
         yield clients.__getitem__

@@ -13,7 +13,7 @@ from vaultd.sandbox.oauth import NO_STORE, About, OAuthRefused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Manners:
+class Behaviour:
     """One provider's ways.
 
     `refusals` are the members of a refusal by what it is about, and `refused_with` their status where it is another

@@ -169,7 +169,8 @@ class OAuthClient:
         Raises:
             ProviderRefused: `invalid_token` for that one, `invalid_scope` for what is asked for, or another error.
         """
-        return await self._scoped.get(provider.config, access_token=access_token, narrowing=narrowing)
+        with at_step("token", provider=provider.name):
+            return await self._scoped.get(provider.config, access_token=access_token, narrowing=narrowing)
 
     async def identify(
         self, provider: Provider, *, grant: Grant, nonce: str | None = None, redirect: Mapping[str, str] | None = None
@@ -190,7 +191,7 @@ class OAuthClient:
         Raises:
             ProviderRefused: `invalid_token`, or another error of the provider's own.
         """
-        with at_step("userinfo"):
+        with at_step("userinfo", provider=provider.name):
             return await self._identities.by_userinfo(provider.config, access_token)
 
     async def _refreshed(

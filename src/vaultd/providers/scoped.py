@@ -17,6 +17,7 @@ from vaultd.providers.received import bounded_scopes, received_token
 from vaultd.providers.replies import read_answer
 from vaultd.providers.sender import Sender, merged
 from vaultd.providers.templates import CLIENT_ID
+from vaultd.providers.told import telling
 from vaultd.providers.words import error_text
 from vaultd.terms import Clock, Narrowing, Secret, Verdict
 
@@ -50,8 +51,9 @@ class ScopedTokens:
             json=_body(access_token, narrowing),
         )
         sent = (access_token, config.client_secret)
-        _check_refusal(reply, sent)
-        return _read(read_answer(reply, config, sent=sent, now=self._clock()), self._clock())
+        with telling(reply, config, sent):
+            _check_refusal(reply, sent)
+            return _read(read_answer(reply, config, sent=sent, now=self._clock()), self._clock())
 
 
 def _body(access_token: Secret, narrowing: Narrowing) -> dict[str, Any]:

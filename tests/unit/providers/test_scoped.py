@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.unit.providers.conftest import CLIENT_SECRET, NOW, provider_of, refused, unavailable
 from tests.unit.scripted_server import ScriptedServer
@@ -77,10 +78,13 @@ async def test_c2_an_answer_that_is_none(changes: dict[str, Any], oauth: OAuthCl
 )
 async def test_refusals_by_their_status(status: int, error: str, oauth: OAuthClient, server: ScriptedServer) -> None:
     server.answers_json({"message": f"no ghu_whole-t0ken {CLIENT_SECRET}"}, status=status)
-    told = await refused(lambda: scoped(oauth, server))
+    with capture_logs() as lines:
+        told = await refused(lambda: scoped(oauth, server))
     assert told.error == error
-    assert "ghu_whole-t0ken" not in str(told)
-    assert CLIENT_SECRET not in str(told)
+    assert "ghu_whole-t0ken" not in f"{told} {lines}"
+    assert CLIENT_SECRET not in f"{told} {lines}"
+    (line,) = lines
+    assert (line["step"], line["status"]) == ("token", status)
     server.answers(b"<html>", status=status)
     assert (await refused(lambda: scoped(oauth, server))).error == error
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.unit.refresh.conftest import Room
 from vaultd.connections.sealing import UNNAMED_ACCOUNT
@@ -87,6 +88,18 @@ async def test_silence_ends_nothing(room: Room) -> None:
     room.server.drops()
     await confirmer(room).confirm(row, CLAIM)
     assert await status(room, row) == ("connected", None)
+
+
+@pytest.mark.parametrize("code", [401, 403, 500])
+async def test_what_the_provider_says_is_in_the_log(room: Room, code: int) -> None:
+    row = await endless(room)
+    room.server.answers_json({"message": "Not today"}, status=code)
+    with capture_logs() as lines:
+        await confirmer(room).confirm(row, CLAIM)
+    (line,) = (line for line in lines if line["event"] == "a provider did not do what was asked")
+    assert (line["provider"], line["step"], line["status"]) == ("github", "userinfo", code)
+    assert line["description"] == "Not today"
+    assert "access token of octocat" not in str(lines)
 
 
 async def test_where_userinfo_never_told_the_account_it_is_not_asked(room: Room) -> None:

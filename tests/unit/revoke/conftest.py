@@ -78,6 +78,7 @@ def table_at(url: str) -> dict[str, Any]:
 async def ends(house: House, served: dict[str, tuple[SandboxProvider, str]]) -> AsyncIterator[Ends]:
     tables = {name: table_at(url) for name, (_, url) in served.items()}
     tables["silent"] = tables["github"] | {"revocation_endpoint": None, "userinfo_endpoint": None}
+    tables["google"] = tables["gitlab"]
     providers = Providers(configs={name: ProviderConfig.model_validate(table) for name, table in tables.items()})
     outbound = Outbound(ssl_context=authorities(), total_timeout=PATIENCE)
     oauth = OAuthClient(outbound=outbound, clock=house.clock)

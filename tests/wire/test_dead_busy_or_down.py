@@ -222,14 +222,13 @@ async def test_a_refresh_token_is_renewed_before_the_end_that_was_told(town: Tow
     async with town.app() as app:
         granted = await town.connected(app, "own")
         assert "expires_at" not in await town.account(app)
-        town.clock.forward(seconds=11)
-        await until(lambda: granted.asked)
-        town.clock.forward(seconds=11)
-        await until(lambda: len(granted.asked) == 2)
-        async with asyncio.timeout(20):
-            # It is stored a moment after it was given.
-            while (await town.exchange(app, "own")).json()["access_token"] != granted.access[-1]:
-                await asyncio.sleep(0.05)
+        for times in (1, 2):
+            town.clock.forward(seconds=11)
+            await until(lambda times=times: len(granted.asked) == times)
+            async with asyncio.timeout(20):
+                # It is stored a moment after it was given, and until then the clock stands still.
+                while (await town.exchange(app, "own")).json()["access_token"] != granted.access[-1]:
+                    await asyncio.sleep(0.05)
         assert len(granted.asked) == 2
 
 

@@ -16,7 +16,7 @@ HERE = [
     "postgresql://u@%2Frun%2Fpostgresql/v",
     "postgresql://u@localhost/v",
     "postgresql://u@LOCALHOST:5433/v",
-    "postgresql://u@127.0.0.1,127.0.0.2:5433,[::1]:5434/v",
+    "postgresql://u@[::1]:5434,127.0.0.1,127.0.0.2:5433/v",
     "postgres://u@/v?host=127.0.0.1,/run/postgresql",
     "postgresql://u@127.0.0.1/v?sslmode=disable",
 ]

@@ -8,7 +8,10 @@ from typing import Any, Literal, TypeVar
 
 from vaultd.errors import InvalidScope, InvalidTarget, SubjectTokenRefused
 from vaultd.scopes import EXACT, ScopeRules
-from vaultd.terms import Scopes, Subject
+from vaultd.terms import NO_SCOPES, Scopes, Subject
+
+GRANT_UNKNOWN = "grant_unknown"
+"""The reason where nobody has told what a grant allows: no more is known to be in it than the client may hold."""
 
 _Entry = TypeVar("_Entry")
 
@@ -156,27 +159,29 @@ def check_delivery(
     granted: Scopes,
     allowed: Collection[str],
     on_wider_grant: Literal["refuse", "allow"],
+    unclear: Scopes = NO_SCOPES,
     rules: ScopeRules = EXACT,
 ) -> None:
     """A token leaves only if all its scopes are in the client's list, or the client's entry says otherwise (A7).
 
-    One whose scopes are not known is in no list.
+    One whose scopes are not known is in no list. `unclear` is as `check_covered` has it.
 
     Raises:
-        InvalidScope: `wider_grant`.
+        InvalidScope: `wider_grant`, or `grant_unknown`.
     """
     if on_wider_grant == "allow" or rules.lies_within(granted, allowed):
         return
     if not granted:
         raise InvalidScope(
             "What the connected account allows is not known.",
-            reason="wider_grant",
+            reason=GRANT_UNKNOWN,
             detail="the provider has not told the grant's scopes",
         )
+    spelled = f"; whether one of these is another word for {unclear} is not known: see scope_aliases" if unclear else ""
     raise InvalidScope(
         "The connected account allows more than this client may hold.",
         reason="wider_grant",
-        detail=f"beyond the client's list: {rules.beyond(granted, allowed)}",
+        detail=f"beyond the client's list: {rules.beyond(granted, allowed)}{spelled}",
     )
 
 
@@ -187,6 +192,7 @@ def scopes_to_narrow_to(
     requested: Scopes | None,
     on_wider_grant: Literal["refuse", "allow"],
     can_narrow: bool,
+    unclear: Scopes = NO_SCOPES,
     rules: ScopeRules = EXACT,
 ) -> Scopes | None:
     """What the token that leaves is to carry where that is less than the grant; None: the stored token leaves (A7).
@@ -200,18 +206,19 @@ def scopes_to_narrow_to(
         requested: a part of both, if the request names any.
         on_wider_grant: what the client's entry says of a token that carries more than the list.
         can_narrow: whether a token for fewer scopes can be had for this grant.
+        unclear: what may be granted in words that are not known here.
         rules: what the provider's scopes mean. What weakens nothing is no reason to narrow.
 
     Raises:
-        InvalidScope: `no_scope_in_common`, which no token can be narrowed to (RFC 6749 §3.3 has no empty scope), or
-            `wider_grant`.
+        InvalidScope: `no_scope_in_common`, which no token can be narrowed to (RFC 6749 §3.3 has no empty scope),
+            `wider_grant`, or `grant_unknown`.
     """
     target = requested or rules.common(granted, allowed)
     if can_narrow and rules.beyond(granted, target):
         if not target:
             raise _nothing_in_common()
         return target
-    check_delivery(granted=granted, allowed=allowed, on_wider_grant=on_wider_grant, rules=rules)
+    check_delivery(granted=granted, allowed=allowed, on_wider_grant=on_wider_grant, unclear=unclear, rules=rules)
     if granted and allowed and not target and on_wider_grant == "refuse":
         # What vaultd needs itself, and what comes along, is no reason to hand a token out.
         raise _nothing_in_common()

@@ -38,8 +38,9 @@ class ScopeRules:
     `aliases` are other spellings of a scope; `prefixes` may stand before any scope, and with `ignore_case` upper and
     lower case are one. `implies` says which scopes one includes; a `*` in its name stands for any text, and for that
     text in theirs. `unlisted` scopes are granted but never named in an answer. `along` come with every token and count
-    against no list; nor do `own`, which vaultd itself needs. Where tokens may do what was settled for the app
-    (`of_app`), a list without scopes means all of that.
+    against no list; nor do `own`, which vaultd itself needs. `generic` scopes stand for whatever was granted, which an
+    answer names instead, so that no list can be held against them; a `*` in one stands for any text. Where tokens may
+    do what was settled for the app (`of_app`), a list without scopes means all of that.
     """
 
     aliases: Mapping[str, Collection[str]] = field(default_factory=dict)
@@ -49,6 +50,7 @@ class ScopeRules:
     unlisted: frozenset[str] = frozenset()
     along: frozenset[str] = frozenset()
     own: Scopes = NO_SCOPES
+    generic: Collection[str] = ()
     of_app: OfApp = "never"
 
     def covers(self, granted: Collection[str], requested: Collection[str]) -> bool:
@@ -91,7 +93,8 @@ class ScopeRules:
         unnamed = self._names(self.unlisted) | self._names(shown)
         granted = Scopes({*answered, *(scope for scope in agreed if self.name(scope) in unnamed)})
         missing = self.missing(granted, agreed)
-        return Received(granted, missing) if self._unknown(answered, agreed) else Received(granted, withheld=missing)
+        unclear = missing if self._unknown(answered, agreed) else self.generic_among(missing)
+        return Received(granted, unclear, Scopes(missing - unclear))
 
     def renewed(self, before: Received, answered: Scopes | None, *, shown: Iterable[str] = ()) -> Received:
         """What a refresh's answer makes of a grant; silence leaves it as it was (RFC 6749 §6).
@@ -103,6 +106,20 @@ class ScopeRules:
         now = self.received(before.granted, answered, shown=shown)
         return Received(now.granted, self.missing(now.granted, before.unclear | now.unclear))
 
+    def again(self, asked: Iterable[str], before: Collection[str]) -> Scopes:
+        """What of an earlier grant is asked for once more beside what is asked now.
+
+        Generic scopes are asked for alone, so they come beside no others, and no others beside them.
+        """
+        asked = Scopes(asked)
+        if self.generic_among(asked):
+            return NO_SCOPES
+        return self.outside(Scopes(before) - self.generic_among(before), asked)
+
+    def generic_among(self, scopes: Iterable[str]) -> Scopes:
+        """Those that stand for whatever was granted."""
+        return Scopes(scope for scope in scopes if any(_fits(self.name(scope), *each) for each in self._generic))
+
     def _unknown(self, answered: Scopes, agreed: Scopes) -> bool:
         """Whether an answer has words that nobody asked for and whose meaning no data tells."""
         known = self.reach(agreed) | self._names({*self.along, *self.own, *self.aliases}) | self._tree
@@ -110,9 +127,14 @@ class ScopeRules:
 
     def name(self, scope: str) -> str:
         """The one name of a scope, however it is spelled."""
-        for prefix in self.prefixes:
-            scope = scope.removeprefix(prefix)
-        return self._canonical.get(self._cased(scope), self._cased(scope))
+        bare = self.bare(scope)
+        return self._canonical.get(bare, bare)
+
+    def bare(self, scope: str) -> str:
+        """A scope without what may stand before it, and in one case where case means nothing."""
+        scope = self._cased(scope)
+        before = next((prefix for prefix in self._prefixes if scope.startswith(prefix) and scope != prefix), "")
+        return scope.removeprefix(before)
 
     def _names(self, scopes: Iterable[str]) -> frozenset[str]:
         return frozenset(map(self.name, scopes))
@@ -134,14 +156,19 @@ class ScopeRules:
     def _included(self, scope: str) -> Iterator[str]:
         yield from self._implied.get(scope, ())
         for before, after, others in self._patterns:
-            if len(scope) > len(before) + len(after) and scope.startswith(before) and scope.endswith(after):
+            if _fits(scope, before, _ANY, after):
                 text = scope[len(before) : len(scope) - len(after)]
                 yield from (self.name(other.replace(_ANY, text)) for other in others)
 
     @cached_property
+    def _prefixes(self) -> list[str]:
+        """The longest first, of which the others may be a part."""
+        return sorted(map(self._cased, self.prefixes), key=len, reverse=True)
+
+    @cached_property
     def _canonical(self) -> dict[str, str]:
         pairs = ((scope, other) for scope, others in self.aliases.items() for other in others)
-        return {self._cased(other): self._cased(scope) for scope, other in pairs}
+        return {self.bare(other): self.bare(scope) for scope, other in pairs}
 
     @cached_property
     def _implied(self) -> dict[str, frozenset[str]]:
@@ -154,8 +181,20 @@ class ScopeRules:
     @cached_property
     def _patterns(self) -> list[tuple[str, str, Collection[str]]]:
         """Text before and after the `*`, and what is included."""
-        starred = ((scope.partition(_ANY), others) for scope, others in self.implies.items() if _ANY in scope)
-        return [(self._cased(before), self._cased(after), others) for (before, _, after), others in starred]
+        starred = ((self.bare(scope), others) for scope, others in self.implies.items() if _ANY in scope)
+        parted = ((scope.partition(_ANY), others) for scope, others in starred)
+        return [(before, after, others) for (before, _, after), others in parted]
+
+    @cached_property
+    def _generic(self) -> list[tuple[str, str, str]]:
+        return [self.bare(scope).partition(_ANY) for scope in self.generic]
+
+
+def _fits(scope: str, before: str, any_text: str, after: str) -> bool:
+    """Whether a scope is this one, or one with any text, and not none, between these two."""
+    if not any_text:
+        return scope == before
+    return len(scope) > len(before) + len(after) and scope.startswith(before) and scope.endswith(after)
 
 
 EXACT = ScopeRules()

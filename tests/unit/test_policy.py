@@ -209,6 +209,18 @@ def test_a_wider_grant_leaves_only_where_the_entry_says_so(
     assert "admin" not in caught.value.description
 
 
+def test_words_that_may_be_others_for_what_was_asked_are_told_as_unknown_and_not_only_as_more() -> None:
+    with pytest.raises(InvalidScope) as caught:
+        check_delivery(
+            granted=Scopes({"urn:own:read"}), allowed=("read",), unclear=Scopes({"read"}), on_wider_grant="refuse"
+        )
+    assert caught.value.reason == "wider_grant"
+    assert caught.value.detail == (
+        "beyond the client's list: urn:own:read;"
+        " whether one of these is another word for read is not known: see scope_aliases"
+    )
+
+
 def test_a7_and_a8_a_client_has_an_entry_at_a_provider_or_is_refused() -> None:
     assert entry_at({"github": ("repo",)}, "github") == ("repo",)
     assert entry_at({"github": ()}, "github") == ()
@@ -236,8 +248,8 @@ def test_a7_and_a8_a_client_has_an_entry_at_a_provider_or_is_refused() -> None:
         ("repo user", "gist", None, "allow", True, "no_scope_in_common"),
         ("repo user", "", None, "refuse", True, "no_scope_in_common"),
         # What is not known is in no list.
-        ("", "user", None, "refuse", True, "wider_grant"),
-        ("", "", None, "refuse", True, "wider_grant"),
+        ("", "user", None, "refuse", True, "grant_unknown"),
+        ("", "", None, "refuse", True, "grant_unknown"),
         ("", "user", None, "allow", True, None),
         # Where it cannot, the whole token leaves or none does.
         ("repo user", "repo user", "user", "refuse", False, None),
@@ -246,7 +258,7 @@ def test_a7_and_a8_a_client_has_an_entry_at_a_provider_or_is_refused() -> None:
         ("repo user", "user", None, "allow", False, None),
         ("repo user", "gist", None, "refuse", False, "wider_grant"),
         ("repo user", "gist", None, "allow", False, None),
-        ("", "", None, "refuse", False, "wider_grant"),
+        ("", "", None, "refuse", False, "grant_unknown"),
         ("", "", None, "allow", False, None),
     ],
 )

@@ -176,6 +176,44 @@ def test_what_the_answer_proves_was_granted_though_it_does_not_say_so() -> None:
     assert EXACT.received(asked, Scopes({"read"}), shown=["offline_access", "openid"]) == Received(asked)
 
 
+def test_case_means_nothing_in_what_stands_before_a_scope_and_in_another_spelling_either() -> None:
+    known = ScopeRules(
+        prefixes=("https://Graph.example/", "https://graph.example/beta/"),
+        ignore_case=True,
+        aliases={"https://graph.example/Mail.Read": ("MAIL",)},
+        implies={"https://graph.example/*.All": ("*.Read",)},
+    )
+    one = ("mail.read", "Mail", "HTTPS://GRAPH.EXAMPLE/mail.read", "https://graph.example/Beta/Mail.Read")
+    assert {known.name(scope) for scope in one} == {"mail.read"}
+    assert known.covers({"mail.ALL"}, one)
+    for other in ("https://other.example/mail.read", "https://graph.example/https://graph.example/mail.read"):
+        assert known.outside({other}, one), other
+    assert known.name("https://graph.example/") == "https://graph.example/", "a prefix alone is no scope without a name"
+
+
+GENERIC = CONFIGS["microsoft"].scope_rules
+
+
+def test_a_scope_that_stands_for_whatever_was_granted_is_asked_for_alone() -> None:
+    assert GENERIC.again({".default"}, {"Mail.Read"}) == Scopes()
+    assert GENERIC.again({"https://vault.azure.net/.default", "openid"}, {"Mail.Read"}) == Scopes()
+    assert GENERIC.again({"Mail.Read"}, {"HTTPS://graph.microsoft.com/.DEFAULT", "User.Read"}) == Scopes({"User.Read"})
+    assert not GENERIC.generic_among({"default", "x.default", "/.default", "https://vault.azure.net/.defaults"})
+
+
+@pytest.mark.parametrize("answered", ["Mail.Read User.Read", "openid profile email"])
+def test_what_stands_for_it_may_be_granted_and_bounds_nothing(answered: str) -> None:
+    received = GENERIC.received(Scopes({".default"}), Scopes.parse(answered))
+    assert received.unclear == Scopes({".default"})
+    assert not received.withheld
+    checked = {"granted": received.granted, "unclear": received.unclear, "rules": GENERIC}
+    assert check_covered(**checked, requested=Scopes({".default"}), on_wider_grant="allow")
+    with pytest.raises(InvalidScope):
+        check_covered(**checked, requested=Scopes({".default"}), on_wider_grant="refuse")
+    assert not GENERIC.lies_within(Scopes({"Mail.Read"}), {".default"})
+    assert GENERIC.outside({"Mail.Read"}, {".default"})
+
+
 def test_inclusion_goes_through_any_number_of_steps_and_around_in_circles() -> None:
     known = ScopeRules(implies={"a": ["b"], "b": ["c"], "c": ["a", "d"]}, aliases={"d": ("dd",)})
     assert known.covers({"a"}, {"b", "c", "d", "dd"})

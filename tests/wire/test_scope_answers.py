@@ -308,7 +308,7 @@ async def test_a_list_with_scopes_is_not_served_where_nobody_can_say_what_tokens
     async with town.app() as app, town.app("other-agent", user=app.user) as other:
         await town.connected(other, "scopeless")
         refused = await town.asked(other, "scopeless", agent="other-agent")
-    assert await town.reason(refused) == "wider_grant"
+    assert await town.reason(refused) == "grant_unknown"
 
 
 async def test_an_empty_list_is_not_served_where_a_provider_may_have_scopes(town: Town) -> None:

@@ -15,7 +15,7 @@ from vaultd.cli.warnings import useless_list
 from vaultd.clients.config import LimitsConfig, ProviderGrant
 from vaultd.clients.registry import Client
 from vaultd.errors import InvalidScope, InvalidTarget, RequestRefused, SubjectTokenRefused
-from vaultd.policy import Presented, allowed_scopes, check_presenter, entry_at, scopes_to_narrow_to
+from vaultd.policy import GRANT_UNKNOWN, Presented, allowed_scopes, check_presenter, entry_at, scopes_to_narrow_to
 from vaultd.providers.config import ProviderConfig
 from vaultd.providers.registry import Provider, Providers
 from vaultd.settings import Settings
@@ -99,7 +99,9 @@ def explain(settings: Settings, client: Client, provider: Provider, requested: S
         asked = allowed_scopes(entry.scopes, requested, provider.config.scope_rules)
         deliveries = tuple(_deliveries(entry, provider, asked, requested))
         if useless_list(provider.name, provider.config, entry) is not None:
-            refusal = InvalidScope(reason="wider_grant")
+            # Of tokens without scopes nobody can say that they lie within a list that has some.
+            unknown = provider.config.scopes_of_app == "always" and bool(entry.scopes)
+            refusal = InvalidScope(reason=GRANT_UNKNOWN if unknown else "wider_grant")
     except (InvalidTarget, InvalidScope) as error:
         refusal = error
     asserts = client.config.may_assert_subjects and provider.name in client.config.assert_providers
@@ -151,6 +153,8 @@ def _deliveries(
     supposed.append(("more than the list", wider, narrows))
     if narrows:
         supposed.append(("more, without a refresh token", wider, False))
+    if whole and provider.config.scopes_of_app != "never":
+        supposed.append(("what nobody told", Scopes(), narrows))
     for words, granted, can_narrow in supposed:
         try:
             narrower = scopes_to_narrow_to(

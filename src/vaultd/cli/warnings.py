@@ -6,12 +6,18 @@ from collections.abc import Iterator, Mapping
 from itertools import combinations
 
 from vaultd.clients.config import ClientConfig, ProviderGrant
+from vaultd.providers.catalogue import load_catalogue
 from vaultd.providers.config import ProviderConfig
+from vaultd.providers.config_about import AboutConfig
+from vaultd.providers.lint import entry_config
 from vaultd.providers.sender import written_otherwise
 from vaultd.settings import Settings
 
 NOTHING = "none"
 """By which a client proves itself that anyone may say to be."""
+_SHOWN = 6
+_FELT = ("identity_scopes", "renewal_scopes", "authorization_params", "account_id_field", "refusals")
+"""What is missed first where a table does not have it."""
 
 
 def warnings(settings: Settings) -> Iterator[tuple[str, str]]:
@@ -27,12 +33,17 @@ def warnings(settings: Settings) -> Iterator[tuple[str, str]]:
     yield from _never_revoked(settings)
     yield from _taken_for_one(settings.providers)
     yield from _two_encodings(settings.providers)
+    yield from _named_like_an_entry(settings.providers)
 
 
 def useless_list(provider: str, config: ProviderConfig, entry: ProviderGrant) -> str | None:
     """Why nothing can lie within a client's list for a provider, and what to write; None where something can."""
     if entry.narrow or entry.on_wider_grant == "allow":
         return None
+    generic = config.scope_rules.generic_among(entry.scopes)
+    if generic and not config.scope_rules.outside(entry.scopes, {*generic, *config.scope_rules.own}):
+        remedy = 'write the scopes that it needs, or on_wider_grant = "allow"'
+        return f"its list for {provider} is {generic}, which is whatever was granted, and bounds nothing; {remedy}"
     if not entry.scopes and config.scopes_of_app == "never":
         remedy = f'write the scopes that it needs, or, if {provider} has none, scopes_of_app = "always" in its table'
         return f"its list for {provider} is empty, and no grant lies within that; {remedy}"
@@ -52,6 +63,12 @@ def list_warnings(settings: Settings, provider: str, config: ProviderConfig) -> 
         why = useless_list(provider, config, entry)
         if why is not None:
             yield _client(name), f"{why}: until then every exchange is refused"
+            continue
+        generic = config.scope_rules.generic_among(entry.scopes)
+        beside = config.scope_rules.outside(entry.scopes, {*generic, *config.scope_rules.own})
+        if generic and beside:
+            text = f"its list for {provider} has {generic} beside {beside}, and the provider takes it only alone"
+            yield _client(name), f"{text}; write one of the two"
     yield from _lists_apart(entries, provider, config)
 
 
@@ -143,6 +160,24 @@ def _two_encodings(providers: Mapping[str, ProviderConfig]) -> Iterator[tuple[st
                 f"{text} and client_secret_basic_raw does not; if the provider answers invalid_client, write {method}"
             )
             yield f"provider {name}", other
+
+
+def _named_like_an_entry(providers: Mapping[str, ProviderConfig]) -> Iterator[tuple[str, str]]:
+    """Where an endpoint of a table's own puts the catalogue's entry of its name aside, which its name does not say."""
+    catalogue = load_catalogue()
+    for name, provider in providers.items():
+        if name not in catalogue or provider.extends is not None:
+            continue
+        entry = entry_config(catalogue[name])
+        # How tokens are given back is taken over or not with `revocation`, which the table may say otherwise.
+        keys = catalogue[name].keys() - provider.model_fields_set - AboutConfig.model_fields.keys()
+        lost = {key for key in keys if "revocation" not in key and getattr(entry, key) != getattr(provider, key)}
+        if lost:
+            told = [*(key for key in _FELT if key in lost), *sorted(lost - set(_FELT))]
+            shown = ", ".join(told[:_SHOWN]) + (" and more" if len(told) > _SHOWN else "")
+            text = f"has an endpoint of its own, so nothing of the catalogue's {name} holds for it, such as {shown}"
+            remedy = f'write extends = "{name}", and each endpoint that is elsewhere, or give it another name'
+            yield f"provider {name}", f"{text}; {remedy}"
 
 
 def _accepted(name: str, client: ClientConfig) -> frozenset[str]:

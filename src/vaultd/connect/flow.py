@@ -165,7 +165,7 @@ def scopes_sought(provider: Provider, entry: ProviderGrant, requested: Scopes | 
     if config.consent_replaces:
         wider = config.narrows or entry.on_wider_grant == "allow"
         before = had if wider else rules.common(had, entry.scopes)
-        again = Scopes({*asked, *rules.outside(before, asked)})
+        again = Scopes({*asked, *rules.again(asked, before)})
         asked = again if len(str(again)) <= LONGEST_REQUEST else asked
     both = Scopes({*asked, *rules.outside(rules.own, asked)})
     # Not what the app may have anyway, though vaultd would ask for it as well.

@@ -138,7 +138,7 @@ def _to_consent(error: InteractionRequired, attempt: Attempt) -> Scopes | None:
         return requested
     rules, listed = provider.config.scope_rules, client.config.providers[provider.name].scopes
     before = rules.common(error.granted, listed) if provider.config.consent_replaces else Scopes()
-    both = Scopes({*requested, *rules.outside({*before, *rules.own}, requested)})
+    both = Scopes({*requested, *rules.again(requested, before), *rules.outside(rules.own, requested)})
     # A longer one the door would not take; it asks for the rest by itself.
     return both if len(str(both)) <= LONGEST_LINK_SCOPE else requested
 

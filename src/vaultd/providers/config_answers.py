@@ -24,6 +24,7 @@ OAuthError: TypeAlias = Literal[
     "invalid_request",
     "invalid_scope",
     "invalid_token",
+    "redirect_uri_mismatch",
     "server_error",
     "slow_down",
     "temporarily_unavailable",
@@ -54,7 +55,8 @@ class AnswersConfig(ConfigTable):
     `token_types` are other words than "bearer" for a token that is sent as one, in whatever case, and
     `refresh_life_fields` the paths, from where the token stands, at which the first number is the seconds that the
     refresh token lives, 0 for one that does not end.
-    `error_path` is where an error's word stands, and `error_codes` are the provider's words and OAuth's for them.
+    `error_path` is where an error's word stands, and `error_codes` are the provider's words and OAuth's for them, or
+    "redirect_uri_mismatch", for which OAuth has none.
     `declined_errors` are those with which the browser comes back, beside `access_denied`, when a person said no.
     """
 

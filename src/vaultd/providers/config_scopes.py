@@ -23,8 +23,9 @@ class ScopesConfig(ConfigTable):
     `scope_aliases` are a scope's other spellings, `scope_prefixes` may stand before any, and with `scopes_ignore_case`
     upper and lower case are one. `scope_implies` says which scopes one includes; one `*` in its name stands for any
     text, and for that text in theirs. `scopes_unlisted` are granted but never named in an answer, `scopes_along` come
-    with every token. `scope_field` is where the token's answer names what was granted; `callback_scope` is the
-    parameter of the authorization's answer that does.
+    with every token. `scopes_generic` stand for whatever was granted, and one `*` in such a name for any text: answers
+    name what it is instead, so they are asked for alone, and a list with one bounds nothing. `scope_field` is where the
+    token's answer names what was granted; `callback_scope` is the parameter of the authorization's answer that does.
     With `consent_replaces`, a consent is good for what it names and no more, so that what was granted before is asked
     for again. `scopes_of_app` says whether tokens may do what was settled where the app is made: "always", whatever a
     consent asks for, or "unless_asked". Where the answers name no scopes then, a client's empty list means all of that.
@@ -33,12 +34,13 @@ class ScopesConfig(ConfigTable):
     scopes: ScopeNames = ()
     identity_scopes: ScopeNames = ()
     renewal_scopes: ScopeNames = ()
-    scope_aliases: dict[ScopeName, ScopeNames] = Field(default_factory=dict)
     scope_prefixes: tuple[Text, ...] = ()
     scopes_ignore_case: Flag = False
+    scope_aliases: dict[ScopeName, ScopeNames] = Field(default_factory=dict)
     scope_implies: dict[ScopeName, ScopeNames] = Field(default_factory=dict)
     scopes_unlisted: ScopeNames = ()
     scopes_along: ScopeNames = ()
+    scopes_generic: ScopeNames = ()
     scopes_of_app: OfApp = "never"
     scope_field: Text = "scope"
     callback_scope: Text | None = None
@@ -55,6 +57,7 @@ class ScopesConfig(ConfigTable):
             unlisted=frozenset(self.scopes_unlisted),
             along=frozenset(self.scopes_along),
             own=Scopes({*self.identity_scopes, *self.renewal_scopes}),
+            generic=self.scopes_generic,
             of_app=self.scopes_of_app,
         )
 
@@ -68,8 +71,9 @@ class ScopesConfig(ConfigTable):
 
     @field_validator("scope_aliases")
     @classmethod
-    def _one_name_each(cls, aliases: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-        written = list(_spellings(aliases))
+    def _one_name_each(cls, aliases: dict[str, tuple[str, ...]], info: ValidationInfo) -> dict[str, tuple[str, ...]]:
+        # By their prefixes and their case, two that are written differently may be one.
+        written = [_spelled(info).bare(scope) for scope in _spellings(aliases)]
         if len(set(written)) < len(written):
             raise ValueError("has one spelling twice; write each beside one scope")
         return aliases
@@ -86,18 +90,32 @@ class ScopesConfig(ConfigTable):
                 raise ValueError(f"has a longer pattern beside {scope}; write each scope out")
         return implies
 
+    @field_validator("scopes_generic")
+    @classmethod
+    def _one_asterisk_each(cls, generic: tuple[str, ...]) -> tuple[str, ...]:
+        for scope in generic:
+            if scope.count(_ANY) > 1 or scope == _ANY:
+                raise ValueError(f"has {scope}; write one asterisk at most, and text beside it")
+        return generic
+
     @field_validator("scopes_along")
     @classmethod
     def _nothing_wide(cls, along: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        rules = ScopeRules(
-            aliases=info.data.get("scope_aliases") or {},
-            prefixes=info.data.get("scope_prefixes") or (),
-            implies=info.data.get("scope_implies") or {},
-        )
+        rules = _spelled(info)
         wide = sorted(scope for scope in along if len(rules.reach({scope})) > 1)
         if wide:
             raise ValueError(f"names {', '.join(wide)}, which includes others; what comes along weakens nothing")
         return along
+
+
+def _spelled(info: ValidationInfo) -> ScopeRules:
+    """The rules as far as the keys that were checked before tell them."""
+    return ScopeRules(
+        aliases=info.data.get("scope_aliases") or {},
+        prefixes=info.data.get("scope_prefixes") or (),
+        ignore_case=info.data.get("scopes_ignore_case") or False,
+        implies=info.data.get("scope_implies") or {},
+    )
 
 
 def _spellings(aliases: dict[str, tuple[str, ...]]) -> Iterator[str]:

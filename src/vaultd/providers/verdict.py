@@ -23,6 +23,8 @@ _STANDARD: Mapping[str, Verdict] = {
     "token_expired": Verdict.DEAD,
     "token_revoked": Verdict.DEAD,
     "invalid_client": Verdict.APP,  # RFC 6749 §5.2
+    # What names the redirect URI can mean nothing but how the app is registered; vaultd sends one URI, and always that.
+    "redirect_uri_mismatch": Verdict.APP,
     "unsupported_grant_type": Verdict.APP,
     "fatal_error": Verdict.DOWN,
     "internal_error": Verdict.DOWN,

@@ -222,6 +222,7 @@ def _scopes_to_narrow_to(ask: Ask, row: ConnectionRow, unclear: Scopes) -> Scope
         on_wider_grant=ask.on_wider_grant,
         # Without a refresh token there is nothing to narrow with.
         can_narrow=ask.narrows and row.refresh_token is not None,
+        unclear=unclear,
     )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from tests.unit.settings.a_file import ACME, ISSUER, MINIMAL, load_text
 from vaultd.cli.warnings import warnings
+from vaultd.providers.catalogue import load_catalogue
 
 SECRET = 'auth = "client_secret_basic"\nsecret = "env:SECRET"'
 ALLOWED = 'ip_allowlist = ["192.0.2.0/24"]'
@@ -182,3 +184,55 @@ def test_two_lists_of_which_no_grant_lies_within_both(file: Path, acme: str, oth
         assert what == "client agent"
         assert text.startswith("neither its list for acme nor that of other includes the other")
         assert text.endswith('write one list for both, or on_wider_grant = "allow"')
+
+
+OWN_GOOGLE = """
+[providers.google]
+client_id = "app"
+client_secret = "env:SECRET"
+{extends}
+authorization_endpoint = "https://accounts.example/authorize"
+token_endpoint = "https://accounts.example/token"
+userinfo_endpoint = "https://accounts.example/userinfo"
+"""
+
+
+def missed(file: Path, table: str) -> list[str]:
+    return [text for _, text in warnings(load_text(file, MINIMAL + ISSUER + table)) if "of the catalogue's" in text]
+
+
+def test_a_table_that_is_only_named_like_an_entry_is_told_what_it_goes_without(file: Path) -> None:
+    (text,) = missed(file, OWN_GOOGLE.format(extends=""))
+    assert text.startswith(
+        "has an endpoint of its own, so nothing of the catalogue's google holds for it,"
+        " such as identity_scopes, authorization_params, refusals, "
+    )
+    assert text.endswith('write extends = "google", and each endpoint that is elsewhere, or give it another name')
+    assert missed(file, OWN_GOOGLE.format(extends='extends = "google"')) == []
+    assert missed(file, OWN_GOOGLE.format(extends="").replace("google", "acme")) == []
+
+
+def test_what_a_table_named_like_an_entry_says_as_the_entry_does_is_not_missed(file: Path) -> None:
+    entry = {key: value for key, value in load_catalogue()["mailchimp"].items() if not isinstance(value, dict)}
+    own = "[providers.mailchimp]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in entry.items())
+    own += 'client_id = "app"\nclient_secret = "env:SECRET"\nuserinfo_metadata = {api_endpoint = "api_endpoint"}\n'
+    assert missed(file, own) == []
+    assert len(missed(file, own.replace("account_id_field", "account_place_fields = []\n# "))) == 1
+
+
+@pytest.mark.parametrize(
+    ("entry", "told_of"),
+    [
+        ('["https://graph.microsoft.com/.default"]', "is https://graph.microsoft.com/.default, which is whatever was"),
+        ('[".default", "openid"]', "is .default, which is whatever was granted, and bounds nothing"),
+        ('{scopes = ["https://vault.azure.net/.default"], on_wider_grant = "allow"}', ""),
+        ('{scopes = [".default", "Mail.Read"], on_wider_grant = "allow"}', "has .default beside Mail.Read, and the"),
+        ('["Mail.Read"]', ""),
+    ],
+)
+def test_a_list_that_bounds_nothing_and_one_that_cannot_be_asked_for(file: Path, entry: str, told_of: str) -> None:
+    provider = '[providers.microsoft]\nclient_id = "app"\nclient_secret = "env:SECRET"\n'
+    client = f"[clients.agent]\n{SECRET}\nproviders = {{microsoft = {entry}}}\n"
+    found = [text for _, text in warnings(load_text(file, MINIMAL + ISSUER + provider + client))]
+    assert len(found) == bool(told_of)
+    assert all(told_of in text for text in found)

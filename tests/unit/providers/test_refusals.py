@@ -101,6 +101,19 @@ def test_what_entra_says_of_one_tenants_app_is_not_taken_for_the_app_everywhere(
     assert meaning(refusal(400, body), entry_config(ENTRIES["microsoft"])) == "unknown"
 
 
+@pytest.mark.parametrize("name", ["github", "github-app", "google", "slack", "slack-user"])
+def test_a_redirect_uri_that_is_not_registered_is_the_apps_matter_and_ends_no_grant(name: str) -> None:
+    error = "bad_redirect_uri" if name.startswith("slack") else "redirect_uri_mismatch"
+    for status in (200, 400):
+        body = f'{{"ok": false, "error": "{error}"}}'
+        assert meaning(refusal(status, body), entry_config(ENTRIES[name])) == "app"
+
+
+def test_an_address_that_is_not_verified_says_nothing_about_a_grant() -> None:
+    body = '{"error": "unverified_user_email"}'
+    assert meaning(refusal(200, body), entry_config(ENTRIES["github"])) == "unknown"
+
+
 def test_the_words_of_a_malformed_request_are_not_those_of_a_dead_grant() -> None:
     for name in ("linkedin", "linear", "bitbucket", "shopify"):
         body = '{"error": "invalid_request", "error_description": "A required parameter is missing."}'

@@ -34,6 +34,15 @@ def config(**keys: Any) -> ProviderConfig:
         ({"scope_implies": {"a": ["b"]}, "scopes_along": ["a"]}, "names a, which includes others"),
         ({"scope_implies": {"a": ["b"]}, "scope_aliases": {"a": ["x"]}, "scopes_along": ["x"]}, "names x, which"),
         ({"scope_implies": {"a:*": ["b:*"]}, "scopes_along": ["a:c"]}, "names a:c, which includes others"),
+        ({"scope_aliases": {"a": ["B"], "b": ["c"]}, "scopes_ignore_case": True}, "has one spelling twice"),
+        ({"scope_aliases": {"Mail": ["mail"]}, "scopes_ignore_case": True}, "has one spelling twice"),
+        ({"scope_aliases": {"a": ["x/a"]}, "scope_prefixes": ["x/"]}, "has one spelling twice"),
+        (
+            {"scope_implies": {"A": ["b"]}, "scopes_along": ["a"], "scopes_ignore_case": True},
+            "names a, which includes others",
+        ),
+        ({"scopes_generic": ["*"]}, "has *; write one asterisk at most, and text beside it"),
+        ({"scopes_generic": ["*/x/*"]}, "has */x/*; write one asterisk at most"),
         ({"scopes_of_app": True}, "Input should be 'never', 'unless_asked' or 'always'"),
     ],
 )

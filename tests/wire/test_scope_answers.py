@@ -247,6 +247,20 @@ async def test_scopes_in_the_redirect_are_what_was_granted(town: Town) -> None:
         assert await town.reason(refused) == "scope_missing"
 
 
+async def test_who_unticked_everything_granted_nothing(town: Town) -> None:
+    """The redirect names no scope then, and says it; silence would mean all that was asked for."""
+    provider = town.at["strava"]
+    asked = ["read", "activity:read", "activity:read_all"]
+    provider.in_redirect, provider.withheld = True, frozenset(asked)
+    async with town.app() as app:
+        assert (await town.connected(app, "strava", scopes=asked))["scopes"] == []
+        assert await town.reason(await town.asked(app, "strava", scope="activity:read_all")) == "scope_missing"
+        assert await town.reason(await town.asked(app, "strava")) == "grant_unknown"
+        provider.withheld = frozenset()
+        await town.connected(app, "strava", scopes=asked)
+        await town.given(app, "strava", scope="activity:read_all")
+
+
 async def test_the_scope_without_which_no_refresh_token_comes_was_granted_if_one_came(town: Town) -> None:
     """By no data: `own` is a provider that the catalogue does not know (OpenID Connect Core 1.0 §11)."""
     provider = town.at["lasting"]

@@ -16,7 +16,7 @@ from vaultd.providers.oauth import Grant, Identity, Issued, OAuthClient
 from vaultd.providers.registry import Provider
 from vaultd.refresh import expiry
 from vaultd.scopes import Received
-from vaultd.terms import Clock, Scopes, Secret
+from vaultd.terms import NO_SCOPES, Clock, Scopes, Secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +97,9 @@ def _received(provider: Provider, asked: Scopes, grant: Grant, beside: BesideCod
     config = provider.config
     # What comes with the token counts; what comes through the browser, where that is all there is.
     shown = config.scopes_shown(renewable=grant.refresh_token is not None, signed=grant.id_token is not None)
+    if not grant.scopes and beside.scopes is not None and not beside.scopes:
+        # It is there to say what was accepted, and says that nothing was. In a token's answer, empty means silence.
+        return Received(NO_SCOPES, withheld=asked)
     received = config.scope_rules.received(asked, grant.scopes or beside.scopes, shown=shown)
     if received.unclear:
         text = "the provider names other scopes than those asked for; if they are the same, write scope_aliases"

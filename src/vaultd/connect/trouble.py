@@ -53,8 +53,13 @@ def trouble_of(error: ProviderError, *, declined: Collection[str]) -> Trouble:
 def _code_refused(error: ProviderRefused) -> Trouble:
     # RFC 6749 §5.2 has one word for a code that has ended or was used before, and for another redirect URI than that of
     # the authorization. Where the provider's own word is about the URI, the app is registered with another one.
-    if "redirect" in (error.said or "").lower():
+    of_the_app = error.verdict is Verdict.APP
+    # A description alone may tell of the URI among other causes, unless the entry knows that it is the app's.
+    about = f"{error.said} {error.words}" if of_the_app else f"{error.said}"
+    if "redirect" in about.lower():
         return Trouble("setup", "redirect_uri_mismatch")
+    if of_the_app:
+        return Trouble("setup", "unauthorized_client")
     return Trouble("late", "invalid_grant") if error.step == "token" else Trouble("setup", UNUSABLE)
 
 

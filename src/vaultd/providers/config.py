@@ -69,7 +69,8 @@ class ProviderConfig(
     def app(self) -> str:
         """What names this installation's app at the provider; apps of one name have their grants in common."""
         found = re.match(self.app_pattern, self.client_id) if self.app_pattern else None
-        return found.group() if found else self.client_id
+        # A part of nothing would make all apps one.
+        return (found.group() if found else "") or self.client_id
 
     @property
     def named_in(self) -> frozenset[str]:

@@ -12,6 +12,15 @@ from vaultd.providers.config_about import day
 from vaultd.providers.paths import at
 from vaultd.providers.words import plain_text
 
+
+def _some(words: tuple[str, ...]) -> tuple[str, ...]:
+    if not words:
+        raise ValueError("is empty, so that no answer would fit; write one, or leave the path out")
+    return words
+
+
+Words: TypeAlias = dict[Text, Annotated[tuple[Text, ...], AfterValidator(_some)]]
+"""By path."""
 Meaning: TypeAlias = Literal["dead", "busy", "app", "down"]
 UNKNOWN = "unknown"
 _MOST_ITEMS = 20
@@ -31,16 +40,18 @@ class RefusalConfig(ConfigTable):
     means: Meaning
     status: tuple[Annotated[int, Field(strict=True, ge=200, le=599)], ...] = ()
     within: Text | None = None
-    words: dict[Text, tuple[Text, ...]] = Field(default_factory=dict)
-    phrases: dict[Text, tuple[Text, ...]] = Field(default_factory=dict)
+    words: Words = Field(default_factory=dict)
+    phrases: Words = Field(default_factory=dict)
     page: WebUrl | None = None
     seen: Annotated[str, AfterValidator(day)] | None = None
 
     @field_validator("phrases")
     @classmethod
     def _says_something(cls, phrases: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
-        if not phrases and not info.data.get("words") and not info.data.get("status"):
+        if not phrases and not info.data.get("words", True) and not info.data.get("status"):
             raise ValueError("is missing, and status and words are too, so that every answer would fit; write one")
+        if not phrases and info.data.get("within") is not None and not info.data.get("words", True):
+            raise ValueError("is missing, and words are too, so that within has no effect; write one, or leave it out")
         return phrases
 
     def fits(self, status: int, members: Mapping[str, Any]) -> bool:

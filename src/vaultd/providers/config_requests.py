@@ -49,7 +49,7 @@ OWN_PARAMS = frozenset(
 )
 """Parameters of the authorization request that vaultd sets itself, or that would replace all of them (RFC 9101)."""
 _OWN_TOKEN_PARAMS = frozenset(
-    {"client_id", "client_secret", "code", "code_verifier", "grant_type", "refresh_token", "token"}
+    {"client_id", "client_secret", "code", "code_verifier", "grant_type", "redirect_uri", "refresh_token", "token"}
 )
 _OWN_HEADERS = frozenset({"authorization", "connection", "content-length", "content-type", "cookie", "host"})
 _VISIBLE = re.compile(r"[\x20-\x7e]*")  # RFC 6749 §A.1 and §A.2
@@ -94,9 +94,9 @@ class RequestsConfig(ConfigTable):
     client_secret: PlainSecret | None = None
     token_request_format: RequestFormat = "form"  # noqa: S105 - a format's name
     token_headers: Headers = Field(default_factory=dict)
+    parameter_names: Annotated[dict[Renamed, Text], AfterValidator(each_its_own)] = Field(default_factory=dict)
     token_params: dict[Text, str] = Field(default_factory=dict)
     refresh_params: dict[Text, str] = Field(default_factory=dict)
-    parameter_names: Annotated[dict[Renamed, Text], AfterValidator(each_its_own)] = Field(default_factory=dict)
     scope_with_code: Flag = False
     refresh_sends_scopes: Flag = False
     refresh_adds_scopes: ScopeNames = ()
@@ -125,8 +125,9 @@ class RequestsConfig(ConfigTable):
 
     @field_validator("token_params", "refresh_params")
     @classmethod
-    def _not_of_the_token_request(cls, params: dict[str, str]) -> dict[str, str]:
-        _check_free(params, _OWN_TOKEN_PARAMS)
+    def _not_of_the_token_request(cls, params: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+        names = info.data.get("parameter_names", {})
+        check_free(params, _OWN_TOKEN_PARAMS | {theirs for ours, theirs in names.items() if ours in _OWN_TOKEN_PARAMS})
         return params
 
     @field_validator("authorization_params", "allowed_authorization_params")
@@ -134,7 +135,7 @@ class RequestsConfig(ConfigTable):
     def _not_ours(
         cls, names: dict[str, str] | tuple[str, ...], info: ValidationInfo
     ) -> dict[str, str] | tuple[str, ...]:
-        _check_free(names, OWN_PARAMS | set(info.data.get("parameter_names", {}).values()))
+        check_free(names, OWN_PARAMS | set(info.data.get("parameter_names", {}).values()))
         return names
 
 
@@ -153,7 +154,8 @@ def check_raw(client_id: str, secret: Secret) -> None:
         )
 
 
-def _check_free(names: Iterable[str], ours: frozenset[str]) -> None:
+def check_free(names: Iterable[str], ours: frozenset[str]) -> None:
+    """None of these may be one that vaultd sets itself. Raises `ValueError`."""
     taken = sorted(ours.intersection(names))
     if taken:
         raise ValueError(f"names {', '.join(taken)}, which vaultd sets itself; leave that out")

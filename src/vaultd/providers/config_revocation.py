@@ -16,6 +16,7 @@ from vaultd.providers.config_requests import (
     RequestFormat,
     TokenEndpointAuth,
     Value,
+    check_free,
     check_raw,
     each_its_own,
 )
@@ -24,6 +25,7 @@ Revocation: TypeAlias = Literal["rfc7009", "github_grant", "slack", "stripe", "b
 RevocationEnds: TypeAlias = Literal["token", "grant", "installation"]
 
 _BY_THE_APP = frozenset({"github_grant", "stripe"})
+_OWN_PARAMS = frozenset({"client_id", "client_secret", "token"})
 _BY_THE_TOKEN = frozenset({"bearer_post", "delete_bearer"})
 
 
@@ -32,6 +34,9 @@ def _pattern(text: str) -> str:
         re.compile(text)
     except re.error as error:
         raise ValueError(f"is no regular expression: {error}") from None
+    if re.fullmatch(text, ""):
+        # Apps of which nothing is left are one and the same.
+        raise ValueError("fits a client_id of which it takes nothing; write one that takes a part of it")
     return text
 
 
@@ -55,8 +60,8 @@ class RevocationConfig(ConfigTable):
 
     revocation: Revocation = "rfc7009"
     revocation_token: Literal["both", "access_token", "refresh_token"] = "both"  # noqa: S105 - names of kinds
-    revocation_params: dict[Text, str] = Field(default_factory=dict)
     revocation_parameter_names: Annotated[dict[Renamed, Text], AfterValidator(each_its_own)] | None = None
+    revocation_params: dict[Text, str] = Field(default_factory=dict)
     revocation_headers: Headers = Field(default_factory=dict)
     revocation_method: Literal["POST", "DELETE"] = "POST"
     revocation_token_header: HeaderName | None = None
@@ -84,6 +89,14 @@ class RevocationConfig(ConfigTable):
         if given is not None and given != "POST":
             _check_beside(info, frozenset({"rfc7009"}))
         return given
+
+    @field_validator("revocation_params")
+    @classmethod
+    def _not_of_the_revocation(cls, params: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+        own = info.data.get("revocation_parameter_names")
+        names = info.data.get("parameter_names", {}) if own is None else own
+        check_free(params, _OWN_PARAMS | {theirs for ours, theirs in names.items() if ours in _OWN_PARAMS})
+        return params
 
     @field_validator("revocation_token_header")
     @classmethod

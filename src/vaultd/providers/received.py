@@ -36,14 +36,14 @@ def received_scopes(value: object) -> Scopes | None:
     """The scopes of an answer, a text or a list, None where it says nothing. Raises `ProviderUnavailable`."""
     if value is None:
         return None
-    if isinstance(value, str):
-        if len(value) > _LONGEST_LIST:
-            raise _too_many()
-        # Commas whatever was configured: GitHub is asked with spaces and answers with commas.
-        return bounded_scopes([piece for piece in re.split(r"[,\s]+", value) if piece])
-    if not isinstance(value, list) or not all(isinstance(piece, str) for piece in value):
+    texts = value if isinstance(value, list) else [value]
+    if not all(isinstance(text, str) for text in texts):
         raise _not_readable()
-    return bounded_scopes([piece for piece in value if piece])
+    if sum(map(len, texts)) > _LONGEST_LIST:
+        raise _too_many()
+    # Commas whatever was configured: GitHub is asked with spaces and answers with commas. No scope has one in it, so
+    # that a list may hold several in one text as well.
+    return bounded_scopes([piece for text in texts for piece in re.split(r"[,\s]+", text) if piece])
 
 
 def bounded_scopes(pieces: Sequence[str]) -> Scopes:

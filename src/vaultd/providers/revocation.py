@@ -22,6 +22,8 @@ from vaultd.terms import Clock, Secret
 
 TokenKind: TypeAlias = Literal["refresh_token", "access_token"]
 
+UNSUPPORTED = "unsupported"
+"""The reason where the provider has no way to end this token."""
 _BEARER_METHODS = {"slack": "POST", "bearer_post": "POST", "delete_bearer": "DELETE"}
 _STRIPE_ACCOUNT = "stripe_user_id"
 _UNAUTHORIZED = 401
@@ -100,7 +102,7 @@ class Revocations:
     async def _end_account(self, endpoint: str, config: ProviderConfig, metadata: Mapping[str, Any]) -> None:
         account = metadata.get(_STRIPE_ACCOUNT)
         if account is None or config.client_secret is None:
-            raise ProviderRefused("unsupported", detail="the account is not known")
+            raise ProviderRefused(UNSUPPORTED, detail="the account is not known")
         # https://docs.stripe.com/connect/oauth-reference: the platform's secret key is the user, without a password.
         reply = await self._sender.call(
             "POST",
@@ -129,5 +131,5 @@ def endpoint_of(config: ProviderConfig, *, alone: bool = False) -> str:
     """Where tokens are given back, or where one `alone` is. Raises `ProviderRefused`: `unsupported`."""
     endpoint = config.token_revocation_endpoint if alone else config.revocation_endpoint
     if endpoint is None or config.revocation == "none":
-        raise ProviderRefused("unsupported", detail=f"no {'token_' if alone else ''}revocation_endpoint")
+        raise ProviderRefused(UNSUPPORTED, detail=f"no {'token_' if alone else ''}revocation_endpoint")
     return endpoint.replace(f"{{{CLIENT_ID}}}", quote(config.client_id, safe=""))

@@ -24,7 +24,7 @@ from vaultd.errors import CannotOpen, InvalidTarget, ProviderRefused, ProviderUn
 from vaultd.keys.data_keys import DataKeys
 from vaultd.providers.oauth import OAuthClient
 from vaultd.providers.registry import Providers
-from vaultd.providers.revocation import endpoint_of
+from vaultd.providers.revocation import UNSUPPORTED, endpoint_of, takes
 from vaultd.revoke.sharing import Extent, Sharing
 from vaultd.subjects.store import SubjectStore
 from vaultd.terms import Clock, Verdict
@@ -154,6 +154,10 @@ class GiveBack:
             metadata = revocation.metadata
             provider = self._providers.get(revocation.provider).at(metadata)
             endpoint_of(provider.config)
+            if revocation.refresh_token is None and not takes(provider.config, "access_token"):
+                # It would end with its refresh token, and there is none.
+                await self._finish(revocation, UNSUPPORTED)
+                return
             verdict = await self._sharing.judge(provider, revocation, revocation.access_token)
             if verdict.extent is Extent.NOTHING:
                 await self._finish(revocation, verdict.reason, kind=EventType.PROVIDER_KEPT)

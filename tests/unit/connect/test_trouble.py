@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from vaultd.connect.trouble import Trouble, trouble_of
 from vaultd.errors import ProviderError, ProviderRefused, ProviderUnavailable
 from vaultd.providers.catalogue import load_catalogue
+from vaultd.terms import Verdict
 
 
-def refused(error: str, step: str, said: str | None = None) -> ProviderRefused:
-    refusal = ProviderRefused(error)
-    refusal.step, refusal.said = step, said or error
+def refused(
+    error: str, step: str, said: str | None = None, verdict: Verdict = Verdict.UNKNOWN, words: str | None = None
+) -> ProviderRefused:
+    refusal = ProviderRefused(error, verdict=verdict)
+    refusal.step, refusal.said, refusal.words = step, said or error, words
     return refusal
+
+
+APP: dict[str, Any] = {"step": "token", "verdict": Verdict.APP}
 
 
 @pytest.mark.parametrize(
@@ -26,6 +34,10 @@ def refused(error: str, step: str, said: str | None = None) -> ProviderRefused:
         (refused("server_error", "authorize"), "down", "server_error", "server_error"),
         (refused("invalid_grant", "token"), "late", "invalid_grant", "invalid_grant"),
         (refused("invalid_grant", "token", "bad_redirect_uri"), "setup", *["redirect_uri_mismatch"] * 2),
+        (refused("redirect_uri_mismatch", **APP), "setup", *["redirect_uri_mismatch"] * 2),
+        (refused("invalid_grant", **APP, words="expired_client_token"), "setup", *["unauthorized_client"] * 2),
+        (refused("invalid_grant", **APP, words='Invalid "redirect_uri"'), "setup", *["redirect_uri_mismatch"] * 2),
+        (refused("unverified_user_email", "token"), "setup", *["unverified_user_email"] * 2),
         (refused("invalid_grant", "authorize"), "setup", "invalid_request", "invalid_request"),
         (refused("invalid_grant", "userinfo"), "setup", "unusable_answer", "server_error"),
         (refused("invalid_issuer", "authorize"), "setup", "unknown_error", "unknown_error"),

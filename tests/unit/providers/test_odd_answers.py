@@ -246,7 +246,7 @@ class TestScopes:
         server.answers_json(GOOD)
         assert (await refresh()).scopes is None
 
-    @pytest.mark.parametrize("given", ["a b", "a,b", "a, b", " a  b ", ["a", "b"]])
+    @pytest.mark.parametrize("given", ["a b", "a,b", "a, b", " a  b ", ["a", "b"], ["a,b"], ["a b", "", "b"]])
     async def test_separated_by_anything(self, given: object, refresh: Call, server: ScriptedServer) -> None:
         server.answers_json({**GOOD, "scope": given})
         assert (await refresh()).scopes == Scopes(["a", "b"])

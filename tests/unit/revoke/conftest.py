@@ -32,7 +32,8 @@ PATIENCE = 3.0
 class Ends:
     """Everything that ends grants, over one house and two providers that answer on loopback.
 
-    `silent` is GitHub's under a table that tells no accounts and has no way to revoke.
+    `silent` is GitHub's under a table that tells no accounts and has no way to revoke, `renewed-only` under one that
+    takes refresh tokens back and no others.
     """
 
     house: House
@@ -78,6 +79,7 @@ def table_at(url: str) -> dict[str, Any]:
 async def ends(house: House, served: dict[str, tuple[SandboxProvider, str]]) -> AsyncIterator[Ends]:
     tables = {name: table_at(url) for name, (_, url) in served.items()}
     tables["silent"] = tables["github"] | {"revocation_endpoint": None, "userinfo_endpoint": None}
+    tables["renewed-only"] = tables["github"] | {"revocation_token": "refresh_token"}
     tables["google"] = tables["gitlab"]
     providers = Providers(configs={name: ProviderConfig.model_validate(table) for name, table in tables.items()})
     outbound = Outbound(ssl_context=authorities(), total_timeout=PATIENCE)

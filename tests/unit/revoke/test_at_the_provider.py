@@ -21,14 +21,14 @@ from vaultd.terms import Secret
 BY_USER = Draft(type=EventType.CONNECTION_REVOKED, client_id="agent")
 
 
-async def disconnected(ends: Ends, provider: str = "github") -> str:
+async def disconnected(ends: Ends, provider: str = "github", *, renewable: bool = True) -> str:
     """A connection is made and ended; gives its access token, which lives on at the provider."""
     issued = ends.provider.issue(user="alice", client_id="vaultd", scopes=["repo"])
     known = await ends.house.subject()
     brought = replace(
         ends.house.brought(),
         access_token=Secret(issued["access_token"]),
-        refresh_token=Secret(issued["refresh_token"]),
+        refresh_token=Secret(issued["refresh_token"]) if renewable else None,
     )
     connection_id = await ends.house.connect(known, brought, provider)
     await ends.revoke.disconnect(subject_id=known.id, connection_id=connection_id, draft=BY_USER)
@@ -139,6 +139,17 @@ async def test_what_can_never_be_done_is_said_at_once(ends: Ends, provider: str,
     assert await ends.give_back.drain() == 1
     assert (await waiting(ends), await keys(ends)) == (0, 0)
     assert [event["reason"] for event in await events(ends)] == [reason]
+
+
+async def test_a_token_that_its_provider_does_not_take_is_not_said_to_be_revoked(ends: Ends) -> None:
+    """It ends with its refresh token, and this one has none."""
+    token = await disconnected(ends, "renewed-only", renewable=False)
+    assert await ends.give_back.drain() == 1
+    assert ends.provider.grants.access(token) is not None
+    assert [event["reason"] for event in await events(ends)] == ["unsupported"]
+    ended = await disconnected(ends, "renewed-only")
+    assert await ends.give_back.drain() == 1
+    assert ends.provider.grants.access(ended) is None
 
 
 async def test_one_altered_row_does_not_stop_the_others(ends: Ends) -> None:

@@ -21,6 +21,28 @@ TEMPLATED = MINIMAL + ACME.replace("https://acme.example", "https://{shop}.acme.
         ('userinfo_headers = {"a b" = "x"}', 'userinfo_headers."a b": is no name of a header; write one like Notion'),
         ('token_params = {code = "x"}', "token_params: names code, which vaultd sets itself; leave that out"),
         ('refresh_params = {grant_type = "x"}', "refresh_params: names grant_type, which vaultd sets itself"),
+        ('token_params = {redirect_uri = "x"}', "token_params: names redirect_uri, which vaultd sets itself"),
+        (
+            'parameter_names = {code = "auth_code"}\ntoken_params = {auth_code = "x"}',
+            "token_params: names auth_code, which vaultd sets itself; leave that out",
+        ),
+        (
+            'revocation_params = {token = "x"}',
+            "revocation_params: names token, which vaultd sets itself; leave that out",
+        ),
+        (
+            'revocation_parameter_names = {token = "accessToken"}\nrevocation_params = {accessToken = "x"}',
+            "revocation_params: names accessToken, which vaultd sets itself; leave that out",
+        ),
+        ('app_pattern = "[0-9]*"', "app_pattern: fits a client_id of which it takes nothing; write one that takes a"),
+        (
+            'refusals = [{means = "dead", words = {error = []}}]',
+            "refusals[0].words.error: is empty, so that no answer would fit; write one, or leave the path out",
+        ),
+        (
+            'refusals = [{means = "dead", status = [400], within = "errors"}]',
+            "refusals[0].phrases: is missing, and words are too, so that within has no effect; write one, or leave",
+        ),
         ('parameter_names = {state = "s"}', "parameter_names.state: has a value that is not known; write 'client_id'"),
         ('parameter_names = {scope = "code"}', "parameter_names: gives two parameters one name; write another"),
         ('parameter_names = {scope = "x", code = "x"}', "parameter_names: gives two parameters one name"),

@@ -16,7 +16,7 @@ from vaultd.errors import InvalidTarget
 from vaultd.importing import fields
 from vaultd.importing.place import Place, read_place
 from vaultd.providers.naming import parts_of, split_id
-from vaultd.providers.recognising import account_in
+from vaultd.providers.recognising import account_in, may_be
 from vaultd.providers.registry import Provider, Providers
 from vaultd.terms import Scopes, Secret, Subject
 
@@ -34,6 +34,8 @@ KEYS = (
 )
 REQUIRED = ("issuer", "sub", "provider", "scopes")
 _A_WORD = re.compile(r"[A-Za-z_]{1,32}")
+_NOT_ESCAPED = re.compile(r"%(?!25|3A)")
+"""In an id of several parts."""
 _T = TypeVar("_T")
 
 
@@ -234,9 +236,12 @@ def _of_the_account(provider: Provider, account_id: str | None, place: Place) ->
         what = " and ".join(" or ".join(part) for part in parts)
         where = "settings or metadata" if place.from_line else "fixed_settings"
         return [] if account_id == decided else [f"account has an id, which {what} in {where} decides; leave it out"]
-    if len(parts) > 1 and len(split_id(account_id)) != len(parts):
+    if len(parts) > 1 and (len(split_id(account_id)) != len(parts) or _NOT_ESCAPED.search(account_id)):
         wanted = ":".join(" or ".join(part) for part in parts)
-        return [f"account has an id that is not made of {wanted}; write all of its parts with colons between"]
+        how = "write all of its parts with colons between, and a colon or % within one as %3A or %25"
+        return [f"account has an id that is not made of {wanted}; {how}"]
+    if not may_be(provider.config, account_id, {**place.metadata, **place.settings}):
+        return ["account has an id that is not of the place in settings or metadata; mend one of them"]
     return []
 
 

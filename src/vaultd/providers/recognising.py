@@ -11,8 +11,16 @@ from vaultd.providers.words import plain_text
 
 
 def account_in(config: ProviderConfig, metadata: Mapping[str, Any]) -> str | None:
-    """The account's id, where a connection's metadata hold all of it."""
-    return joined(list(_values(config, metadata)))
+    """The account's id, where these metadata, which somebody wrote down, hold all of it.
+
+    Of paths that stand in for each other the first alone is sure: where it is not written down it may be there.
+    """
+    return joined(list(_values(config, metadata, sure=True)))
+
+
+def may_be(config: ProviderConfig, account_id: str, metadata: Mapping[str, Any]) -> bool:
+    """Whether these metadata, which somebody wrote down, leave it open that this is the account."""
+    return agree(account_id, config.account_id_field, _values(config, metadata, sure=True), ()) is not False
 
 
 def is_account(config: ProviderConfig, account_id: str, former: IdFields, metadata: Mapping[str, Any]) -> bool | None:
@@ -24,7 +32,7 @@ def is_account(config: ProviderConfig, account_id: str, former: IdFields, metada
     return agree(account_id, config.account_id_field, _values(config, metadata), sure)
 
 
-def _values(config: ProviderConfig, metadata: Mapping[str, Any]) -> Iterator[str | None]:
+def _values(config: ProviderConfig, metadata: Mapping[str, Any], *, sure: bool = False) -> Iterator[str | None]:
     """The parts of the id, as far as the metadata were read from where they stand."""
     settings = {name: name for name in config.connection_settings}
     kept = {
@@ -34,6 +42,6 @@ def _values(config: ProviderConfig, metadata: Mapping[str, Any]) -> Iterator[str
         "setting": settings,
     }
     for part in parts_of(config.account_id_field):
-        places = [placed(path, config.account_source) for path in part]
+        places = [placed(path, config.account_source) for path in (part[:1] if sure else part)]
         names = [name for where, within in places for name, path in kept.get(where, {}).items() if path == within]
         yield next((text for name in names if (text := plain_text(metadata.get(name))) is not None), None)

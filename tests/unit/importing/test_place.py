@@ -33,7 +33,8 @@ def test_what_the_redirect_would_have_brought_names_the_account() -> None:
     [
         ({"workspace_id": "W", "owner_id": "U"}, "W:U"),
         ({"workspace_id": "W", "owner_id": "U", "bot_id": "B"}, "W:U"),
-        ({"workspace_id": "W", "bot_id": "B"}, "W:B"),
+        # Consent would take the person's, if there is one; whether there is, the line does not say.
+        ({"workspace_id": "W", "bot_id": "B"}, UNNAMED_ACCOUNT),
         ({"workspace_id": "a:b", "owner_id": "c%"}, "a%3Ab:c%25"),
         ({"workspace_id": "W"}, UNNAMED_ACCOUNT),
         ({}, UNNAMED_ACCOUNT),
@@ -41,6 +42,27 @@ def test_what_the_redirect_would_have_brought_names_the_account() -> None:
 )
 def test_an_account_of_several_parts_is_known_if_all_are(metadata: dict[str, str], expected: str) -> None:
     assert read(line(provider="notes", metadata=metadata)).imported.account_id == expected
+
+
+@pytest.mark.parametrize(
+    ("account_id", "told"),
+    [
+        ("W:U", None),
+        ("W:B", None),
+        ("V:U", "account has an id that is not of the place in settings or metadata; mend one of them"),
+        ("W:a:b", "a colon or % within one as %3A or %25"),
+        ("W:a%b", "a colon or % within one as %3A or %25"),
+        ("W:a%3Ab%25", None),
+    ],
+)
+def test_a_given_id_is_of_the_place_that_the_line_names_and_written_as_consent_writes_it(
+    account_id: str, told: str | None
+) -> None:
+    given = line(provider="notes", metadata={"workspace_id": "W", "bot_id": "B"}, account={"id": account_id})
+    if told is None:
+        assert read(given).imported.account_id == account_id
+    else:
+        assert refused(given).endswith(told)
 
 
 @pytest.mark.parametrize("places", [[{"id": "1", "name": "One"}], [{"id": "1"}], ["1"], [1]])

@@ -145,6 +145,12 @@ def _taken_for_one(providers: Mapping[str, ProviderConfig]) -> Iterator[tuple[st
                 "names no accounts: each consent of a user takes the place of the one before, whosever account it was"
             )
             yield f"provider {name}", text
+        if (path := provider.changeable_id) is not None:
+            text = f"its account_id_field names {path}, which people change and providers give to others later: whoever"
+            yield (
+                f"provider {name}",
+                f"{text} has it then is taken for the one before; name what stays, such as sub or id",
+            )
         for setting in provider.unnamed_settings:
             text = f"its account_id_field does not name setting:{setting}: accounts with one id at two places are taken"
             yield f"provider {name}", f"{text} for one, and the second takes the place of the first"

@@ -23,7 +23,16 @@ from vaultd.providers.templates import fill, gaps
 
 Narrowing: TypeAlias = Literal["none", "refresh", "github_scoped"]
 
+_CHANGEABLE = frozenset(
+    {"display_name", "email", "login", "name", "nickname", "phone_number", "preferred_username", "upn", "username"}
+)
+"""What providers call names and addresses (OpenID Connect Core 1.0 §5.7)."""
 _METADATA = ("metadata_fields", "userinfo_metadata", "callback_metadata")
+
+
+def _last(path: str) -> str:
+    """The name of the member at which a path ends."""
+    return path.rpartition(".")[2].rpartition(":")[2]
 
 
 # The bases' keys are checked from the last base to the first, and a rule looks at keys that were checked before.
@@ -84,6 +93,12 @@ class ProviderConfig(
         named = {path for part in parts_of(self.account_id_field) for path in part}
         settings = (name for name in self.connection_settings if name not in self.fixed_settings)
         return tuple(name for name in settings if not {name, f"setting:{name}", f"token:{name}"} & named)
+
+    @property
+    def changeable_id(self) -> str | None:
+        """The part of an account's id that its owner can change, or lose to another, as far as its name tells."""
+        paths = (path for part in parts_of(self.account_id_field) for path in part)
+        return next((path for path in paths if _last(path) in _CHANGEABLE), None)
 
     @property
     def reads_id_tokens(self) -> bool:

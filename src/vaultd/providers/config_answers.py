@@ -6,6 +6,7 @@ A path is the names of members with dots between them, and whole numbers for pla
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
@@ -31,6 +32,8 @@ OAuthError: TypeAlias = Literal[
     "unauthorized_client",
     "unsupported_grant_type",
 ]
+_OF_THE_PROTOCOL = frozenset({"code", "error", "error_description", "error_uri", "iss", "state"})
+"""What the authorization's answer has for vaultd itself, some of it secret (RFC 6749 §4.1.2, RFC 9207 §2)."""
 BESIDE_TOKEN = {"instance_url": "instance_url", "api_domain": "api_domain"}
 """Sent beside the token by providers where each account's API has an address of its own."""
 
@@ -38,6 +41,13 @@ BEARER_TOO = ("BearerToken",)
 """Apigee's word, which fronts many companies' own servers."""
 REFRESH_LIFE = ("refresh_token_expires_in", "refresh_expires_in", "x_refresh_token_expires_in")
 """GitHub's, LinkedIn's and others' name for it, Keycloak's, and Intuit's."""
+
+
+def check_beside_the_code(parameters: Iterable[str]) -> None:
+    """Each must be a parameter of the provider's own. Raises `ValueError`."""
+    taken = sorted(_OF_THE_PROTOCOL.intersection(parameters))
+    if taken:
+        raise ValueError(f"names {', '.join(taken)}, which is the answer's own; write a parameter that comes beside it")
 
 
 class AnswersConfig(ConfigTable):
@@ -77,6 +87,12 @@ class AnswersConfig(ConfigTable):
     error_path: Text = "error"
     error_codes: dict[Text, OAuthError] = Field(default_factory=dict)
     declined_errors: tuple[Text, ...] = ()
+
+    @field_validator("callback_metadata")
+    @classmethod
+    def _not_of_the_protocol(cls, parameters: dict[str, str]) -> dict[str, str]:
+        check_beside_the_code(parameters.values())
+        return parameters
 
     @field_validator("account_id_field")
     @classmethod

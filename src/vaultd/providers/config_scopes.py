@@ -8,6 +8,7 @@ from functools import cached_property
 from pydantic import Field, ValidationInfo, field_validator
 
 from vaultd.config_types import ConfigTable, Flag, ScopeName, ScopeNames, Text
+from vaultd.providers.config_answers import check_beside_the_code
 from vaultd.scopes import OfApp, ScopeRules
 from vaultd.terms import Scopes
 
@@ -89,6 +90,12 @@ class ScopesConfig(ConfigTable):
             if any(_ANY in other and len(other) > len(scope) for other in others):
                 raise ValueError(f"has a longer pattern beside {scope}; write each scope out")
         return implies
+
+    @field_validator("callback_scope")
+    @classmethod
+    def _beside_the_code(cls, parameter: str | None) -> str | None:
+        check_beside_the_code([parameter] if parameter else [])
+        return parameter
 
     @field_validator("scopes_generic")
     @classmethod

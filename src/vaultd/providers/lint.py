@@ -48,6 +48,7 @@ def problems(name: str, table: Mapping[str, Any]) -> Iterator[str]:
         return
     yield from _undocumented(config)
     yield from _incomplete(config)
+    yield from (f"{key} has no effect beside {what}" for key, what in _without_effect(config) if key in table)
 
 
 def _undocumented(config: ProviderConfig) -> Iterator[str]:
@@ -76,11 +77,32 @@ def _incomplete(config: ProviderConfig) -> Iterator[str]:
         yield 'revocation has no revocation_endpoint; or it is revocation = "none"'
     if config.expires is not False and config.rotation is None:
         yield "rotation is missing, though its tokens end and are refreshed"
+    if config.changeable_id is not None:
+        yield f"account_id_field names {config.changeable_id}, which an account's owner can change"
     for setting in config.unnamed_settings:
         yield f"account_id_field does not name setting:{setting}, so that one id may be two accounts"
     used = gaps(config.authorization_endpoint + config.token_endpoint)
     for setting in sorted(config.connection_settings.keys() - used):
         yield f"connection_settings.{setting} is used in neither authorization_endpoint nor token_endpoint"
+
+
+def _without_effect(config: ProviderConfig) -> Iterator[tuple[str, str]]:
+    """Keys that say something of what the entry does not do. A table may take such over, and an entry need not."""
+    if not config.refresh_sends_scopes:
+        yield "refresh_adds_scopes", "refresh_sends_scopes = false"
+    if config.narrowing != "github_scoped":
+        yield "narrowing_endpoint", f'narrowing = "{config.narrowing}"'
+    if not config.reads_id_tokens:
+        yield "id_token_issuers", "an account_id_field that names no id_token"
+    if not config.asks_userinfo and not config.userinfo_metadata:
+        yield "userinfo_endpoint", "an account_id_field that names no userinfo"
+    if config.rotation == "never":
+        yield "rotation_grace", 'rotation = "never"'
+    if config.revocation != "rfc7009":
+        for key in ("revocation_token", "revocation_hint", "revocation_auth_method"):
+            yield key, f'revocation = "{config.revocation}"'
+    if config.revocation == "none":
+        yield "revocation_ends", 'revocation = "none"'
 
 
 def main(folder: Path | None = None) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -186,6 +187,24 @@ def test_two_lists_of_which_no_grant_lies_within_both(file: Path, acme: str, oth
         assert text.endswith('write one list for both, or on_wider_grant = "allow"')
 
 
+@pytest.mark.parametrize(
+    ("fields", "told_of"),
+    [
+        ('"email"', "email"),
+        ('"data.user.login"', "data.user.login"),
+        ('["team.id", ["user.username", "user.id"]]', "user.username"),
+        ('"sub"', None),
+        ('["team.id", "user.id"]', None),
+        ('"login.login_id"', None),
+    ],
+)
+def test_an_account_that_is_known_by_what_its_owner_can_change(file: Path, fields: str, told_of: str | None) -> None:
+    text = f'{MINIMAL}{ISSUER}{ACME}userinfo_endpoint = "https://acme.example/me"\naccount_id_field = {fields}\n'
+    found = [text for _, text in warnings(load_text(file, text)) if "account_id_field" in text]
+    assert len(found) == (told_of is not None)
+    assert all(one.startswith(f"its account_id_field names {told_of}, which people change") for one in found)
+
+
 OWN_GOOGLE = """
 [providers.google]
 client_id = "app"
@@ -214,10 +233,16 @@ def test_a_table_that_is_only_named_like_an_entry_is_told_what_it_goes_without(f
 
 def test_what_a_table_named_like_an_entry_says_as_the_entry_does_is_not_missed(file: Path) -> None:
     entry = {key: value for key, value in load_catalogue()["mailchimp"].items() if not isinstance(value, dict)}
-    own = "[providers.mailchimp]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in entry.items())
-    own += 'client_id = "app"\nclient_secret = "env:SECRET"\nuserinfo_metadata = {api_endpoint = "api_endpoint"}\n'
-    assert missed(file, own) == []
-    assert len(missed(file, own.replace("account_id_field", "account_place_fields = []\n# "))) == 1
+
+    def own(table: dict[str, Any]) -> str:
+        lines = "".join(f"{key} = {json.dumps(value)}\n" for key, value in table.items())
+        lines += (
+            'client_id = "app"\nclient_secret = "env:SECRET"\nuserinfo_metadata = {api_endpoint = "api_endpoint"}\n'
+        )
+        return f"[providers.mailchimp]\n{lines}"
+
+    assert missed(file, own(entry)) == []
+    assert len(missed(file, own({key: value for key, value in entry.items() if key != "scopes_of_app"}))) == 1
 
 
 @pytest.mark.parametrize(

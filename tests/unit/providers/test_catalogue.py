@@ -80,6 +80,16 @@ class TestWholeEntries:
             ({"userinfo_endpoint": None}, "nothing says whose account it is; userinfo_endpoint is missing, or anoth"),
             ({"revocation": "rfc7009"}, 'revocation has no revocation_endpoint; or it is revocation = "none"'),
             ({"account_id_field": "sub"}, "account_id_field does not name setting:shop, so that one id may be two"),
+            ({"account_id_field": ["setting:shop", "email"]}, "account_id_field names email, which an account's owner"),
+            ({"account_id_field": ["setting:shop", "userinfo:user.login"]}, "account_id_field names userinfo:user.l"),
+            ({"refresh_adds_scopes": ["offline"]}, "refresh_adds_scopes has no effect beside refresh_sends_scopes = f"),
+            ({"rotation_grace": 60}, 'rotation_grace has no effect beside rotation = "never"'),
+            ({"revocation_hint": False}, 'revocation_hint has no effect beside revocation = "none"'),
+            ({"revocation_ends": "token"}, 'revocation_ends has no effect beside revocation = "none"'),
+            (
+                {"id_token_issuers": ["https://acme.example"]},
+                "id_token_issuers has no effect beside an account_id_field",
+            ),
             ({"grant_for": "town"}, "grant_for: Input should be 'person', 'member'"),
             ({"rotation": None}, "rotation is missing, though its tokens end and are refreshed"),
             (

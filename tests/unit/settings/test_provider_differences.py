@@ -34,6 +34,11 @@ TEMPLATED = MINIMAL + ACME.replace("https://acme.example", "https://{shop}.acme.
             'revocation_parameter_names = {token = "accessToken"}\nrevocation_params = {accessToken = "x"}',
             "revocation_params: names accessToken, which vaultd sets itself; leave that out",
         ),
+        (
+            'callback_metadata = {given = "code"}',
+            "callback_metadata: names code, which is the answer's own; write a par",
+        ),
+        ('callback_scope = "state"', "callback_scope: names state, which is the answer's own; write a parameter that"),
         ('app_pattern = "[0-9]*"', "app_pattern: fits a client_id of which it takes nothing; write one that takes a"),
         (
             'refusals = [{means = "dead", words = {error = []}}]',

@@ -213,6 +213,9 @@ def scopes_to_narrow_to(
         InvalidScope: `no_scope_in_common`, which no token can be narrowed to (RFC 6749 §3.3 has no empty scope),
             `wider_grant`, or `grant_unknown`.
     """
+    if on_wider_grant == "allow" and rules.generic_among(requested or allowed):
+        # Whatever was granted is what is meant.
+        return None
     target = requested or rules.common(granted, allowed)
     if can_narrow and rules.beyond(granted, target):
         if not target:

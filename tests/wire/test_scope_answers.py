@@ -25,7 +25,8 @@ from vaultd.sandbox.world import World
 CALENDAR = "https://www.googleapis.com/auth/calendar.readonly"
 DRIVE = "https://www.googleapis.com/auth/drive.readonly"
 LONG = {name: f"https://www.googleapis.com/auth/userinfo.{name}" for name in ("email", "profile")}
-LISTS: dict[str, dict[str, list[str]]] = {
+WHOLE_GRAPH = "https://graph.microsoft.com/.default"
+LISTS: dict[str, dict[str, Any]] = {
     "first-agent": {
         "gmail": ["openid", "email", "profile"],
         "calendar": [CALENDAR],
@@ -40,14 +41,16 @@ LISTS: dict[str, dict[str, list[str]]] = {
         "shop": ["read_products", "write_products", "read_orders"],
         "portal": ["oauth", "crm.objects.contacts.read", "crm.objects.contacts.write"],
         "scopeless": [],
+        "graph": {"scopes": [WHOLE_GRAPH], "on_wider_grant": "allow"},
     },
-    "other-agent": {"calendar": [DRIVE], "own": ["read"], "scopeless": ["read"], "reading": []},
+    "other-agent": {"graph": ["Mail.Read"], "calendar": [DRIVE], "own": ["read"], "scopeless": ["read"], "reading": []},
 }
 EXTENDS = {
     "gmail": "google",
     "calendar": "google",
     "entra": "microsoft",
     "mail": "microsoft",
+    "graph": "microsoft",
     "linear": "linear",
     "strava": "strava",
     "hub": "github",
@@ -55,7 +58,15 @@ EXTENDS = {
 GOOGLE = Demands(identity=frozenset({"openid", "email", "profile"}), offline_params={"access_type": "offline"})
 ENTRA = Demands(identity=frozenset({"openid"}), offline="offline_access")
 COMMAS = Demands(commas=True)
-DEMANDS = {"gmail": GOOGLE, "calendar": GOOGLE, "entra": ENTRA, "mail": ENTRA, "strava": COMMAS, "shop": COMMAS}
+DEMANDS = {
+    "gmail": GOOGLE,
+    "calendar": GOOGLE,
+    "entra": ENTRA,
+    "mail": ENTRA,
+    "graph": ENTRA,
+    "strava": COMMAS,
+    "shop": COMMAS,
+}
 OWN: dict[str, dict[str, Any]] = {
     # Those whose accounts userinfo does not tell are given one here.
     "shop": {"scope_implies": load_catalogue()["shopify"]["scope_implies"], "scope_separator": ","},
@@ -245,6 +256,20 @@ async def test_scopes_in_the_redirect_are_what_was_granted(town: Town) -> None:
         assert (await town.given(app, "strava"))["scope"] == "activity:read read"
         refused = await town.asked(app, "strava", scope="activity:read_all")
         assert await town.reason(refused) == "scope_missing"
+
+
+async def test_a_scope_that_stands_for_whatever_was_granted_is_asked_for_alone_and_served_whole(town: Town) -> None:
+    provider, own = town.at["graph"], {"openid", "profile", "email", "offline_access"}
+    async with town.app() as app, town.app("other-agent", user=app.user) as mail:
+        await town.connected(mail, "graph")
+        await town.given(mail, "graph", agent="other-agent")
+        provider.words = provider.refreshed = lambda _: "Mail.Read User.Read"
+        await town.connected(app, "graph")
+        assert provider.asked == [{"Mail.Read", *own}, {WHOLE_GRAPH, *own}]
+        for scope in ({}, {"scope": WHOLE_GRAPH}, {"scope": ".default"}):
+            assert "User.Read" in (await town.given(app, "graph", **scope))["scope"].split()
+        await town.connected(mail, "graph")
+        assert WHOLE_GRAPH not in provider.asked[-1], "beside others it is an error"
 
 
 async def test_who_unticked_everything_granted_nothing(town: Town) -> None:

@@ -118,6 +118,17 @@ async def test_what_stands_before_a_scope_of_entra_and_what_it_adds_changes_noth
         await town.given(app, "mail", scope="Mail.Read")
 
 
+async def test_what_entra_adds_up_over_consents_cannot_be_narrowed_and_is_refused(town: Town) -> None:
+    """A refresh for less brings all of it there, whatever its answer says."""
+    provider = town.at["mail"]
+    provider.words = lambda granted: joined(granted | {"Mail.ReadWrite"})
+    async with town.app() as app:
+        await town.connected(app, "mail")
+        provider.words = provider.refreshed = joined
+        for scope in ({}, {"scope": "Mail.Read"}):
+            assert await town.reason(await town.asked(app, "mail", **scope)) == "wider_grant"
+
+
 async def test_what_linear_always_adds_is_no_reason_to_refuse(town: Town) -> None:
     town.at["linear"].words = lambda granted: joined(granted | {"read"})
     async with town.app() as app:
@@ -298,7 +309,7 @@ async def test_the_scope_without_which_no_refresh_token_comes_was_granted_if_one
             assert (await town.given(app, "lasting", scope="read offline_access"))["expires_in"] > 3000
 
 
-@pytest.mark.parametrize("words", ["User.Read mail.read", "https://graph.microsoft.com/Mail.Read"])
+@pytest.mark.parametrize("words", ["openid mail.read", "https://graph.microsoft.com/Mail.Read"])
 async def test_upper_and_lower_case_are_one_at_entra(town: Town, words: str) -> None:
     town.at["mail"].words = lambda _: words
     async with town.app() as app:

@@ -14,10 +14,11 @@ from starlette.responses import JSONResponse, Response
 
 from tests.unit.providers.conftest import CLIENT_ID, CLIENT_SECRET, GOOD, provider_of, refused, unavailable
 from tests.unit.scripted_server import HOST, ScriptedServer
+from vaultd.providers.catalogue import load_catalogue
 from vaultd.providers.oauth import OAuthClient
 from vaultd.providers.registry import Provider
 from vaultd.sandbox.servers import LoopbackServers
-from vaultd.terms import Secret
+from vaultd.terms import Secret, Verdict
 
 STYLES = {"slack": "POST", "bearer_post": "POST", "delete_bearer": "DELETE"}
 BASIC = "Basic " + base64.b64encode(b"our+app:cl%21ent+s3cret%2B%2F%3D").decode()
@@ -75,6 +76,21 @@ class TestStripe:
         assert asked.form() == {"client_id": [CLIENT_ID], "stripe_user_id": ["acct_1"]}
         basic = base64.b64decode(asked.headers["authorization"].removeprefix("Basic ")).decode()
         assert basic == f"{CLIENT_SECRET}:"
+
+    async def test_an_account_that_has_left_already_is_gone(self, oauth: OAuthClient, server: ScriptedServer) -> None:
+        refusals = load_catalogue()["stripe"]["refusals"]
+        provider = provider_of(server, revocation="stripe", refusals=refusals)
+
+        def says(description: str) -> None:
+            server.answers_json({"error": "invalid_client", "error_description": description}, status=401)
+
+        async def ended() -> None:
+            await oauth.revoke(provider, token=Secret("tok3n-1"), hint="access_token", metadata=self.METADATA)
+
+        says("This application is not connected to stripe account acct_1, or that account does not exist.")
+        await ended()
+        says("No such application: 'ca_1'")
+        assert (await refused(ended)).verdict is Verdict.APP
 
     async def test_an_account_that_nobody_knows(self, oauth: OAuthClient, server: ScriptedServer) -> None:
         """One that was imported: its metadata was not."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -26,7 +27,7 @@ WORDS = st.frozensets(
             *(f"long/{name}" for name in NAMES),
             *(f"https://x/{name}" for name in NAMES),
             *(name.upper() for name in NAMES),
-            *("wide:s0", "wide:s1", "other"),
+            *("wide:s0", "wide:s1", "other", "s0.all"),
         ]
     ),
     max_size=8,
@@ -48,6 +49,7 @@ def rules(draw: st.DrawFn) -> ScopeRules:
         unlisted=draw(ANY),
         along=draw(ANY),
         own=draw(ANY),
+        generic=("*.all",) if draw(st.booleans()) else (),
         of_app=draw(st.sampled_from(["never", "unless_asked", "always"])),
     )
 
@@ -206,7 +208,7 @@ def test_what_stands_for_it_may_be_granted_and_bounds_nothing(answered: str) -> 
     received = GENERIC.received(Scopes({".default"}), Scopes.parse(answered))
     assert received.unclear == Scopes({".default"})
     assert not received.withheld
-    checked = {"granted": received.granted, "unclear": received.unclear, "rules": GENERIC}
+    checked: dict[str, Any] = {"granted": received.granted, "unclear": received.unclear, "rules": GENERIC}
     assert check_covered(**checked, requested=Scopes({".default"}), on_wider_grant="allow")
     with pytest.raises(InvalidScope):
         check_covered(**checked, requested=Scopes({".default"}), on_wider_grant="refuse")

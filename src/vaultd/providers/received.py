@@ -36,8 +36,9 @@ def received_scopes(value: object) -> Scopes | None:
     """The scopes of an answer, a text or a list, None where it says nothing. Raises `ProviderUnavailable`."""
     if value is None:
         return None
-    texts = value if isinstance(value, list) else [value]
-    if not all(isinstance(text, str) for text in texts):
+    given = value if isinstance(value, list) else [value]
+    texts = [text for text in given if isinstance(text, str)]
+    if len(texts) < len(given):
         raise _not_readable()
     if sum(map(len, texts)) > _LONGEST_LIST:
         raise _too_many()

@@ -65,10 +65,11 @@ class Identities:
             members, reply = await self._userinfo(config.userinfo_endpoint, config, grant.access_token)
             answers["userinfo"], told = members, telling(reply, config, (grant.access_token,))
             metadata |= texts(members, config.userinfo_metadata)
+        if config.lookup is not None:
+            places = await self._places(config.lookup, config, grant.access_token)
+            metadata[config.lookup.metadata] = answers["lookup"] = places
         with told:
             account = read_account(answers, config) if config.names_accounts else None
-        if config.lookup is not None:
-            metadata[config.lookup.metadata] = await self._places(config.lookup, config, grant.access_token)
         return Identity(account, metadata)
 
     async def by_userinfo(self, config: ProviderConfig, token: Secret) -> Account | None:

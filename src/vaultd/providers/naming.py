@@ -18,8 +18,8 @@ IdFields: TypeAlias = str | tuple[str | tuple[str, ...], ...]
 Each of these may be a list, of paths that stand in for the one before where it leads to nothing.
 """
 Answers: TypeAlias = Mapping[str, object]
-"""What was answered, by where: one of `SOURCES`, `redirect` for what came beside the code."""
-SOURCES = ("userinfo", "token", "id_token", "redirect", "setting")
+"""What was answered, by where: one of `SOURCES`, `redirect` for what came beside the code, `lookup` for its list."""
+SOURCES = ("userinfo", "token", "id_token", "redirect", "setting", "lookup")
 _JOINT = ":"
 
 

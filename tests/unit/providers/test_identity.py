@@ -205,6 +205,28 @@ class TestPlaces:
         assert await self.asked(oauth, server, answer) == [{"id": "c1", "name": "one"}, {"id": "2", "name": "2"}]
         assert (server.last.method, server.last.headers["authorization"]) == ("GET", "Bearer at-1")
 
+    async def test_where_a_grant_is_for_one_of_them_two_are_two_accounts(
+        self, oauth: OAuthClient, server: ScriptedServer
+    ) -> None:
+        """Atlassian's apps with resource-level access."""
+        provider = provider_of(
+            server,
+            lookup={"endpoint": f"{server.url}/places", "metadata": "sites"},
+            account_source="token",
+            account_id_field=["lookup:0.id", "account_id"],
+            former_account_id_fields=["account_id"],
+            account_place_fields=["lookup:0.name"],
+        )
+        grant = await grant_of(oauth, server, provider, account_id="a-1")
+        found = []
+        for site in ("c1", "c2"):
+            server.answers_json([{"id": site, "name": site.upper()}])
+            found.append((await oauth.identify(provider, grant=grant)).account)
+        assert [account and account.id for account in found] == ["c1:a-1", "c2:a-1"]
+        assert [account and account.former_ids for account in found] == [("a-1",)] * 2
+        server.answers_json([])
+        await unavailable(lambda: oauth.identify(provider, grant=grant))
+
     async def test_a_list_within(self, oauth: OAuthClient, server: ScriptedServer) -> None:
         answer = {"data": {"rows": [{"tenantId": "t", "tenantName": "T"}]}}
         found = await self.asked(

@@ -59,10 +59,10 @@ class AnswersConfig(ConfigTable):
     `account_id_field` and `account_label_fields` are paths in the answer that `account_source` names; with "token" they
     may name a connection setting. A path may also begin with the answer in which it leads, `userinfo:`, `token:`,
     `id_token:`, `redirect:` for what `callback_metadata` looks for, `setting:` for a connection setting, or `lookup:`
-    for a place in the lookup's list, such as `lookup:0.id` where a grant is for one. Where an account is known by several
-    values together, `account_id_field` is a list of paths, the place first and the person last; a list in it has paths
-    of which the first that leads somewhere counts. An ID token must come from one of `id_token_issuers`, or from
-    `issuer`.
+    for a place in the lookup's list, such as `lookup:0.id` where a grant is for one. Where an account is known by
+    several values together, `account_id_field` is a list of paths, the place first and the person last; a list in it
+    has paths of which the first that leads somewhere counts. An ID token must come from one of `id_token_issuers`, or
+    from `issuer`.
     `token_types` are other words than "bearer" for a token that is sent as one, in whatever case, and
     `refresh_life_fields` the paths, from where the token stands, at which the first number is the seconds that the
     refresh token lives, 0 for one that does not end.

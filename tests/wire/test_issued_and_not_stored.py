@@ -161,3 +161,23 @@ async def test_a_token_of_another_name_for_bearer_is_stored_and_served(town: Tow
         answer = await town.exchange(app, "own")
         assert (answer.json()["access_token"], answer.json()["token_type"]) == (granted.access[-1], "Bearer")
         assert own.revoked == []
+
+
+@pytest.mark.parametrize("renewed", [{"scope": {"not": "readable"}}, {"token_type": "mac"}, {"error": "made_up"}])
+async def test_a_refresh_whose_answer_is_of_no_use(town: Town, own: OwnWords, renewed: dict[str, Any]) -> None:
+    """The refresh token that came is used from then on, and the access token is given back."""
+    own.rotates = True
+    async with town.app() as app:
+        granted = await town.connected(app, "own")
+        own.renewed = renewed
+        town.clock.forward(seconds=31)
+        assert (await town.exchange(app, "own")).status_code == 503
+        unused = granted.access[-1]
+        (event,) = await town.events(app, "token.refreshed")
+        assert (event["decision"], event["reason"]) == ("refused", "unusable_answer")
+        await until(lambda: own.revoked == [unused])
+        own.renewed = {}
+        answer = await town.exchange(app, "own")
+        assert answer.json()["access_token"] == granted.access[-1] != unused
+        assert granted.asked[-1]["refresh_token"] == granted.refresh[-2]
+        assert own.revoked == [unused]

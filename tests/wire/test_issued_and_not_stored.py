@@ -11,6 +11,7 @@ from sqlalchemy import text
 
 from tests.conftest import DatabaseUrls
 from tests.doubles.own_words import OwnWords, Words
+from tests.wire.own import AGENT
 from tests.wire.vault import App, go_on, ticket_url
 from tests.wire.words import Town, until, wordy_vault
 from vaultd.db import Database
@@ -105,7 +106,7 @@ async def test_a_completion_by_somebody_else(town: Town, own: OwnWords) -> None:
 
 async def at_the_door(town: Town, app: App) -> None:
     """By a browser that is signed in: what came is stored before it is sent on."""
-    query = urlencode({"client_id": "wordy-agent", "return_to": app.redirect_uri})
+    query = urlencode({"client_id": AGENT[0], "return_to": app.redirect_uri})
     async with app.browser() as browser:
         await browser.open(f"{town.world.places.vault}/auth/connect/own-here?{query}")
         page = await browser.click("Carol")

@@ -21,7 +21,7 @@ from vaultd.web.show.texts import Texts
 
 _ABOUT_THE_PAGES = ("session.", "page.")
 _LOOKED_AT = 50
-_REFUSED = {EventType.TOKEN_REFRESHED: "token.not_refreshed"}
+_REFUSED: dict[str, str] = {EventType.TOKEN_REFRESHED: "token.not_refreshed"}
 """Sentences for events that tell of the opposite where they were refused."""
 
 

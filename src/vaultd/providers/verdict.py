@@ -22,6 +22,10 @@ _STANDARD: Mapping[str, Verdict] = {
     "invalid_refresh_token": Verdict.DEAD,
     "token_expired": Verdict.DEAD,
     "token_revoked": Verdict.DEAD,
+    # OpenID Connect Core 1.0 §3.1.2.6: nobody but the person can help.
+    "consent_required": Verdict.DEAD,
+    "interaction_required": Verdict.DEAD,
+    "login_required": Verdict.DEAD,
     "invalid_client": Verdict.APP,  # RFC 6749 §5.2
     "unsupported_grant_type": Verdict.APP,
     "fatal_error": Verdict.DOWN,
@@ -36,14 +40,16 @@ _STANDARD: Mapping[str, Verdict] = {
 """`unauthorized_client` is not among them: of some providers it means the app, of others that one grant is dead."""
 
 
-def by_entry(config: ProviderConfig, status: int, members: Mapping[str, Any]) -> Verdict | None:
+def by_entry(config: ProviderConfig, status: int, members: Mapping[str, Any], *, refused: bool) -> Verdict | None:
     """What the provider's entry says that this answer means; None where it says nothing.
 
     A status by which a provider is down means that, whatever stands beside it, unless the entry names the status too.
+    So it is with an answer in which nothing else shows that it is `refused`: some refuse under 200, in members of
+    their own.
     """
     down = status in FOR_NOW or status >= HTTPStatus.INTERNAL_SERVER_ERROR
     for refusal in config.refusals:
-        if refusal.fits(status, members) and (refusal.status or not down):
+        if refusal.fits(status, members) and (refusal.status or (refused and not down)):
             return Verdict(refusal.means)
     return None
 

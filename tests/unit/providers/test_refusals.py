@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from tests.doubles.documented import Answer, load_documented
-from vaultd.errors import ProviderRefused, ProviderUnavailable
+from vaultd.errors import ProviderError, ProviderRefused, ProviderUnavailable
 from vaultd.outbound import Reply
 from vaultd.providers.catalogue import load_catalogue
 from vaultd.providers.config import ProviderConfig
@@ -76,7 +77,7 @@ def test_a_provider_that_is_down_says_nothing_about_a_grant(config: ProviderConf
 def test_who_says_when_to_come_again_has_not_said_no() -> None:
     answer = refusal(400, '{"error": "made_up"}')
     assert meaning(answer, OWN, **{"retry-after": "7"}) == "nothing"
-    assert meaning(answer, OWN) == "unknown"
+    assert meaning(answer, OWN) == meaning(answer, OWN, **{"retry-after": "0"}) == "unknown"
     assert meaning(refusal(400, '{"error": "invalid_grant"}'), OWN, **{"retry-after": "7"}) == "dead"
 
 
@@ -88,12 +89,39 @@ def test_who_says_when_to_come_again_has_not_said_no() -> None:
         ("unauthorized_client", Verdict.UNKNOWN),
         ("invalid_request", Verdict.UNKNOWN),
         ("access_denied", Verdict.UNKNOWN),
+        # OpenID Connect Core 1.0 §3.1.2.6
+        ("interaction_required", Verdict.DEAD),
+        ("login_required", Verdict.DEAD),
+        ("consent_required", Verdict.DEAD),
     ],
 )
 def test_what_no_entry_knows_is_judged_by_the_standard_as_far_as_that_leaves_no_doubt(
     error: str, means: Verdict
 ) -> None:
     assert meaning(refusal(400, f'{{"error": "{error}"}}'), OWN) == means.value
+
+
+def test_a_refusal_under_200_is_one_where_the_table_names_that_status() -> None:
+    """As WeChat's and Lark's, whose answers have a number of their own and no `error`."""
+    words = {"means": "dead", "words": {"errcode": ["40030", "42002"]}}
+    body = '{"errcode": 40030, "errmsg": "invalid refresh_token"}'
+    table = OWN.model_dump(exclude_unset=True)
+    named = ProviderConfig.model_validate({**table, "refusals": [{**words, "status": [200]}]})
+    assert meaning(refusal(200, body), named) == "dead"
+    assert meaning(refusal(200, '{"errcode": 0, "access_token": "x"}'), named) == "well"
+    unnamed = ProviderConfig.model_validate({**table, "refusals": [words]})
+    assert meaning(refusal(200, body), unnamed) == "well"
+    with pytest.raises(ValidationError, match="every good answer would fit"):
+        ProviderConfig.model_validate({**table, "refusals": [{"means": "dead", "status": [200]}]})
+
+
+def test_words_in_an_older_encoding_are_read_where_it_is_named() -> None:
+    body = '{"error": "invalid_grant", "error_description": "ung\u00fcltig"}'.encode("latin-1")
+    for charset, means in (("ISO-8859-1", "dead"), ("windows-1252", "dead"), ("utf-8", "nothing")):
+        reply = Reply(400, {"content-type": f"application/json;charset={charset}"}, body)
+        with pytest.raises(ProviderError) as caught:
+            read_answer(reply, OWN, sent=(), now=system_clock())
+        assert getattr(getattr(caught.value, "verdict", None), "value", "nothing") == means
 
 
 def test_what_entra_says_of_one_tenants_app_is_not_taken_for_the_app_everywhere() -> None:

@@ -88,9 +88,11 @@ class Breaker:
         except ProviderUnavailable as error:
             if error.outage:
                 self._failed(host, error.retry_after)
+            else:
+                # It answers, whatever that is worth to this one grant.
+                self._states.pop(host, None)
             raise
         except ProviderRefused:
-            # It answers, if only with a no to this one grant.
             self._states.pop(host, None)
             raise
         else:

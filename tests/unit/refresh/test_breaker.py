@@ -24,6 +24,10 @@ class Bench:
         with pytest.raises(ProviderRefused), self.breaker.calling("acme"):
             raise ProviderRefused(error)
 
+    def answers_nothing_usable(self) -> None:
+        with pytest.raises(ProviderUnavailable), self.breaker.calling("acme"):
+            raise ProviderUnavailable(outage=False)
+
     def succeeds(self, provider: str = "acme") -> None:
         with self.breaker.calling(provider):
             pass
@@ -176,8 +180,17 @@ def test_c3_a_refusal_is_no_outage_whatever_its_word(error: str) -> None:
 def test_c3_an_answer_that_is_of_no_use_is_no_outage() -> None:
     bench = Bench()
     for _ in range(FAILURES * 2):
-        with pytest.raises(ProviderUnavailable), bench.breaker.calling("acme"):
-            raise ProviderUnavailable(outage=False)
+        bench.answers_nothing_usable()
+    assert bench.waits() == 0
+
+
+def test_c3_an_answer_that_is_of_no_use_shows_that_the_host_is_back() -> None:
+    bench = Bench()
+    bench.opened(times=3)
+    bench.clock.forward(seconds=bench.waits())
+    bench.answers_nothing_usable()
+    assert not bench.breaker.is_open("acme")
+    bench.fails()
     assert bench.waits() == 0
 
 

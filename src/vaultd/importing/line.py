@@ -16,7 +16,7 @@ from vaultd.errors import InvalidTarget
 from vaultd.importing import fields
 from vaultd.importing.place import Place, read_place
 from vaultd.providers.naming import parts_of, split_id
-from vaultd.providers.recognising import account_in
+from vaultd.providers.recognising import account_in, is_account
 from vaultd.providers.registry import Provider, Providers
 from vaultd.terms import Scopes, Secret, Subject
 
@@ -33,6 +33,8 @@ KEYS = (
     "metadata",
 )
 REQUIRED = ("issuer", "sub", "provider", "scopes")
+MOST_TOLD = 20
+"""Mistakes of one line that are told one by one; a file may have a million lines."""
 _A_WORD = re.compile(r"[A-Za-z_]{1,32}")
 _T = TypeVar("_T")
 
@@ -58,7 +60,9 @@ class LineRefused(Exception):
     """Everything that is wrong with a line."""
 
     def __init__(self, texts: Iterable[str]) -> None:
-        self.texts = tuple(texts)
+        found = tuple(texts)
+        more = len(found) - MOST_TOLD
+        self.texts = found if more <= 0 else (*found[:MOST_TOLD], f"has {more} more mistakes")
         super().__init__("; ".join(self.texts))
 
 
@@ -234,9 +238,12 @@ def _of_the_account(provider: Provider, account_id: str | None, place: Place) ->
         what = " and ".join(" or ".join(part) for part in parts)
         where = "settings or metadata" if place.from_line else "fixed_settings"
         return [] if account_id == decided else [f"account has an id, which {what} in {where} decides; leave it out"]
-    if len(parts) > 1 and len(split_id(account_id)) != len(parts):
+    given = split_id(account_id)
+    if len(parts) > 1 and (len(given) != len(parts) or not all(given)):
         wanted = ":".join(" or ".join(part) for part in parts)
         return [f"account has an id that is not made of {wanted}; write all of its parts with colons between"]
+    if is_account(provider.config, account_id, (), {**place.metadata, **place.settings}) is False:
+        return ["account has an id with another part than settings or metadata have; look which of them is right"]
     return []
 
 

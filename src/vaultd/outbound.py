@@ -354,7 +354,8 @@ def _headers(headers: Mapping[str, str] | None, basic: tuple[str, Secret] | None
 
 def _decoder(content_encoding: str) -> _Plain | _Gzip:
     match content_encoding.strip().lower():
-        case "" | "identity":
+        # The last ones are no codings (RFC 9110 §8.4.1), and what some servers write where there is none.
+        case "" | "identity" | "none" | "utf-8" | "utf8" | "binary" | "8bit":
             return _Plain()
         case "gzip" | "x-gzip":
             return _Gzip()

@@ -21,6 +21,9 @@ from vaultd.terms import Secret, Verdict
 _OBJECT = json.JSONDecoder()
 _GONE_ALREADY = frozenset({"invalid_token", "token_expired", "token_revoked"})
 _LONGEST_PAUSE = 86_400
+_A_MOMENT = 10**9
+"""From here on a number of seconds is one since 1970: 32 years are no pause."""
+_MOST_DIGITS = 18
 _MOST_MEMBERS = 100
 _WORDS = ("error_description", "message", "reason")
 """Where a sentence about an error stands: OAuth's, most APIs', and Zoom's."""
@@ -185,10 +188,13 @@ def _retry_after(reply: Reply, now: datetime) -> int | None:
     """RFC 9110 §10.2.3: seconds or a date; in seconds, at most a day."""
     text = reply.headers.get("retry-after", "").strip()
     if text.isascii() and text.isdigit():
-        return min(int(text[:9]), _LONGEST_PAUSE)
+        seconds = int(text[:_MOST_DIGITS])
+        # So many seconds are no pause: some write the date as other APIs' rate limits do.
+        seconds = seconds if seconds < _A_MOMENT else seconds - int(now.timestamp())
+        return min(max(seconds, 0), _LONGEST_PAUSE)
     try:
         at = parsedate_to_datetime(text)
     except (ValueError, TypeError, OverflowError):
         return None
-    seconds = (at if at.tzinfo else at.replace(tzinfo=UTC)) - now
-    return min(max(round(seconds.total_seconds()), 0), _LONGEST_PAUSE)
+    pause = (at if at.tzinfo else at.replace(tzinfo=UTC)) - now
+    return min(max(round(pause.total_seconds()), 0), _LONGEST_PAUSE)

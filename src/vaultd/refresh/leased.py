@@ -151,7 +151,7 @@ class Leased:
             # Left alone meanwhile.
             await self._not_called(row, fence)
             return error
-        self._patience.served(row)
+        self._patience.served(row, host_of(provider.config.refreshed_at))
         return Fresh(provider, grant, key, opened)
 
     async def _not_called(self, row: ConnectionRow, fence: int) -> None:
@@ -273,15 +273,16 @@ class Leased:
     async def _nothing_usable(
         self, row: ConnectionRow, fence: int, error: ProviderUnavailable, scopes: Scopes | None, ended: Ended
     ) -> Nothing:
+        host = host_of(ended.provider.config.refreshed_at)
         if scopes is None and not error.outage:
             self._patience.refused(row, unknown=error.word is not None, retry_after=error.retry_after)
-            if error.word is not None and await self._is_over(row, fence, error.word, ended):
+            if error.word is not None and self._patience.is_enough(row, host=host):
+                await self._break(row, fence, f"provider_{error.word}"[:64], ended)
                 return None
         elif error.word is not None:
             self._patience.refused_in_part(row)
         # C6: no usable answer does not mean that the provider did nothing.
         await self._give_back(row, fence, keep_intent=True)
-        host = host_of(ended.provider.config.refreshed_at)
         retry_after = max(self._breaker.retry_after(host), min(error.retry_after or 0, LONGEST_ASKED))
         return self._unavailable(row, round(retry_after), error.detail)
 
@@ -297,7 +298,9 @@ class Leased:
         unknown = error.verdict is Verdict.UNKNOWN
         if scopes is None:
             self._patience.refused(row, unknown=unknown)
-            if unknown and await self._is_over(row, fence, error.error, ended):
+            if unknown and self._patience.is_enough(row):
+                # Refusals that nobody can explain end a grant, once they have come for long enough.
+                await self._break(row, fence, f"provider_{error.error}"[:64], ended)
                 return None
         elif unknown and error.error != "invalid_scope":
             # Where fewer scopes are refused, that says nothing about the grant by itself.
@@ -315,13 +318,6 @@ class Leased:
         return TemporarilyUnavailable(
             retry_after=retry_after, reason=f"provider_{error.error}"[:64], detail=error.detail
         )
-
-    async def _is_over(self, row: ConnectionRow, fence: int, word: str, ended: Ended) -> bool:
-        """End a grant whose refusals nobody can explain, once they have come for long enough."""
-        if not self._patience.is_enough(row):
-            return False
-        await self._break(row, fence, f"provider_{word}"[:64], ended)
-        return True
 
     def _unavailable(self, row: ConnectionRow, retry_after: int, detail: str) -> TemporarilyUnavailable:
         self.count(row, "unavailable")

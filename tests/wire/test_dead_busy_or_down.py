@@ -187,6 +187,24 @@ async def test_an_unknown_refusal_that_keeps_coming_while_others_are_served_is_f
         assert (await town.account(app))["status"] == "reconnect_required"
 
 
+async def test_who_is_asked_too_often_has_not_said_no(town: Town) -> None:
+    """Some refuse to renew what has not ended yet, as Exact Online does in these words."""
+    early = {"error": "access_denied", "error_description": "Rate limit exceeded: access_token not expired"}
+    town.at["own"].token = town.at["own"].renewed = {"expires_in": 55}
+    async with town.app() as app, town.app() as other:
+        granted = await town.connected(app, "own")
+        await town.connected(other, "own")
+        granted.says = [Words(400, early)]
+        for _ in range(2 * ENOUGH):
+            assert (await town.exchange(other, "own")).status_code == 200
+            assert (await town.exchange(app, "own")).json()["access_token"] == granted.access[0]
+            town.clock.forward(seconds=5)
+        assert len(granted.asked) >= ENOUGH
+        granted.says = []
+        town.clock.forward(seconds=30)
+        assert (await town.exchange(app, "own")).json()["access_token"] == granted.access[1]
+
+
 async def test_an_unknown_refusal_of_all_is_never_final(town: Town) -> None:
     async with town.app() as app, town.app() as other:
         for each in (app, other):

@@ -125,8 +125,8 @@ def _check_no_error(
                 raise _no_answer(reply, now)
             return
     error = error_code(given, sent) if given is not None else f"http_{reply.status}"
-    verdict = verdict or by_standard(error)
     detail = error_text(next(filter(None, map(members.get, _WORDS)), None), sent)
+    verdict = verdict or by_standard(error, detail)
     retry_after = _retry_after(reply, now)
     if verdict is Verdict.DOWN or (verdict is Verdict.UNKNOWN and retry_after):
         # Whoever says when to come again has not said no.

@@ -6,6 +6,7 @@ words, as far as those leave no doubt; the rest is unknown, and never final by i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -15,6 +16,7 @@ from vaultd.terms import Verdict
 
 FOR_NOW = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
 """Statuses below 500 that say nothing about the grant."""
+_TOO_OFTEN = re.compile(r"\brate[ _-]?limit|\brate exceeded|too many requests|throttled", re.IGNORECASE)
 _STANDARD: Mapping[str, Verdict] = {
     "invalid_grant": Verdict.DEAD,  # RFC 6749 §5.2
     # What names the refresh token itself can mean nothing else.
@@ -30,6 +32,9 @@ _STANDARD: Mapping[str, Verdict] = {
     "unsupported_grant_type": Verdict.APP,
     "fatal_error": Verdict.DOWN,
     "internal_error": Verdict.DOWN,
+    # Under another status than 429, nobody knows whether it is this grant alone that has asked too often.
+    "rate_limit_exceeded": Verdict.BUSY,
+    "too_many_requests": Verdict.BUSY,
     "rate_limited": Verdict.DOWN,
     "ratelimited": Verdict.DOWN,
     "server_error": Verdict.DOWN,  # RFC 6749 §4.1.2.1
@@ -54,6 +59,10 @@ def by_entry(config: ProviderConfig, status: int, members: Mapping[str, Any], *,
     return None
 
 
-def by_standard(error: str) -> Verdict:
-    """What an error's word means, an entry's translation of it included."""
-    return _STANDARD.get(error, Verdict.UNKNOWN)
+def by_standard(error: str, words: str = "") -> Verdict:
+    """What an error's word means, an entry's translation of it included; `words` are the sentence beside it.
+
+    Whoever is only asked too often has not said no, whatever the word is.
+    """
+    verdict = _STANDARD.get(error, Verdict.UNKNOWN)
+    return Verdict.BUSY if verdict is Verdict.UNKNOWN and _TOO_OFTEN.search(words) else verdict

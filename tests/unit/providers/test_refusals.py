@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -93,6 +94,12 @@ def test_who_says_when_to_come_again_has_not_said_no() -> None:
         ("interaction_required", Verdict.DEAD),
         ("login_required", Verdict.DEAD),
         ("consent_required", Verdict.DEAD),
+        ("rate_limit_exceeded", Verdict.BUSY),
+        ("too_many_requests", Verdict.BUSY),
+        # A word with a sentence behind it, as Dropbox and EVE Online write it.
+        ("invalid_client: Invalid client_id or client_secret", Verdict.APP),
+        ("invalid_grant: Token is expired or invalid.", Verdict.DEAD),
+        ("the invalid_grant: made up", Verdict.UNKNOWN),
     ],
 )
 def test_what_no_entry_knows_is_judged_by_the_standard_as_far_as_that_leaves_no_doubt(
@@ -113,6 +120,23 @@ def test_a_refusal_under_200_is_one_where_the_table_names_that_status() -> None:
     assert meaning(refusal(200, body), unnamed) == "well"
     with pytest.raises(ValidationError, match="every good answer would fit"):
         ProviderConfig.model_validate({**table, "refusals": [{"means": "dead", "status": [200]}]})
+
+
+@pytest.mark.parametrize(
+    ("error", "words", "means"),
+    [
+        ("access_denied", "Rate limit exceeded: access_token not expired", "busy"),
+        ("invalid_request", "Too many requests", "busy"),
+        ("made_up", "Login Rate Exceeded", "busy"),
+        ("made_up", "You are being throttled.", "busy"),
+        ("invalid_grant", "Rate limit exceeded", "dead"),  # what is known is not changed by a sentence
+        ("invalid_client", "Rate limit exceeded", "app"),
+        ("made_up", "The corporate limitation has expired", "unknown"),
+    ],
+)
+def test_who_is_only_asked_too_often_has_not_said_no(error: str, words: str, means: str) -> None:
+    body = json.dumps({"error": error, "error_description": words})
+    assert meaning(refusal(400, body), OWN) == means
 
 
 def test_words_in_an_older_encoding_are_read_where_it_is_named() -> None:

@@ -135,6 +135,19 @@ async def test_a_life_that_was_said_once_holds_for_what_is_renewed(town: Town, s
             assert (answer.json()["access_token"], len(granted.asked)) == (granted.access[-1], times)
 
 
+@pytest.mark.parametrize("said", [None, 0, "0"])
+async def test_a_life_that_was_said_once_holds_for_a_token_of_fewer_scopes(town: Town, said: object) -> None:
+    narrowing = town.at["narrowing"]
+    narrowing.token, narrowing.renewed = {"scope": "read write", "expires_in": 300}, {"expires_in": said}
+    async with town.app() as app:
+        granted = await town.connected(app, "narrowing")
+        for times in range(1, 4):
+            answer = (await town.exchange(app, "narrowing")).json()
+            assert (answer["scope"], answer["expires_in"]) == ("read", 300)
+            assert (answer["access_token"], len(granted.asked)) == (granted.access[-1], times)
+            town.clock.forward(seconds=299)
+
+
 @pytest.mark.parametrize("refresh_token", [{}, {"refresh_token": None}])
 @pytest.mark.parametrize("said", [0, -1, "0"])
 async def test_a_token_that_came_with_no_life_at_all_is_served(

@@ -19,8 +19,8 @@ from vaultd.db import Database
 from vaultd.errors import RequestRefused, TemporarilyUnavailable
 from vaultd.flights import Flights
 from vaultd.refresh.claims import Claim, Claims, Flight
-from vaultd.refresh.leased import PATIENCE, Fresh, Leased, expiry
-from vaultd.refresh.lives import renewed_by
+from vaultd.refresh.leased import PATIENCE, Fresh, Leased
+from vaultd.refresh.lives import life_of, renewed_by
 from vaultd.refresh.wakeups import Wakeups
 from vaultd.refresh.whole import Refresher
 from vaultd.terms import Clock, Scopes
@@ -133,7 +133,7 @@ class Narrower:
         grant, opened, now = fresh.grant, fresh.opened, self._clock()
         carries = fresh.provider.config.scope_rules.received(scopes, grant.scopes).granted
         kept = renewed_by(opened, grant, fresh.provider.config, now)
-        place = narrowed.Place.of(row, opened.account_id, scopes, _end(fresh, now))
+        place = narrowed.Place.of(row, opened.account_id, scopes, _end(fresh, row, now))
 
         async def write(again: bool) -> None:  # noqa: FBT001 - `persist` calls it
             async with self._log.transaction() as transaction:
@@ -162,6 +162,8 @@ class Narrower:
         await self._leased.persist(write)
 
 
-def _end(fresh: Fresh, now: datetime) -> datetime:
-    """When the token ends; where the provider does not say, what its table assumes, as another can be had then."""
-    return expiry(fresh.grant, now) or now + timedelta(seconds=fresh.provider.config.assumed_ttl)
+def _end(fresh: Fresh, row: ConnectionRow, now: datetime) -> datetime:
+    """When the token ends; where no answer has said, what its table assumes, as another can be had then."""
+    config = fresh.provider.config
+    life = life_of(fresh.grant, fresh.opened, row, config)
+    return now + timedelta(seconds=config.assumed_ttl if life is None else life)

@@ -33,9 +33,7 @@ LONG_ENOUGH = timedelta(seconds=30)
 """Time since the first of them, at least."""
 MOST = 10_000
 """Grants that are remembered; the one whose last refusal is the oldest is forgotten first."""
-
-
-_ANY_HOST = ""
+ANY_HOST = ""
 
 
 @dataclass(slots=True)
@@ -87,12 +85,18 @@ class Patience:
         state = self._remembered(row)
         state.in_part += 1
 
+    def follow(self, row: ConnectionRow) -> None:
+        """Note that this row is at its next revision, and was not renewed by it."""
+        state = self._of(row)
+        if state is not None:
+            state.revision += 1
+
     def is_doubtful(self, row: ConnectionRow) -> bool:
         """Whether that may be because the whole grant is over, which asking for all of it would tell."""
         state = self._of(row)
         return state is not None and state.in_part >= ENOUGH
 
-    def is_enough(self, row: ConnectionRow, *, host: str = _ANY_HOST) -> bool:
+    def is_enough(self, row: ConnectionRow, *, host: str = ANY_HOST) -> bool:
         """Whether this grant has been refused for so long, while others were served, that it is over.
 
         With a `host`, only those count that were served there: what is no answer of an OAuth server may be that host's
@@ -108,7 +112,7 @@ class Patience:
     def served(self, row: ConnectionRow, host: str) -> None:
         """Note that the provider renewed this grant, at this host."""
         self._states.pop(row.id, None)
-        for place in ((row.provider, host), (row.provider, _ANY_HOST)):
+        for place in ((row.provider, host), (row.provider, ANY_HOST)):
             self._served[place] = self._clock()
             self._served.move_to_end(place)
         if len(self._served) > MOST:

@@ -162,6 +162,7 @@ class GiveBack:
                 return
             how: Any = {"metadata": metadata, "alone": verdict.extent is Extent.TOKEN}
             await self._end(provider, revocation.access_token, revocation.refresh_token, how)
+            await self._sharing.ended(provider, verdict)
         except ProviderUnavailable as error:
             await self._again(revocation, error.retry_after)
         except ProviderRefused as error:

@@ -24,10 +24,6 @@ class Bench:
         with pytest.raises(ProviderRefused), self.breaker.calling("acme"):
             raise ProviderRefused(error)
 
-    def answers_nothing_usable(self) -> None:
-        with pytest.raises(ProviderUnavailable), self.breaker.calling("acme"):
-            raise ProviderUnavailable(outage=False)
-
     def succeeds(self, provider: str = "acme") -> None:
         with self.breaker.calling(provider):
             pass
@@ -180,18 +176,30 @@ def test_c3_a_refusal_is_no_outage_whatever_its_word(error: str) -> None:
 def test_c3_an_answer_that_is_of_no_use_is_no_outage() -> None:
     bench = Bench()
     for _ in range(FAILURES * 2):
-        bench.answers_nothing_usable()
+        with pytest.raises(ProviderUnavailable), bench.breaker.calling("acme"):
+            raise ProviderUnavailable(outage=False)
     assert bench.waits() == 0
 
 
-def test_c3_an_answer_that_is_of_no_use_shows_that_the_host_is_back() -> None:
+def test_c3_an_answer_of_no_use_to_the_first_call_is_a_host_that_is_back() -> None:
     bench = Bench()
-    bench.opened(times=3)
+    bench.opened(1)
     bench.clock.forward(seconds=bench.waits())
-    bench.answers_nothing_usable()
-    assert not bench.breaker.is_open("acme")
-    bench.fails()
+    unusable = ProviderUnavailable(outage=False)
+    unusable.status = 404
+    with pytest.raises(ProviderUnavailable), bench.breaker.calling("acme"):
+        raise unusable
     assert bench.waits() == 0
+    assert not bench.breaker.is_open("acme")
+
+
+def test_c3_an_address_that_is_not_called_says_nothing_about_its_host() -> None:
+    bench = Bench()
+    bench.opened(1)
+    bench.clock.forward(seconds=bench.waits())
+    with pytest.raises(ProviderUnavailable), bench.breaker.calling("acme"):
+        raise ProviderUnavailable(outage=False)
+    assert bench.breaker.is_open("acme")
 
 
 def test_c3_hosts_of_customers_are_told_apart_and_shown_together() -> None:

@@ -39,7 +39,7 @@ def error_code(given: object, sent: Collection[Secret]) -> str:
     if isinstance(given, int) and not isinstance(given, bool) and abs(given) < _LARGEST_CODE:
         return str(given)
     if isinstance(given, str) and " " in given:
-        # Dropbox and others write a sentence behind the word: "invalid_client: Invalid client_id or client_secret".
+        # Some write a sentence behind the word: "invalid_grant: Token is expired or invalid."
         given = given.partition(": ")[0]
     if isinstance(given, str) and _CODE.fullmatch(given) and _without_tokens(given, sent) == given:
         return given

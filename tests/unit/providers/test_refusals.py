@@ -96,7 +96,7 @@ def test_who_says_when_to_come_again_has_not_said_no() -> None:
         ("consent_required", Verdict.DEAD),
         ("rate_limit_exceeded", Verdict.BUSY),
         ("too_many_requests", Verdict.BUSY),
-        # A word with a sentence behind it, as Dropbox and EVE Online write it.
+        # A word with a sentence behind it: https://github.com/ccpgames/sso-issues/issues/54
         ("invalid_client: Invalid client_id or client_secret", Verdict.APP),
         ("invalid_grant: Token is expired or invalid.", Verdict.DEAD),
         ("the invalid_grant: made up", Verdict.UNKNOWN),
@@ -109,7 +109,7 @@ def test_what_no_entry_knows_is_judged_by_the_standard_as_far_as_that_leaves_no_
 
 
 def test_a_refusal_under_200_is_one_where_the_table_names_that_status() -> None:
-    """As WeChat's and Lark's, whose answers have a number of their own and no `error`."""
+    """Some answer with a number of their own, and no `error`."""
     words = {"means": "dead", "words": {"errcode": ["40030", "42002"]}}
     body = '{"errcode": 40030, "errmsg": "invalid refresh_token"}'
     table = OWN.model_dump(exclude_unset=True)

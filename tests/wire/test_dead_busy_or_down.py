@@ -201,7 +201,7 @@ async def test_an_unknown_refusal_that_keeps_coming_while_others_are_served_is_f
 
 
 async def test_who_is_asked_too_often_has_not_said_no(town: Town) -> None:
-    """Some refuse to renew what has not ended yet: https://github.com/websmurf/laravel-exact-online/issues/31"""
+    """Some refuse to renew what has not ended yet (https://github.com/websmurf/laravel-exact-online/issues/31)."""
     early = {"error": "access_denied", "error_description": "Rate limit exceeded: access_token not expired"}
     town.at["own"].token = town.at["own"].renewed = {"expires_in": 55}
     async with town.app() as app, town.app() as other:

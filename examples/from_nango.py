@@ -20,6 +20,7 @@ import re
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -105,9 +106,19 @@ class Nango:
             except HTTPError as error:
                 if error.code != HTTPStatus.TOO_MANY_REQUESTS:
                     raise
-                time.sleep(float(error.headers.get("Retry-After", "1")))
+                time.sleep(_pause(error.headers.get("Retry-After", "")))
             except URLError as error:
                 raise Stopped(f"{self._host} cannot be reached: {error.reason}") from None
+
+
+def _pause(text: str) -> float:
+    """Seconds or a date (RFC 9110 §10.2.3), as the seconds that are left; one where it is neither."""
+    if re.fullmatch(r"[0-9]{1,9}", text):
+        return float(text)
+    try:
+        return max(parsedate_to_datetime(text).timestamp() - time.time(), 0.0)
+    except (ValueError, TypeError, OverflowError):
+        return 1.0
 
 
 def import_line(

@@ -106,6 +106,9 @@ def _origin(text: str) -> str:
 def _scope(text: str) -> str:
     if not _SCOPE.fullmatch(text):
         raise ValueError(f'{text!r} is not one scope; write one scope a string, like ["read", "write"]')
+    if "," in text:
+        # Answers are read as lists with commas, so no grant could ever have it.
+        raise ValueError(f'{text!r} has a comma; write one scope a string, like ["read", "write"]')
     if len(text) > LONGEST_SCOPE:
         raise ValueError(f"is longer than {LONGEST_SCOPE} characters; write one scope a string")
     return text

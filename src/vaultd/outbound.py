@@ -14,6 +14,7 @@ import asyncio
 import ipaddress
 import json as jsonlib
 import math
+import re
 import socket
 import ssl
 import zlib
@@ -48,6 +49,9 @@ _IDLE_SECONDS = 4.0
 _ADDRESSES_TRIED = 4
 _LOOKUPS_AT_ONCE = 16
 
+_CHARSET = re.compile(r";\s*charset=\"?([A-Za-z0-9-]+)", re.IGNORECASE)
+_ONE_BYTE_EACH = frozenset({"iso-8859-1", "iso-8859-15", "windows-1252"})
+
 _GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _CLOUD_OWN = (
@@ -67,11 +71,21 @@ class Reply:
     def json(self) -> object:
         """The body read as JSON, whatever its content type says. Raises `OutboundFailed`."""
         try:
-            parsed: object = jsonlib.loads(self.body, parse_constant=_no_such_json)
+            parsed: object = jsonlib.loads(self._text(), parse_constant=_no_such_json)
         except (ValueError, RecursionError):
             # The parser's own error carries the whole body, and a token may be in it.
             raise OutboundFailed(detail=f"status {self.status}, and the body is not JSON") from None
         return parsed
+
+    def _text(self) -> str | bytes:
+        """RFC 8259 §8.1 has UTF-8 alone and no charset; some servers name an older one, and mean it."""
+        try:
+            self.body.decode()
+        except UnicodeDecodeError:
+            charset = _CHARSET.search(self.headers.get("content-type", ""))
+            if charset is not None and charset[1].lower() in _ONE_BYTE_EACH:
+                return self.body.decode(charset[1])
+        return self.body
 
 
 def check_address(text: str) -> None:
@@ -340,7 +354,8 @@ def _headers(headers: Mapping[str, str] | None, basic: tuple[str, Secret] | None
 
 def _decoder(content_encoding: str) -> _Plain | _Gzip:
     match content_encoding.strip().lower():
-        case "" | "identity":
+        # The last ones are no codings (RFC 9110 §8.4.1), and what some servers write where there is none.
+        case "" | "identity" | "none" | "utf-8" | "utf8" | "binary" | "8bit":
             return _Plain()
         case "gzip" | "x-gzip":
             return _Gzip()

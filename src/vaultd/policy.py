@@ -222,7 +222,8 @@ def scopes_to_narrow_to(
             raise _nothing_in_common()
         return target
     check_delivery(granted=granted, allowed=allowed, on_wider_grant=on_wider_grant, unclear=unclear, rules=rules)
-    if granted and allowed and not target and on_wider_grant == "refuse":
+    everything = not allowed and rules.of_app != "never"
+    if granted and not everything and not target and on_wider_grant == "refuse":
         # What vaultd needs itself, and what comes along, is no reason to hand a token out.
         raise _nothing_in_common()
     return None

@@ -24,11 +24,11 @@ class Words:
     """An answer in a provider's own words."""
 
     status: int
-    body: Mapping[str, Any] | str
+    body: Mapping[str, Any] | str | bytes
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def answer(self) -> Response:
-        text = self.body if isinstance(self.body, str) else json.dumps(self.body)
+        text = self.body if isinstance(self.body, str | bytes) else json.dumps(self.body)
         return Response(text, status_code=self.status, headers={"content-type": "application/json", **self.headers})
 
 
@@ -52,7 +52,7 @@ class OwnWords(FourSteps):
 
     `redirect` comes beside the code. `instead` is what it says to a code, whatever the code, and `userinfo` to who asks
     whose token it is. With `rotates` each refresh brings another refresh token. `revoked` are the tokens that were
-    given back.
+    given back; `keeps` is what it says to who gives one of a kind back.
     """
 
     def __init__(self) -> None:
@@ -72,6 +72,7 @@ class OwnWords(FourSteps):
         self.needs_scope = False
         self.rotates = False
         self.revoked: list[str] = []
+        self.keeps: dict[str, Words] = {}
         self.calls: Counter[str] = Counter()
 
     def latest(self) -> Granted:
@@ -141,5 +142,10 @@ class OwnWords(FourSteps):
         return Response(status_code=401) if person is None else JSONResponse({"id": person})
 
     async def _revoke(self, request: Request) -> Response:
-        self.revoked.append(str((await request.form())["token"]))
+        form = await request.form()
+        self.calls["revoke"] += 1
+        kept = self.keeps.get(str(form.get("token_type_hint")))
+        if kept is not None:
+            return kept.answer()
+        self.revoked.append(str(form["token"]))
         return Response(status_code=200)

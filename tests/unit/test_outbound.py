@@ -148,6 +148,11 @@ class TestCaps:
         with pytest.raises(OutboundFailed, match="middle"):
             await outbound.request("GET", server.url, allow_private=NAMED)
 
+    @pytest.mark.parametrize("encoding", ["identity", "none", "UTF-8", "utf8", "binary", "8bit"])
+    async def test_what_is_no_encoding(self, encoding: str, server: ScriptedServer, outbound: Outbound) -> None:
+        server.answers(b'{"a": 1}', content_encoding=encoding)
+        assert (await outbound.request("GET", server.url, allow_private=NAMED)).json() == {"a": 1}
+
     @pytest.mark.parametrize("encoding", ["gzip, gzip", "br", "deflate", "zstd", "nonsense"])
     async def test_encodings_that_were_not_asked_for(
         self, encoding: str, server: ScriptedServer, outbound: Outbound

@@ -17,6 +17,7 @@ from vaultd.policy import (
     entry_at,
     scopes_to_narrow_to,
 )
+from vaultd.scopes import ScopeRules
 from vaultd.terms import Scopes, Subject
 
 ISSUER = "https://login.example.com/"
@@ -287,3 +288,30 @@ def test_a7_what_the_token_that_leaves_is_to_carry(
         return None if target is None else str(target)
 
     assert decided() == expected
+
+
+@pytest.mark.parametrize("can_narrow", [True, False])
+@pytest.mark.parametrize("granted", ["openid", "openid email", "openid read"])
+@pytest.mark.parametrize(("of_app", "leaves"), [("never", False), ("unless_asked", True), ("always", True)])
+def test_a7_what_vaultd_needs_itself_is_handed_to_nobody_whose_list_is_empty(
+    *, can_narrow: bool, granted: str, of_app: Literal["never", "unless_asked", "always"], leaves: bool
+) -> None:
+    """An empty list means everything only where tokens do what was settled for the app."""
+    rules = ScopeRules(own=Scopes(["openid", "email"]), along=frozenset({"read"}), of_app=of_app)
+
+    def decided() -> Scopes | None:
+        return scopes_to_narrow_to(
+            granted=Scopes.parse(granted),
+            allowed=Scopes(),
+            requested=None,
+            on_wider_grant="refuse",
+            can_narrow=can_narrow,
+            rules=rules,
+        )
+
+    if leaves:
+        assert decided() is None
+        return
+    with pytest.raises(InvalidScope) as caught:
+        decided()
+    assert caught.value.reason == "no_scope_in_common"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import httpx
 import pytest
@@ -22,12 +23,19 @@ STRAVA = Words(
     {"message": "Bad Request", "errors": [{"resource": "RefreshToken", "field": "refresh_token", "code": "invalid"}]},
 )
 BUSY = Words(400, {"error": "invalid_grant", "error_description": "token request is already being processed"})
-UNKNOWN = [
-    Words(400, {"error": "access_denied", "error_description": "status_inactive"}),
-    Words(401, {"error": 1234, "message": "Token is not valid"}),
-    Words(403, {"code": "made_up"}),
-    Words(422, "no JSON at all"),
-]
+UNKNOWN = {
+    "access_denied": Words(400, {"error": "access_denied", "error_description": "status_inactive"}),
+    "1234": Words(401, {"error": 1234, "message": "Token is not valid"}),
+    "invalid_request": Words(
+        400, {"error": "invalid_request", "error_description": "refresh token is expired"}, {"retry-after": "0"}
+    ),
+    "unknown_error": Words(400, {"error": ["invalid_grant"]}),
+    "http_403": Words(403, {"code": "made_up"}),
+    "http_422": Words(422, "no JSON at all"),
+    "http_401": Words(401, b"", {"www-authenticate": 'Bearer error="invalid_grant"'}),
+    # Some refuse under 200, with members of their own.
+    "no_token": Words(200, {"access_token": None, "errcode": 40030, "errmsg": "invalid refresh_token"}),
+}
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +66,18 @@ async def test_three_dead_grants_do_not_pause_a_fourth_user(town: Town) -> None:
         assert [event["reason"] for event in await town.events(one, "connection.broken")] == ["invalid_grant"]
 
 
-@pytest.mark.parametrize(("name", "words"), [("jira", JIRA), ("strava", STRAVA)])
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("jira", JIRA),
+        ("strava", STRAVA),
+        ("own", Words(400, {"error": "login_required"})),
+        ("own", Words(200, {"access_token": None, "error": {"code": "invalid_grant", "message": "Expired."}})),
+        ("own", Words(400, b"error=invalid_grant", {"content-type": "application/x-www-form-urlencoded"})),
+        ("own", Words(400, b'\xef\xbb\xbf{"error": "invalid_grant"}')),
+        ("own", Words(400, '{"error": "invalid_grant"}'.encode("utf-16"))),
+    ],
+)
 async def test_a_dead_grant_in_its_providers_own_words_is_final(town: Town, name: str, words: Words) -> None:
     async with town.app() as app:
         (await town.connected(app, name)).says = [words]
@@ -104,8 +123,9 @@ async def test_a_first_no_is_asked_about_again_where_nothing_rotates(town: Town)
         assert (await town.exchange(app, "never")).json()["reason"] == "reconnect_required"
 
 
-async def test_a_life_that_was_said_once_holds_for_what_is_renewed(town: Town) -> None:
-    town.at["own"].token, town.at["own"].renewed = {"expires_in": 3}, {"expires_in": None}
+@pytest.mark.parametrize("said", [None, 0, -1, "0", "soon", 1e22])
+async def test_a_life_that_was_said_once_holds_for_what_is_renewed(town: Town, said: object) -> None:
+    town.at["own"].token, town.at["own"].renewed = {"expires_in": 3}, {"expires_in": said}
     async with town.app() as app:
         granted = await town.connected(app, "own")
         for times in range(1, 4):
@@ -113,6 +133,33 @@ async def test_a_life_that_was_said_once_holds_for_what_is_renewed(town: Town) -
             answer = await town.exchange(app, "own")
             assert (answer.status_code, answer.json()["expires_in"]) == (200, 3)
             assert (answer.json()["access_token"], len(granted.asked)) == (granted.access[-1], times)
+
+
+@pytest.mark.parametrize("said", [None, 0, "0"])
+async def test_a_life_that_was_said_once_holds_for_a_token_of_fewer_scopes(town: Town, said: object) -> None:
+    narrowing = town.at["narrowing"]
+    narrowing.token, narrowing.renewed = {"scope": "read write", "expires_in": 300}, {"expires_in": said}
+    async with town.app() as app:
+        granted = await town.connected(app, "narrowing")
+        for times in range(1, 4):
+            answer = (await town.exchange(app, "narrowing")).json()
+            assert (answer["scope"], answer["expires_in"]) == ("read", 300)
+            assert (answer["access_token"], len(granted.asked)) == (granted.access[-1], times)
+            town.clock.forward(seconds=299)
+
+
+@pytest.mark.parametrize("refresh_token", [{}, {"refresh_token": None}])
+@pytest.mark.parametrize("said", [0, -1, "0"])
+async def test_a_token_that_came_with_no_life_at_all_is_served(
+    town: Town, said: object, refresh_token: dict[str, Any]
+) -> None:
+    """Some write so that it does not end. Nobody issues tokens that are over."""
+    town.at["own"].token = {"expires_in": said, **refresh_token}
+    async with town.app() as app:
+        granted = await town.connected(app, "own")
+        answers = [await town.exchange(app, "own") for _ in range(3)]
+        assert {answer.json()["access_token"] for answer in answers} == {granted.access[0]}
+        assert (len(granted.asked), (await town.account(app))["status"]) == (0, "connected")
 
 
 async def test_a_life_that_was_said_once_holds_for_the_next_consent_too(town: Town) -> None:
@@ -136,12 +183,12 @@ async def test_a_refresh_names_the_granted_scopes_where_it_must(town: Town, name
         assert granted.asked[-1]["scope"].split() == sorted([added, "read"])
 
 
-@pytest.mark.parametrize("words", UNKNOWN)
-async def test_an_unknown_refusal_that_keeps_coming_while_others_are_served_is_final(town: Town, words: Words) -> None:
+@pytest.mark.parametrize("word", UNKNOWN)
+async def test_an_unknown_refusal_that_keeps_coming_while_others_are_served_is_final(town: Town, word: str) -> None:
     async with town.app() as app, town.app() as other:
         granted = await town.connected(app, "own")
         await town.connected(other, "own")
-        granted.says = [words]
+        granted.says = [UNKNOWN[word]]
         answers: list[int] = []
         while not answers or (answers[-1] != 400 and len(answers) < 20):
             town.clock.forward(seconds=31)
@@ -149,15 +196,32 @@ async def test_an_unknown_refusal_that_keeps_coming_while_others_are_served_is_f
             answers.append((await town.exchange(app, "own")).status_code)
         assert answers == [503] * (ENOUGH - 1) + [400]
         (event,) = await town.events(app, "connection.broken")
-        given = words.body.get("error") if not isinstance(words.body, str) else None
-        assert event["reason"] == f"provider_{given or f'http_{words.status}'}"
+        assert event["reason"] == f"provider_{word}"
         assert (await town.account(app))["status"] == "reconnect_required"
+
+
+async def test_who_is_asked_too_often_has_not_said_no(town: Town) -> None:
+    """Some refuse to renew what has not ended yet (https://github.com/websmurf/laravel-exact-online/issues/31)."""
+    early = {"error": "access_denied", "error_description": "Rate limit exceeded: access_token not expired"}
+    town.at["own"].token = town.at["own"].renewed = {"expires_in": 55}
+    async with town.app() as app, town.app() as other:
+        granted = await town.connected(app, "own")
+        await town.connected(other, "own")
+        granted.says = [Words(400, early)]
+        for _ in range(2 * ENOUGH):
+            assert (await town.exchange(other, "own")).status_code == 200
+            assert (await town.exchange(app, "own")).json()["access_token"] == granted.access[0]
+            town.clock.forward(seconds=5)
+        assert len(granted.asked) >= ENOUGH
+        granted.says = []
+        town.clock.forward(seconds=30)
+        assert (await town.exchange(app, "own")).json()["access_token"] == granted.access[1]
 
 
 async def test_an_unknown_refusal_of_all_is_never_final(town: Town) -> None:
     async with town.app() as app, town.app() as other:
         for each in (app, other):
-            (await town.connected(each, "own")).says = [UNKNOWN[0]]
+            (await town.connected(each, "own")).says = [UNKNOWN["access_denied"]]
         for _ in range(2 * ENOUGH):
             town.clock.forward(seconds=31)
             assert {(await town.exchange(each, "own")).status_code for each in (app, other)} == {503}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 from urllib.parse import urlencode
@@ -62,6 +64,72 @@ async def test_an_answer_of_no_use(town: Town, own: OwnWords, answer: Words) -> 
         )
         await until(lambda: set(own.revoked) >= (expected or {"issued-refresh"}))
         assert set(own.revoked) == (expected or {"issued-refresh"})
+
+
+WHOLE = json.dumps(GOOD)
+FORM = urlencode(TOKENS)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Words(200, f'{WHOLE[:-1]}, "team": "M\u00fcller"}}'.encode("latin-1")),
+        Words(200, f'{WHOLE[:-1]}, "score": NaN}}'),
+        Words(200, f"{WHOLE}\n<!-- served by web1 -->"),
+        Words(200, f"callback({WHOLE});"),
+        Words(200, f"[{WHOLE}]"),
+        Words(200, {"data": TOKENS, "code": 0}),
+        Words(200, FORM, {"content-type": "text/html"}),
+        Words(400, FORM, {"content-type": "application/octet-stream"}),
+    ],
+)
+async def test_an_answer_that_cannot_be_read_as_it_is(town: Town, own: OwnWords, answer: Words) -> None:
+    """It is nothing to rely on, but the tokens in it are alive."""
+    own.instead = answer
+    async with town.app() as app:
+        _, back = await town.consented(app, "own")
+        assert back["error"] == "server_error"
+        await until(lambda: set(own.revoked) == BOTH)
+
+
+@pytest.mark.parametrize("kept", ["refresh_token", "access_token"])
+async def test_a_kind_of_token_that_the_provider_does_not_revoke(town: Town, own: OwnWords, kept: str) -> None:
+    """The other one is given back all the same (RFC 7009 §2.2.1)."""
+    own.keeps = {kept: Words(400, {"error": "unsupported_token_type"})}
+    async with town.app() as app:
+        await town.connected(app, "own")
+        assert (await app.http.delete(f"accounts/{(await town.account(app))['id']}")).status_code == 204
+        granted = own.latest()
+        await until(lambda: own.calls["revoke"] == 2)
+        assert own.revoked == (granted.access if kept == "refresh_token" else granted.refresh)
+        async with asyncio.timeout(10):
+            while not (told := await town.events(app, "provider.revoked")):
+                await asyncio.sleep(0.05)
+    assert [event["reason"] for event in told] == ["unsupported_token_type"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        Words(400, {"error": "made_up"}),
+        Words(403, {"error": "access_denied"}),
+        Words(400, {"error": "invalid_request"}),
+        Words(404, "<p>Not found</p>"),
+    ],
+)
+async def test_a_revocation_that_is_refused_in_unknown_words_is_tried_again(
+    town: Town, own: OwnWords, words: Words
+) -> None:
+    own.keeps = {"refresh_token": words}
+    async with town.app() as app:
+        await town.connected(app, "own")
+        assert (await app.http.delete(f"accounts/{(await town.account(app))['id']}")).status_code == 204
+        await until(lambda: own.calls["revoke"] >= 1)
+        assert await town.events(app, "provider.revoked") == []
+        own.keeps = {}
+        town.clock.forward(seconds=5)
+        granted = own.latest()
+        await until(lambda: {*own.revoked} == {*granted.access, *granted.refresh})
 
 
 @pytest.mark.parametrize(

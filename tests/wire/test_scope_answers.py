@@ -43,7 +43,14 @@ LISTS: dict[str, dict[str, Any]] = {
         "scopeless": [],
         "graph": {"scopes": [WHOLE_GRAPH], "on_wider_grant": "allow"},
     },
-    "other-agent": {"graph": ["Mail.Read"], "calendar": [DRIVE], "own": ["read"], "scopeless": ["read"], "reading": []},
+    "other-agent": {
+        "graph": ["Mail.Read"],
+        "calendar": [DRIVE],
+        "own": ["read"],
+        "scopeless": ["read"],
+        "reading": [],
+        "gmail": [],
+    },
 }
 EXTENDS = {
     "gmail": "google",
@@ -375,6 +382,13 @@ async def test_a_token_for_vaultds_own_needs_alone_is_not_handed_out(town: Town)
         await town.connected(app, "calendar")
         assert await town.reason(await town.asked(app, "calendar")) == "no_scope_in_common"
         assert await town.reason(await town.asked(app, "calendar", scope=CALENDAR)) == "scope_missing"
+
+
+async def test_a_client_whose_list_is_empty_is_not_given_what_vaultd_needs_itself(town: Town) -> None:
+    async with town.app("other-agent") as other:
+        assert (await town.connected(other, "gmail"))["scopes"] == ["email", "openid"]
+        refused = await town.asked(other, "gmail", agent="other-agent")
+    assert await town.reason(refused) == "no_scope_in_common"
 
 
 async def test_the_link_of_a_first_exchange_names_what_vaultd_needs_and_leads_to_a_working_consent(town: Town) -> None:

@@ -101,6 +101,25 @@ async def test_a_right_verdict_stands_and_can_be_questioned_again(
         assert len(own.latest().asked) == 3
 
 
+async def test_a_client_that_gets_fewer_scopes_is_served_again(town: Town, operator: Operator) -> None:
+    """And no token that was given out before the verdict is given out after it."""
+    town.at["narrowing"].reset()
+    town.at["narrowing"].token = {"scope": "read write"}
+    async with town.app() as app:
+        granted = await town.connected(app, "narrowing")
+        before = (await town.exchange(app, "narrowing")).json()
+        granted.says = [DEAD]
+        town.clock.forward(seconds=31)
+        assert (await town.exchange(app, "narrowing")).json()["reason"] == "reconnect_required"
+        for _ in range(2):
+            code, said = operator.retry(str((await town.account(app))["id"]))
+            granted.says = []
+            after = (await town.exchange(app, "narrowing")).json()
+            assert (after["access_token"], after["scope"]) == (granted.access[-1], "read")
+            assert after["access_token"] != before["access_token"]
+        assert (code, "It is connected." in said) == (1, True), "it needed no second time"
+
+
 async def test_one_that_is_connected_or_was_reconnected_is_left_as_it_is(
     town: Town, own: OwnWords, operator: Operator
 ) -> None:

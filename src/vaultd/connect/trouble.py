@@ -35,7 +35,7 @@ def trouble_of(error: ProviderError, *, declined: Collection[str]) -> Trouble:
     """What an error at any step of a consent comes to; `declined` are the provider's own words for a person's no."""
     if isinstance(error, ProviderUnavailable):
         # Whoever says when to come again has not said no.
-        later = error.outage or error.retry_after is not None
+        later = error.outage or error.retry_after
         return Trouble("down", "temporarily_unavailable") if later else Trouble("setup", UNUSABLE)
     if not isinstance(error, ProviderRefused):
         return Trouble("setup", UNUSABLE)

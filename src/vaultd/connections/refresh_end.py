@@ -47,7 +47,7 @@ def next_end(
     """That after a refresh; `replaced` where it brought another refresh token.
 
     A refresh that was due and has not moved the end shows that none will. Before that it shows nothing: some providers
-    replace a token once a day, however often it is used.
+    replace a token once a day, however often it is used. A token that was good after its end does not end then.
     """
     if earlier is None or seconds == 0:
         return first_end(seconds, rotates=rotates, now=now)
@@ -55,6 +55,8 @@ def next_end(
         # Many say it at the first answer only.
         return RefreshEnd(now + (earlier.at - earlier.told), now)
     at = earlier.at if seconds is None else now + timedelta(seconds=seconds)
+    if at <= now:
+        return None
     if at - earlier.at >= max((now - earlier.told) / 2, timedelta(seconds=1)):
         return RefreshEnd(at, now)
     due = earlier.renew_by is None or earlier.renew_by <= now

@@ -33,6 +33,8 @@ KEYS = (
     "metadata",
 )
 REQUIRED = ("issuer", "sub", "provider", "scopes")
+MOST_TOLD = 20
+"""Mistakes of one line that are told one by one; a file may have a million lines."""
 _A_WORD = re.compile(r"[A-Za-z_]{1,32}")
 _NOT_ESCAPED = re.compile(r"%(?!25|3A)")
 """In an id of several parts."""
@@ -60,7 +62,9 @@ class LineRefused(Exception):
     """Everything that is wrong with a line."""
 
     def __init__(self, texts: Iterable[str]) -> None:
-        self.texts = tuple(texts)
+        found = tuple(texts)
+        more = len(found) - MOST_TOLD
+        self.texts = found if more <= 0 else (*found[:MOST_TOLD], f"has {more} more mistakes")
         super().__init__("; ".join(self.texts))
 
 
@@ -236,7 +240,8 @@ def _of_the_account(provider: Provider, account_id: str | None, place: Place) ->
         what = " and ".join(" or ".join(part) for part in parts)
         where = "settings or metadata" if place.from_line else "fixed_settings"
         return [] if account_id == decided else [f"account has an id, which {what} in {where} decides; leave it out"]
-    if len(parts) > 1 and (len(split_id(account_id)) != len(parts) or _NOT_ESCAPED.search(account_id)):
+    given = split_id(account_id)
+    if len(parts) > 1 and (len(given) != len(parts) or not all(given) or _NOT_ESCAPED.search(account_id)):
         wanted = ":".join(" or ".join(part) for part in parts)
         how = "write all of its parts with colons between, and a colon or % within one as %3A or %25"
         return [f"account has an id that is not made of {wanted}; {how}"]

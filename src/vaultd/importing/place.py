@@ -41,7 +41,7 @@ def read_place(provider: Provider, settings: object, metadata: object) -> tuple[
 def _settings(provider: Provider, given: object) -> tuple[dict[str, str], list[str]]:
     known = provider.config.connection_settings
     if given is not None and not _is_texts(given):
-        return {}, ['settings is no object of texts; write one like {"shop": "my-shop"}']
+        return {}, [f"settings is no object of texts; {_like({name: known[name].example for name in known})}"]
     values: Mapping[str, str] = given if isinstance(given, dict) else {}
     unknown = _unknown("settings", values, known)
     if unknown:
@@ -62,11 +62,11 @@ def _settings(provider: Provider, given: object) -> tuple[dict[str, str], list[s
 
 
 def _metadata(config: ProviderConfig, given: object) -> tuple[dict[str, Any], list[str]]:
-    if given is not None and not isinstance(given, dict):
-        return {}, ['metadata is no object; write one like {"realm_id": "1"}']
-    values: Mapping[str, Any] = {name: value for name, value in (given or {}).items() if value is not None}
     lookup = config.lookup.metadata if config.lookup else None
-    texts = {*config.metadata_fields, *config.userinfo_metadata, *config.callback_metadata}
+    texts = {**config.callback_metadata, **config.userinfo_metadata, **config.metadata_fields}
+    if given is not None and not isinstance(given, dict):
+        return {}, [f"metadata is no object; {_like(dict.fromkeys(texts, '…'))}"]
+    values: Mapping[str, Any] = {name: value for name, value in (given or {}).items() if value is not None}
     mistakes = _unknown("metadata", values, {*texts, *([lookup] if lookup else [])}, elsewhere=config)
     lacking = sorted(config.callback_metadata.keys() - values.keys())
     if lacking:
@@ -122,6 +122,14 @@ def _not_known(where: str, name: str, known: Collection[str], elsewhere: Provide
     close = difflib.get_close_matches(name[:64], sorted(known), n=1, cutoff=0.7)
     remedy = f'did you mean "{close[0]}"?' if close else f"there are {', '.join(sorted(known))}"
     return f"{where} has {shown}, which this provider does not have; {remedy}"
+
+
+def _like(known: Mapping[str, str]) -> str:
+    """What to write instead, in this provider's own words."""
+    example = next(iter(known.items()), None)
+    if example is None:
+        return "this provider has none, so leave it out"
+    return f'write one like {{"{example[0]}": "{example[1]}"}}'
 
 
 def _is_texts(given: object) -> bool:

@@ -11,13 +11,14 @@ from vaultd.errors import ProviderRefused, ProviderUnavailable
 from vaultd.providers.config import ProviderConfig
 from vaultd.providers.naming import Answers, look_up, parts_of, placed, read_id
 from vaultd.providers.paths import at, texts
-from vaultd.providers.received import received_scopes, received_token
+from vaultd.providers.received import received_scopes, received_token, sendable_token
 from vaultd.providers.words import label_text
 from vaultd.sizes import LONGEST_LABEL
 from vaultd.terms import Scopes, Secret, Verdict
 
 LONGEST_LIFE = 10 * 365 * 86_400
 """Seconds. Whatever a provider says, no token is taken to live longer."""
+NO_TOKEN = "no_token"  # noqa: S105 - a word
 _PERSON = "authed_user"
 _WHOLE_NUMBER = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,12})?")
 
@@ -27,8 +28,8 @@ class Grant:
     """A provider's tokens for one account.
 
     `refresh_token` is None where none came; after a refresh that means: keep the old one (RFC 6749 §6).
-    `expires_in` is in seconds, 0 for a token that is over already. It and `scopes` are None where the provider said
-    nothing; silence about scopes means those that were asked for, or had before (RFC 6749 §5.1, §6).
+    `expires_in` is in seconds. It and `scopes` are None where the provider said nothing; silence about scopes means
+    those that were asked for, or had before (RFC 6749 §5.1, §6).
     With `assumed_life` nothing was said, and `expires_in` is what the provider's table assumes.
     `refresh_expires_in` is the refresh token's own life, 0 for one that does not end, None where nothing was said.
     `metadata` is what an API call needs beside the token. `id_token` and `account_fields` are what the answer says
@@ -70,7 +71,9 @@ def read_grant(members: Mapping[str, Any], config: ProviderConfig, *, refreshed:
     holder = token_holder(members, config, refreshed=refreshed)
     access_token = received_token(holder, "access_token")
     if access_token is None:
-        raise ProviderUnavailable(detail="the answer has no usable access_token", outage=False)
+        # An answer without any token is a refusal in words that nobody knows.
+        word = None if sendable_token(holder, "refresh_token") else NO_TOKEN
+        raise ProviderUnavailable(detail="the answer has no usable access_token", outage=False, word=word)
     # Slack names the owner's kind where others write "bearer".
     bearer = {"bearer", *(("bot", "user") if members.get("ok") is True else ())}
     bearer |= {kind.lower() for kind in config.token_types}
@@ -79,7 +82,9 @@ def read_grant(members: Mapping[str, Any], config: ProviderConfig, *, refreshed:
         # RFC 6749 §7.1
         raise ProviderRefused("unsupported_token_type", detail="token_type is not bearer", verdict=Verdict.APP)
     refresh_token = received_token(holder, "refresh_token")
-    said = _life(holder.get("expires_in"), config)
+    # 0 and less are no life of a token that was just issued: it is how some write that it does not end, or that they do
+    # not know. Taken at its word, the token could never be given to anybody, and each try would use up a refresh token.
+    said = _seconds(holder.get("expires_in")) or None
     # Where nothing came to renew it with, the app is one whose tokens stay: Slack's without token rotation, GitHub's
     # with expiration off. To let it end by a guess would end the connection.
     assumed = said is None and config.expires is True and (refreshed or refresh_token is not None)
@@ -151,12 +156,6 @@ def token_holder(members: Mapping[str, Any], config: ProviderConfig, *, refreshe
         return holder
     # A refresh renews the one token that was sent, so an answer that does not nest it can mean no other.
     return members if path is None or refreshed else {}
-
-
-def _life(value: object, config: ProviderConfig) -> int | None:
-    seconds = _seconds(value)
-    # Where tokens do not end, some providers say so with a 0.
-    return None if seconds == 0 and config.expires is False else seconds
 
 
 def _refresh_life(holder: Mapping[str, Any], config: ProviderConfig) -> int | None:

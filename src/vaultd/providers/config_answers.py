@@ -130,8 +130,8 @@ class LifeConfig(ConfigTable):
     """How long tokens live, and what becomes of a refresh token when it is used.
 
     `expires` says whether access tokens end. With `true`, one that came without a life is taken to live `assumed_ttl`
-    seconds if it can be renewed, and not to end if it cannot; with `false`, one that came with a life of 0 is taken to
-    have none; left out, it is as each answer says. A life that an answer names always counts.
+    seconds if it can be renewed, and not to end if it cannot; otherwise one that came without a life is taken not to
+    end, unless an earlier answer named one. A life that an answer names always counts; 0 or less names none.
     `assumed_ttl` is also what an exchange answers for a token without an end. `refresh_margin` is how many seconds
     before its end a stored token counts as stale.
     `rotation_grace` is for how many seconds a replaced refresh token is still good, 0 if that is not known.

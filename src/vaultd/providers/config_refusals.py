@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
@@ -34,7 +35,8 @@ class RefusalConfig(ConfigTable):
     app is refused, whoever the user is. "down": the provider is. An answer fits if its status is one of `status`, every
     path of `words` leads to one of its words, and every path of `phrases` to a text that contains one of its phrases;
     what is left out fits any answer. A path that leads to a list fits if one of the list does. With `within`, the paths
-    begin at what stands there, or at each of what stands there.
+    begin at what stands there, or at each of what stands there. An answer under 200 in which nothing else is an error
+    fits only where `status` names it.
     """
 
     means: Meaning
@@ -48,9 +50,14 @@ class RefusalConfig(ConfigTable):
     @field_validator("phrases")
     @classmethod
     def _says_something(cls, phrases: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
-        if not phrases and not info.data.get("words", True) and not info.data.get("status"):
+        if phrases or info.data.get("words", True):
+            return phrases
+        status = info.data.get("status")
+        if not status:
             raise ValueError("is missing, and status and words are too, so that every answer would fit; write one")
-        if not phrases and info.data.get("within") is not None and not info.data.get("words", True):
+        if any(each < HTTPStatus.MULTIPLE_CHOICES for each in status):
+            raise ValueError("is missing, and words are too, so that every good answer would fit; write one of them")
+        if info.data.get("within") is not None:
             raise ValueError("is missing, and words are too, so that within has no effect; write one, or leave it out")
         return phrases
 

@@ -23,5 +23,9 @@ class Issued:
 def issued_in(members: Mapping[str, Any], config: ProviderConfig, *, refreshed: bool = False) -> Issued | None:
     """The tokens of an answer that may be of no use otherwise; None where it has none."""
     holder = token_holder(members, config, refreshed=refreshed)
-    tokens = Issued(sendable_token(holder, "access_token"), sendable_token(holder, "refresh_token"))
-    return tokens if tokens.access_token or tokens.refresh_token else None
+    # A table that does not say where they stand is a mistake, for which they must not stay alive.
+    beside = [] if config.token_path else [each for each in members.values() if isinstance(each, dict)]
+    found = (
+        Issued(sendable_token(at, "access_token"), sendable_token(at, "refresh_token")) for at in (holder, *beside)
+    )
+    return next((tokens for tokens in found if tokens.access_token or tokens.refresh_token), None)

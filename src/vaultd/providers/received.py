@@ -28,8 +28,10 @@ def received_token(holder: Mapping[str, Any], name: str) -> Secret | None:
 def sendable_token(holder: Mapping[str, Any], name: str) -> Secret | None:
     """The same, however long it is."""
     value = holder.get(name)
-    # A line break in a token would end the header in which it is sent.
-    return Secret(value) if isinstance(value, str) and _VISIBLE.fullmatch(value) else None
+    # A line break in a token would end the header in which it is sent, and around one no header keeps a space
+    # (RFC 9110 §5.5).
+    text = value.strip() if isinstance(value, str) else ""
+    return Secret(text) if _VISIBLE.fullmatch(text) else None
 
 
 def received_scopes(value: object) -> Scopes | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -17,8 +18,12 @@ from vaultd.providers.verdict import FOR_NOW, by_entry, by_standard
 from vaultd.providers.words import error_code, error_text, plain_text
 from vaultd.terms import Secret, Verdict
 
+_OBJECT = json.JSONDecoder()
 _GONE_ALREADY = frozenset({"invalid_token", "token_expired", "token_revoked"})
 _LONGEST_PAUSE = 86_400
+_A_MOMENT = 10**9
+"""From here on a number of seconds is one since 1970: 32 years are no pause."""
+_MOST_DIGITS = 18
 _MOST_MEMBERS = 100
 _WORDS = ("error_description", "message", "reason")
 """Where a sentence about an error stands: OAuth's, most APIs', and Zoom's."""
@@ -40,8 +45,12 @@ def read_answer(reply: Reply, config: ProviderConfig, *, sent: Collection[Secret
 
 
 def unverified_members(reply: Reply) -> Mapping[str, Any]:
-    """What stands in an answer, whatever kind of answer it is."""
-    return _members(reply) or {}
+    """What stands in an answer, whatever kind of answer it is, as far as anybody could read it.
+
+    Tokens in an answer of no use are alive all the same, and words in one may say why.
+    """
+    members = _members(reply)
+    return members if members is not None else _somehow(reply)
 
 
 def read_list(reply: Reply, path: str, *, now: datetime) -> list[Any]:
@@ -94,7 +103,7 @@ def _check_status(reply: Reply, now: datetime) -> None:
 def _no_answer(reply: Reply, now: datetime) -> ProviderUnavailable:
     retry_after = _retry_after(reply, now)
     # A 4xx that says when to come again is a rate limit by another status, such as GitHub's 403.
-    refused = reply.status >= HTTPStatus.BAD_REQUEST and retry_after is None
+    refused = reply.status >= HTTPStatus.BAD_REQUEST and not retry_after
     return ProviderUnavailable(
         detail=f"status {reply.status} without an OAuth answer",
         retry_after=retry_after,
@@ -108,7 +117,7 @@ def _check_no_error(
 ) -> None:
     given = _error_of(reply, config, members)
     refused = given is not None or reply.status >= HTTPStatus.BAD_REQUEST
-    verdict = by_entry(config, reply.status, members) if refused else None
+    verdict = by_entry(config, reply.status, members, refused=refused)
     if verdict is None:
         _check_status(reply, now)
         if given is None:
@@ -116,10 +125,10 @@ def _check_no_error(
                 raise _no_answer(reply, now)
             return
     error = error_code(given, sent) if given is not None else f"http_{reply.status}"
-    verdict = verdict or by_standard(error)
     detail = error_text(next(filter(None, map(members.get, _WORDS)), None), sent)
+    verdict = verdict or by_standard(error, detail)
     retry_after = _retry_after(reply, now)
-    if verdict is Verdict.DOWN or (verdict is Verdict.UNKNOWN and retry_after is not None):
+    if verdict is Verdict.DOWN or (verdict is Verdict.UNKNOWN and retry_after):
         # Whoever says when to come again has not said no.
         outage = verdict is Verdict.DOWN
         raise ProviderUnavailable(detail=f"{error} {detail}".strip(), retry_after=retry_after, outage=outage)
@@ -151,21 +160,41 @@ def _form(reply: Reply) -> dict[str, Any] | None:
     if content_type not in {"application/x-www-form-urlencoded", "text/plain"}:
         return None
     try:
-        members = dict(parse_qsl(reply.body.decode(), keep_blank_values=True, max_num_fields=_MOST_MEMBERS))
+        return _form_in(reply.body.decode())
+    except UnicodeDecodeError:
+        return None
+
+
+def _form_in(text: str) -> dict[str, Any] | None:
+    try:
+        members = dict(parse_qsl(text, keep_blank_values=True, max_num_fields=_MOST_MEMBERS))
     except ValueError:
         return None
     # Any text reads as a form somehow; this one must be about tokens.
     return members if members.keys() & {"access_token", "error"} else None
 
 
+def _somehow(reply: Reply) -> Mapping[str, Any]:
+    """The first object in a text that is no JSON as a whole, in whatever encoding; else a form by any other name."""
+    text = reply.body.decode(errors="replace")
+    try:
+        found, _ = _OBJECT.raw_decode(text, text.index("{"))
+    except (ValueError, RecursionError):
+        return _form_in(text.strip()) or {}
+    return found if isinstance(found, dict) else {}
+
+
 def _retry_after(reply: Reply, now: datetime) -> int | None:
     """RFC 9110 §10.2.3: seconds or a date; in seconds, at most a day."""
     text = reply.headers.get("retry-after", "").strip()
     if text.isascii() and text.isdigit():
-        return min(int(text[:9]), _LONGEST_PAUSE)
+        seconds = int(text[:_MOST_DIGITS])
+        # So many seconds are no pause: some write the date as other APIs' rate limits do.
+        seconds = seconds if seconds < _A_MOMENT else seconds - int(now.timestamp())
+        return min(max(seconds, 0), _LONGEST_PAUSE)
     try:
         at = parsedate_to_datetime(text)
     except (ValueError, TypeError, OverflowError):
         return None
-    seconds = (at if at.tzinfo else at.replace(tzinfo=UTC)) - now
-    return min(max(round(seconds.total_seconds()), 0), _LONGEST_PAUSE)
+    pause = (at if at.tzinfo else at.replace(tzinfo=UTC)) - now
+    return min(max(round(pause.total_seconds()), 0), _LONGEST_PAUSE)

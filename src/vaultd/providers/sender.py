@@ -11,7 +11,7 @@ from urllib.parse import quote_plus
 from vaultd.errors import AnswerUnusable, OutboundError, OutboundFailed, ProviderUnavailable
 from vaultd.outbound import Outbound, Reply
 from vaultd.providers.config import ProviderConfig
-from vaultd.providers.config_requests import RAW_BASIC, Renamed, RequestFormat, TokenEndpointAuth
+from vaultd.providers.config_requests import RAW_BASIC, Renamed, RequestFormat, TokenEndpointAuth, check_raw
 from vaultd.providers.templates import gaps
 from vaultd.terms import Secret
 
@@ -100,19 +100,27 @@ def secrets_of(config: ProviderConfig, params: Params) -> list[Secret]:
     sent = [value for value in params.values() if isinstance(value, Secret)]
     if config.client_secret is None:
         return sent
-    # RFC 7617 §2: some repeat the header.
-    basic = Secret(b64encode(f"{config.client_id}:{config.client_secret.reveal()}".encode()).decode())
-    return [*sent, config.client_secret, basic]
+    # RFC 7617 §2: some repeat the header, in which both may be form-encoded.
+    plain = (config.client_id, config.client_secret.reveal())
+    pairs = (":".join(plain), ":".join(map(quote_plus, plain)))
+    return [*sent, config.client_secret, *(Secret(b64encode(pair.encode()).decode()) for pair in pairs)]
 
 
 def written_otherwise(config: ProviderConfig) -> TokenEndpointAuth | None:
-    """The other of the two ways to write Basic, where the app's id or secret would look different in it."""
+    """What to write instead of one way to write Basic, where the other has another id or secret in it."""
     methods = {config.token_endpoint_auth_method, config.revocation_auth_method}
     used = next((method for method in _BASIC if method in methods), None)
     if used is None or config.client_secret is None:
         return None
     plain = (config.client_id, config.client_secret.reveal())
-    return None if all(quote_plus(value) == value for value in plain) else _BASIC[used]
+    if all(quote_plus(value) == value for value in plain):
+        return None
+    try:
+        check_raw(config.client_id, config.client_secret)
+    except ValueError:
+        # The other way cannot write them at all.
+        return "client_secret_post"
+    return _BASIC[used]
 
 
 def _proof(

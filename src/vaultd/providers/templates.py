@@ -64,7 +64,7 @@ def fill(template: str, values: Mapping[str, str]) -> str:
         allowed = _DNS if name in gaps(host) else _UNRESERVED
         given = values.get(name)
         if given is None or not allowed.fullmatch(given):
-            raise ValueError(f"{name} is missing, or has characters that do not belong there")
+            raise ValueError(f"{name} is missing, or has characters that do not belong there, or too many")
         return given
 
     return _GAP.sub(value, template)

@@ -38,6 +38,9 @@ def error_code(given: object, sent: Collection[Secret]) -> str:
         given = next((given[name] for name in ("type", "status", "code") if isinstance(given.get(name), str)), None)
     if isinstance(given, int) and not isinstance(given, bool) and abs(given) < _LARGEST_CODE:
         return str(given)
+    if isinstance(given, str) and " " in given:
+        # Some write a sentence behind the word: "invalid_grant: Token is expired or invalid."
+        given = given.partition(": ")[0]
     if isinstance(given, str) and _CODE.fullmatch(given) and _without_tokens(given, sent) == given:
         return given
     return "unknown_error"

@@ -28,7 +28,7 @@ from vaultd.providers.oauth import Issued, OAuthClient
 from vaultd.providers.registry import Provider, Providers
 from vaultd.providers.templates import gaps
 from vaultd.refresh.breaker import LONGEST_ASKED, Breaker, host_of
-from vaultd.refresh.patience import Patience
+from vaultd.refresh.patience import ANY_HOST, Patience
 from vaultd.refresh.results import CallResults, Stored
 from vaultd.terms import Clock, Scopes, Secret, Verdict
 
@@ -137,7 +137,7 @@ class Leased:
             # Left alone meanwhile.
             await self._not_called(row, fence)
             return error
-        self._patience.served(row)
+        self._patience.served(row, host_of(stored.provider.config.refreshed_at))
         return Fresh(stored, grant)
 
     async def _not_called(self, row: ConnectionRow, fence: int) -> None:
@@ -197,15 +197,15 @@ class Leased:
         raise error
 
     async def _nothing_usable(self, call: _Call, error: ProviderUnavailable) -> Nothing:
+        host = host_of(call.stored.provider.config.refreshed_at)
         if call.scopes is None and not error.outage:
             self._patience.refused(call.row, unknown=error.word is not None, retry_after=error.retry_after)
-            if error.word is not None and await self._is_over(call, error.word):
+            if error.word is not None and await self._is_over(call, error.word, host=host):
                 return None
         elif error.word is not None:
             self._patience.refused_in_part(call.row)
         # C6: no usable answer does not mean that the provider did nothing.
         await self._end_lease(call, keep_intent=True)
-        host = host_of(call.stored.provider.config.refreshed_at)
         retry_after = max(self._breaker.retry_after(host), min(error.retry_after or 0, LONGEST_ASKED))
         return self._unavailable(call.row, round(retry_after), error.detail)
 
@@ -238,9 +238,9 @@ class Leased:
             retry_after=retry_after, reason=f"provider_{error.error}"[:64], detail=error.detail
         )
 
-    async def _is_over(self, call: _Call, word: str) -> bool:
+    async def _is_over(self, call: _Call, word: str, *, host: str = ANY_HOST) -> bool:
         """End a grant whose refusals nobody can explain, once they have come for long enough."""
-        if not self._patience.is_enough(call.row):
+        if not self._patience.is_enough(call.row, host=host):
             return False
         await self._break(call, f"provider_{word}"[:64])
         return True

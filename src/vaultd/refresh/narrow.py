@@ -19,8 +19,8 @@ from vaultd.db import Database
 from vaultd.errors import RequestRefused, TemporarilyUnavailable
 from vaultd.flights import Flights
 from vaultd.refresh.claims import Claim, Claims, Flight
-from vaultd.refresh.leased import PATIENCE, Fresh, Leased, expiry
-from vaultd.refresh.lives import renewed_by
+from vaultd.refresh.leased import PATIENCE, Fresh, Leased
+from vaultd.refresh.lives import life_of, renewed_by
 from vaultd.refresh.results import CallResults
 from vaultd.refresh.wakeups import Wakeups
 from vaultd.refresh.whole import Refresher
@@ -136,7 +136,7 @@ class Narrower:
         grant, stored, now = fresh.grant, fresh.stored, self._clock()
         carries = stored.provider.config.scope_rules.received(scopes, grant.scopes).granted
         kept = renewed_by(stored.opened, grant, stored.provider.config, now)
-        place = narrowed.Place.of(row, stored.opened.account_id, scopes, _end(fresh, now))
+        place = narrowed.Place.of(row, stored.opened.account_id, scopes, _end(fresh, row, now))
 
         async def write(again: bool) -> None:  # noqa: FBT001 - `persist` calls it
             async with self._log.transaction() as transaction:
@@ -162,6 +162,8 @@ class Narrower:
         await self._results.persist(write)
 
 
-def _end(fresh: Fresh, now: datetime) -> datetime:
-    """When the token ends; where the provider does not say, what its table assumes, as another can be had then."""
-    return expiry(fresh.grant, now) or now + timedelta(seconds=fresh.stored.provider.config.assumed_ttl)
+def _end(fresh: Fresh, row: ConnectionRow, now: datetime) -> datetime:
+    """When the token ends; where no answer has said, what its table assumes, as another can be had then."""
+    config = fresh.stored.provider.config
+    life = life_of(fresh.grant, fresh.stored.opened, row, config)
+    return now + timedelta(seconds=config.assumed_ttl if life is None else life)

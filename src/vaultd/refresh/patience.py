@@ -33,6 +33,7 @@ LONG_ENOUGH = timedelta(seconds=30)
 """Time since the first of them, at least."""
 MOST = 10_000
 """Grants that are remembered; the one whose last refusal is the oldest is forgotten first."""
+ANY_HOST = ""
 
 
 @dataclass(slots=True)
@@ -55,7 +56,7 @@ class Patience:
         self._clock = clock
         self._chance = chance
         self._states: OrderedDict[UUID, _State] = OrderedDict()
-        self._served: dict[str, datetime] = {}
+        self._served: OrderedDict[tuple[str, str], datetime] = OrderedDict()
 
     def check(self, row: ConnectionRow) -> None:
         """Raise `TemporarilyUnavailable`, with a true `retry_after`, while this grant is left alone."""
@@ -95,19 +96,27 @@ class Patience:
         state = self._of(row)
         return state is not None and state.in_part >= ENOUGH
 
-    def is_enough(self, row: ConnectionRow) -> bool:
-        """Whether this grant has been refused for so long, while others were served, that it is over."""
+    def is_enough(self, row: ConnectionRow, *, host: str = ANY_HOST) -> bool:
+        """Whether this grant has been refused for so long, while others were served, that it is over.
+
+        With a `host`, only those count that were served there: what is no answer of an OAuth server may be that host's
+        fault, where each customer has one of their own.
+        """
         state = self._of(row)
         if state is None or state.since is None or state.unknown < ENOUGH:
             return False
         # A success of its own would have ended the run, so this was another's.
-        served = self._served.get(row.provider)
+        served = self._served.get((row.provider, host))
         return self._clock() - state.since >= LONG_ENOUGH and served is not None and served > state.since
 
-    def served(self, row: ConnectionRow) -> None:
-        """Note that the provider renewed this grant."""
+    def served(self, row: ConnectionRow, host: str) -> None:
+        """Note that the provider renewed this grant, at this host."""
         self._states.pop(row.id, None)
-        self._served[row.provider] = self._clock()
+        for place in ((row.provider, host), (row.provider, ANY_HOST)):
+            self._served[place] = self._clock()
+            self._served.move_to_end(place)
+        if len(self._served) > MOST:
+            self._served.popitem(last=False)
 
     def _remembered(self, row: ConnectionRow) -> _State:
         state = self._of(row) or _State(row.generation, row.revision)

@@ -23,11 +23,11 @@ from vaultd.db import Database
 from vaultd.errors import CannotOpen, InvalidTarget, ProviderRefused, ProviderUnavailable, TemporarilyUnavailable
 from vaultd.keys.data_keys import DataKeys
 from vaultd.providers.oauth import OAuthClient
-from vaultd.providers.registry import Providers
+from vaultd.providers.registry import Provider, Providers
 from vaultd.providers.revocation import UNSUPPORTED, endpoint_of, takes
 from vaultd.revoke.sharing import Extent, Sharing
 from vaultd.subjects.store import SubjectStore
-from vaultd.terms import Clock, Verdict
+from vaultd.terms import Clock, Secret, Verdict
 
 GIVEN_UP_AFTER = timedelta(days=7)
 """After so long a revocation is declared impossible."""
@@ -38,6 +38,8 @@ _LONGEST_ASKED = 86_400
 """Seconds. A provider that asks for more is asked again after that all the same."""
 CALL_LASTS = timedelta(seconds=45)
 """Three calls at most, with the database's answers: so long nobody else begins what one process has begun."""
+_NEVER = frozenset({"unsupported", "unsupported_token_type"})
+"""Refusals that no second try changes: there is no way to revoke, or none for tokens of this kind (RFC 7009 §2.2.1)."""
 PLACES = 20
 """Revocations of one provider that are under way in one process before it gets no more."""
 EVERY = 5.0
@@ -163,23 +165,33 @@ class GiveBack:
                 await self._finish(revocation, verdict.reason, kind=EventType.PROVIDER_KEPT)
                 return
             how: Any = {"metadata": metadata, "alone": verdict.extent is Extent.TOKEN}
-            # RFC 7009 §2.1: revoking the refresh token ends the grant; the access token is the next best.
-            if revocation.refresh_token is not None:
-                await self._oauth.revoke(provider, token=revocation.refresh_token, hint="refresh_token", **how)
-            await self._oauth.revoke(provider, token=revocation.access_token, hint="access_token", **how)
+            await self._end(provider, revocation.access_token, revocation.refresh_token, how)
             await self._sharing.ended(provider, verdict)
         except ProviderUnavailable as error:
             await self._again(revocation, error.retry_after)
         except ProviderRefused as error:
-            if error.verdict in {Verdict.APP, Verdict.BUSY}:
-                # Nothing about this token: an operator may mend it, and until then the token is alive.
-                await self._again(revocation, None)
-            else:
+            if error.error in _NEVER or error.verdict is Verdict.DEAD:
                 await self._finish(revocation, error.reason)
+            else:
+                # An operator may mend it, or the provider think better of it; until then the token is alive.
+                await self._again(revocation, None)
         except InvalidTarget as error:
             await self._finish(revocation, error.reason)
         else:
             await self._finish(revocation, verdict.reason)
+
+    async def _end(self, provider: Provider, access_token: Secret, refresh_token: Secret | None, how: Any) -> None:
+        refused: ProviderRefused | None = None
+        # RFC 7009 §2.1: revoking the refresh token ends the grant; the access token is the next best.
+        if refresh_token is not None:
+            try:
+                await self._oauth.revoke(provider, token=refresh_token, hint="refresh_token", **how)
+            except ProviderRefused as error:
+                # §2.2.1: not every server ends tokens of this kind. The other one is not left alive for that.
+                refused = error
+        await self._oauth.revoke(provider, token=access_token, hint="access_token", **how)
+        if refused is not None:
+            raise refused
 
     async def _again(self, revocation: outbox.Revocation, retry_after: int | None) -> None:
         now = self._clock()

@@ -86,6 +86,8 @@ token_endpoint_auth_method = "{method}"
     [
         ("client_secret_basic", "a+b/c=", "client_secret_basic_raw"),
         ("client_secret_basic", "with%percent", "client_secret_basic_raw"),
+        ("client_secret_basic", "geheim-ü", "client_secret_post"),  # the raw way cannot write it
+        ("client_secret_basic", "with\ttab", "client_secret_post"),
         ("client_secret_basic_raw", "a b", "client_secret_basic"),
         ("client_secret_basic", "plain-secret_1.2~3", None),
         ("client_secret_basic_raw", "plain-secret_1.2~3", None),

@@ -73,6 +73,14 @@ def test_what_was_said_once_holds_for_the_next_token() -> None:
     assert renewed(end, 30, 0) is None
 
 
+@pytest.mark.parametrize("rotates", [True, False])
+def test_an_end_after_which_the_token_was_still_good_is_none(rotates: bool) -> None:  # noqa: FBT001 - a column
+    end = first_end(1, rotates=rotates, now=START)
+    assert end is not None
+    assert next_end(end, None, replaced=False, rotates=rotates, now=later(31)) is None
+    assert next_end(end, 10, replaced=False, rotates=rotates, now=later(31)) == RefreshEnd(later(41), later(31))
+
+
 def test_an_end_that_stood_and_moves_after_all_is_renewed_again() -> None:
     end = first_end(100, rotates=False, now=START)
     assert end is not None

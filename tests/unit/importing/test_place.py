@@ -10,6 +10,7 @@ import pytest
 from tests.unit.importing.lines import CANARY, NOW, line, reader
 from tests.unit.importing.test_line import read, refused
 from vaultd.connections.sealing import UNNAMED_ACCOUNT
+from vaultd.importing.line import MOST_TOLD, LineRefused
 from vaultd.importing.spool import Spool
 
 
@@ -90,7 +91,12 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"provider": "tickets", "settings": {"sit": "acme"}}, 'did you mean "site"?'),
     ({"provider": "tickets", "settings": {f"{CANARY}": "acme"}}, "settings has a key, which this provider does not"),
     ({"provider": "tickets", "settings": {"site": 7}}, "settings is no object of texts"),
-    ({"provider": "tickets", "settings": "acme"}, "settings is no object of texts"),
+    ({"provider": "tickets", "settings": "acme"}, 'settings is no object of texts; write one like {"site": "acme"}'),
+    ({"settings": "acme"}, "settings is no object of texts; this provider has none, so leave it out"),
+    (
+        {"provider": "tickets", "settings": {"site": "a" * 300}},
+        "site is missing, or has characters that do not",
+    ),
     ({"settings": {"site": "acme"}}, 'settings has the key "site", and this provider has none; leave it out'),
     ({"provider": "shopify", "settings": {"shop": "another"}}, "settings are not accepted: shop is not accepted."),
     ({"provider": "books"}, "metadata lacks realm_id, which the tokens are of no use without; write it"),
@@ -106,7 +112,8 @@ BAD: list[tuple[dict[str, Any], str]] = [
         'metadata has the key "realmId", which this provider does not have; did you mean "realm_id"?',
     ),
     ({"provider": "books", "metadata": {f"x-{CANARY}": "1"}}, "metadata has a key, which this provider does not have"),
-    ({"provider": "books", "metadata": ["1"]}, "metadata is no object; write one like"),
+    ({"provider": "books", "metadata": ["1"]}, 'metadata is no object; write one like {"realm_id": "…"}'),
+    ({"provider": "notes", "metadata": ["1"]}, 'metadata is no object; write one like {"workspace_id": "…"}'),
     (
         {"provider": "tickets", "settings": {"site": "acme"}, "metadata": {"site": "other"}},
         'metadata has the key "site", which is one of settings; write it there',
@@ -124,6 +131,14 @@ BAD: list[tuple[dict[str, Any], str]] = [
         {"provider": "notes", "account": {"id": "W"}},
         "account has an id that is not made of workspace.id:owner.id or bot.id; write all of its parts",
     ),
+    *(
+        ({"provider": "notes", "account": {"id": given}}, "account has an id that is not made of workspace.id:")
+        for given in (":", "W:", ":U", "W:U:X")
+    ),
+    (
+        {"provider": "notes", "metadata": {"workspace_id": "W"}, "account": {"id": "X:U"}},
+        "account has an id with another part than settings or metadata have",
+    ),
 ]
 
 
@@ -132,8 +147,19 @@ def test_what_the_entry_does_not_have_or_lacks_is_the_line_s_mistake(changes: di
     assert told in refused(line(**changes))
 
 
-def test_a_whole_id_of_several_parts_may_be_written() -> None:
-    assert read(line(provider="notes", account={"id": "W:U"})).imported.account_id == "W:U"
+@pytest.mark.parametrize("metadata", [{}, {"workspace_id": "W"}, {"owner_id": "U"}])
+def test_a_whole_id_of_several_parts_may_be_written(metadata: dict[str, str]) -> None:
+    found = read(line(provider="notes", account={"id": "W:U"}, metadata=metadata)).imported
+    assert (found.account_id, found.metadata) == ("W:U", metadata)
+
+
+@pytest.mark.parametrize("where", ["settings", "metadata"])
+def test_of_a_line_with_thousands_of_mistakes_a_few_are_told(where: str) -> None:
+    many = {f"key_{number}": "x" for number in range(3000)}
+    with pytest.raises(LineRefused) as caught:
+        reader().read(line(provider="tickets", **{where: many}), number=1, now=NOW)
+    assert len(caught.value.texts) == MOST_TOLD + 1
+    assert caught.value.texts[-1].endswith(" more mistakes")
 
 
 def test_both_pass_through_the_spool() -> None:

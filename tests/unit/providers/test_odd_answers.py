@@ -165,10 +165,12 @@ class TestLife:
         server.answers_json({**GOOD, "expires_in": given})
         assert (await refresh()).expires_in == 3600
 
-    @pytest.mark.parametrize("given", [-1, "-3600", -0.5, 0])
-    async def test_negative_is_over_already(self, given: object, refresh: Call, server: ScriptedServer) -> None:
+    @pytest.mark.parametrize("given", [-1, "-3600", -0.5, 0, "0", 0.0])
+    async def test_no_life_of_a_token_that_was_just_issued(
+        self, given: object, refresh: Call, server: ScriptedServer
+    ) -> None:
         server.answers_json({**GOOD, "expires_in": given})
-        assert (await refresh()).expires_in == 0
+        assert (await refresh()).expires_in is None
 
     @pytest.mark.parametrize("given", [None, "", "soon", "1e3", "0x10", "٣٦٠٠", True, [], {}, "9" * 5000])
     async def test_no_number_at_all(self, given: object, refresh: Call, server: ScriptedServer) -> None:
@@ -195,6 +197,15 @@ class TestTokens:
     async def test_an_access_token_that_is_none(self, given: object, refresh: Call, server: ScriptedServer) -> None:
         server.answers_json({**GOOD, "access_token": given})
         await unavailable(refresh)
+
+    @pytest.mark.parametrize("given", [" at-1", "at-1 ", "at-1\n", "\r\nat-1\t"])
+    async def test_what_stands_around_a_token_is_no_part_of_it(
+        self, given: str, refresh: Call, server: ScriptedServer
+    ) -> None:
+        """RFC 9110 §5.5: no header would keep it."""
+        server.answers_json({**GOOD, "access_token": given, "refresh_token": given})
+        grant = await refresh()
+        assert grant.access_token == grant.refresh_token == Secret("at-1")
 
     @pytest.mark.parametrize("given", ["bearer", "Bearer", "BEARER", "Bearer ", None, ""])
     async def test_bearer_in_any_case_or_unsaid(self, given: object, refresh: Call, server: ScriptedServer) -> None:
@@ -246,7 +257,10 @@ class TestScopes:
         server.answers_json(GOOD)
         assert (await refresh()).scopes is None
 
-    @pytest.mark.parametrize("given", ["a b", "a,b", "a, b", " a  b ", ["a", "b"], ["a,b"], ["a b", "", "b"]])
+    @pytest.mark.parametrize(
+        "given",
+        ["a b", "a,b", "a, b", " a  b ", ["a", "b"], ["a,b"], ["a b"], ["a b", "", "b"], ["a ", "b\n"]],
+    )
     async def test_separated_by_anything(self, given: object, refresh: Call, server: ScriptedServer) -> None:
         server.answers_json({**GOOD, "scope": given})
         assert (await refresh()).scopes == Scopes(["a", "b"])

@@ -41,6 +41,18 @@ class TestErrors:
         error = await refused(refresh)
         assert (error.error, error.detail) == ("invalid_client", "client_secret … is wrong")
 
+    @pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_basic_raw"])
+    async def test_the_header_is_not_repeated_as_it_was_sent(
+        self, method: str, oauth: OAuthClient, server: ScriptedServer
+    ) -> None:
+        provider = provider_of(server, client_id="app", client_secret=Secret("a+b"), token_endpoint_auth_method=method)
+        server.answers_json({"error": "invalid_client"}, status=401)
+        await refused(lambda: oauth.refresh(provider, refresh_token=SENT))
+        header = server.last.headers["authorization"].removeprefix("Basic ")
+        server.answers_json({"error": "invalid_client", "error_description": f"{header} is wrong"}, status=401)
+        error = await refused(lambda: oauth.refresh(provider, refresh_token=SENT))
+        assert error.detail == error.words == "… is wrong"
+
     @pytest.mark.parametrize("text", [7, ["x"], "x " * 400])
     async def test_an_unusual_description_is_left_out(
         self, text: object, refresh: Call, server: ScriptedServer
@@ -83,6 +95,9 @@ class TestRetryAfter:
             ("Tue Jan  1 12:01:30 2030", 90),
             ("Tue, 01 Jan 2030 11:00:00 GMT", 0),
             ("99999999999", 86_400),
+            ("9" * 400, 86_400),
+            ("1893499290", 90),  # the moment in seconds since 1970
+            ("1893456000", 0),
             ("Tue, 01 Jan 2040 12:00:00 GMT", 86_400),
             ("-5", None),
             ("1.5", None),

@@ -160,12 +160,12 @@ class TestTokens:
         [
             (True, None, 1800),  # Salesforce names no life
             (True, 60, 60),
-            (True, 0, 0),
+            (True, 0, 1800),  # a token that was just issued has a life, and nobody has said which
             (False, None, None),
             (False, 0, None),  # Mailchimp's way of saying that it does not end
             (False, 60, 60),  # what the answer says is nearer to the truth
             (None, None, None),
-            (None, 0, 0),
+            (None, 0, None),
         ],
     )
     async def test_tokens_that_end_and_tokens_that_do_not(

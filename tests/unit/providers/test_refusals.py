@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from tests.doubles.documented import Answer, load_documented
-from vaultd.errors import ProviderRefused, ProviderUnavailable
+from vaultd.errors import ProviderError, ProviderRefused, ProviderUnavailable
 from vaultd.outbound import Reply
 from vaultd.providers.catalogue import load_catalogue
 from vaultd.providers.config import ProviderConfig
@@ -76,7 +78,7 @@ def test_a_provider_that_is_down_says_nothing_about_a_grant(config: ProviderConf
 def test_who_says_when_to_come_again_has_not_said_no() -> None:
     answer = refusal(400, '{"error": "made_up"}')
     assert meaning(answer, OWN, **{"retry-after": "7"}) == "nothing"
-    assert meaning(answer, OWN) == "unknown"
+    assert meaning(answer, OWN) == meaning(answer, OWN, **{"retry-after": "0"}) == "unknown"
     assert meaning(refusal(400, '{"error": "invalid_grant"}'), OWN, **{"retry-after": "7"}) == "dead"
 
 
@@ -88,12 +90,62 @@ def test_who_says_when_to_come_again_has_not_said_no() -> None:
         ("unauthorized_client", Verdict.UNKNOWN),
         ("invalid_request", Verdict.UNKNOWN),
         ("access_denied", Verdict.UNKNOWN),
+        # OpenID Connect Core 1.0 §3.1.2.6
+        ("interaction_required", Verdict.DEAD),
+        ("login_required", Verdict.DEAD),
+        ("consent_required", Verdict.DEAD),
+        ("rate_limit_exceeded", Verdict.BUSY),
+        ("too_many_requests", Verdict.BUSY),
+        # A word with a sentence behind it: https://github.com/ccpgames/sso-issues/issues/54
+        ("invalid_client: Invalid client_id or client_secret", Verdict.APP),
+        ("invalid_grant: Token is expired or invalid.", Verdict.DEAD),
+        ("the invalid_grant: made up", Verdict.UNKNOWN),
     ],
 )
 def test_what_no_entry_knows_is_judged_by_the_standard_as_far_as_that_leaves_no_doubt(
     error: str, means: Verdict
 ) -> None:
     assert meaning(refusal(400, f'{{"error": "{error}"}}'), OWN) == means.value
+
+
+def test_a_refusal_under_200_is_one_where_the_table_names_that_status() -> None:
+    """Some answer with a number of their own, and no `error`."""
+    words = {"means": "dead", "words": {"errcode": ["40030", "42002"]}}
+    body = '{"errcode": 40030, "errmsg": "invalid refresh_token"}'
+    table = OWN.model_dump(exclude_unset=True)
+    named = ProviderConfig.model_validate({**table, "refusals": [{**words, "status": [200]}]})
+    assert meaning(refusal(200, body), named) == "dead"
+    assert meaning(refusal(200, '{"errcode": 0, "access_token": "x"}'), named) == "well"
+    unnamed = ProviderConfig.model_validate({**table, "refusals": [words]})
+    assert meaning(refusal(200, body), unnamed) == "well"
+    with pytest.raises(ValidationError, match="every good answer would fit"):
+        ProviderConfig.model_validate({**table, "refusals": [{"means": "dead", "status": [200]}]})
+
+
+@pytest.mark.parametrize(
+    ("error", "words", "means"),
+    [
+        ("access_denied", "Rate limit exceeded: access_token not expired", "busy"),
+        ("invalid_request", "Too many requests", "busy"),
+        ("made_up", "Login Rate Exceeded", "busy"),
+        ("made_up", "You are being throttled.", "busy"),
+        ("invalid_grant", "Rate limit exceeded", "dead"),  # what is known is not changed by a sentence
+        ("invalid_client", "Rate limit exceeded", "app"),
+        ("made_up", "The corporate limitation has expired", "unknown"),
+    ],
+)
+def test_who_is_only_asked_too_often_has_not_said_no(error: str, words: str, means: str) -> None:
+    body = json.dumps({"error": error, "error_description": words})
+    assert meaning(refusal(400, body), OWN) == means
+
+
+def test_words_in_an_older_encoding_are_read_where_it_is_named() -> None:
+    body = '{"error": "invalid_grant", "error_description": "ung\u00fcltig"}'.encode("latin-1")
+    for charset, means in (("ISO-8859-1", "dead"), ("windows-1252", "dead"), ("utf-8", "nothing")):
+        reply = Reply(400, {"content-type": f"application/json;charset={charset}"}, body)
+        with pytest.raises(ProviderError) as caught:
+            read_answer(reply, OWN, sent=(), now=system_clock())
+        assert getattr(getattr(caught.value, "verdict", None), "value", "nothing") == means
 
 
 def test_what_entra_says_of_one_tenants_app_is_not_taken_for_the_app_everywhere() -> None:

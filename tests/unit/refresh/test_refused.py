@@ -54,6 +54,20 @@ async def test_an_unknown_refusal_that_keeps_coming_while_others_are_served_is_f
     assert event["reason"] == f"provider_{word}"
 
 
+async def test_what_one_customers_host_answers_is_not_held_against_the_grants_of_others(room: Room) -> None:
+    """A page in the place of an answer may be that host's fault: those who were served elsewhere prove nothing."""
+    row, other = await room.connected(), await room.connected("bob")
+    patience = room.first.patience
+    for _ in range(ENOUGH):
+        patience.refused(row, unknown=True)
+    room.house.clock.forward(seconds=LONG_ENOUGH.total_seconds())
+    patience.served(other, "one.acme.example")
+    assert patience.is_enough(row)
+    assert not patience.is_enough(row, host="two.acme.example")
+    patience.served(other, "two.acme.example")
+    assert patience.is_enough(row, host="two.acme.example")
+
+
 async def test_a_grant_that_is_refused_is_left_alone_and_others_are_not(room: Room) -> None:
     row, other = await room.connected(), await room.connected("bob")
     room.refuses("unauthorized_client")

@@ -182,6 +182,7 @@ class TestProviders:
             ),
             ('resources = ["api.example"]', "resources[0]: is not an absolute URL"),
             ('scopes = ["a,b c"]', "scopes[0]: 'a,b c' is not one scope"),
+            ('scopes = ["repo,gist"]', "scopes[0]: 'repo,gist' has a comma; write one scope a string"),
             ('scope_separator = ", "', "scope_separator: is too long"),
             ("assumed_ttl = 0", "assumed_ttl: is too small; write more than 0"),
             ('assumed_ttl = "3600"', "assumed_ttl: is not a whole number"),

@@ -29,12 +29,14 @@ GUIDE = GUIDES / "from-nango.md"
 SCRIPT = ROOT / "examples" / "from_nango.py"
 KEY = "a key of a Nango environment"
 INTEGRATION = "google-prod"
+PAUSES = ("0", "Tue, 01 Jan 2019 00:00:00 GMT")
 
 
 class NangoDouble:
     """Answers as https://nango.dev/docs/reference/backend/backend-sdk/node showed it on 2026-11-25.
 
-    `statuses` are answers without a connection. The first list is answered with 429, as its rate limits are.
+    `statuses` are answers without a connection. The first lists are answered with 429, as its rate limits are, and each
+    way to write when to come again.
     """
 
     def __init__(self) -> None:
@@ -63,9 +65,10 @@ class NangoDouble:
         }
 
     async def _list(self, request: Request) -> Response:
-        if not self.asked:
+        if len(self.asked) < len(PAUSES):
+            headers = {"Retry-After": PAUSES[len(self.asked)]}
             self.asked.append(dict(request.query_params))
-            return JSONResponse({"error": {"code": "too_many_request"}}, 429, headers={"Retry-After": "0"})
+            return JSONResponse({"error": {"code": "too_many_request"}}, 429, headers=headers)
         if request.headers.get("authorization") != f"Bearer {KEY}":
             return JSONResponse({"error": {"code": "unknown_user_account"}}, 401)
         public = ("id", "connection_id", "provider", "provider_config_key", "metadata", "tags", "errors", "end_user")

@@ -98,7 +98,7 @@ def _received(provider: Provider, asked: Scopes, grant: Grant, beside: BesideCod
     # What comes with the token counts; what comes through the browser, where that is all there is.
     shown = config.scopes_shown(renewable=grant.refresh_token is not None, signed=grant.id_token is not None)
     received = config.scope_rules.received(asked, grant.scopes or beside.scopes, shown=shown)
-    if received.unclear:
+    if received.unclear and received.granted:
         text = "the provider names other scopes than those asked for; if they are the same, write scope_aliases"
         _log().warning(text, provider=provider.name, asked=str(asked), answered=str(received.granted))
     return received

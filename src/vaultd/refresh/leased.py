@@ -197,11 +197,13 @@ class Leased:
         raise error
 
     async def _nothing_usable(self, call: _Call, error: ProviderUnavailable) -> Nothing:
+        # Whoever gives tokens for a grant says that it is alive, whatever else the answer says.
+        word = error.word if not call.issued else None
         if call.scopes is None and not error.outage:
-            self._patience.refused(call.row, unknown=error.word is not None, retry_after=error.retry_after)
-            if error.word is not None and await self._is_over(call, error.word):
+            self._patience.refused(call.row, unknown=word is not None, retry_after=error.retry_after)
+            if word is not None and await self._is_over(call, word):
                 return None
-        elif error.word is not None:
+        elif word is not None:
             self._patience.refused_in_part(call.row)
         # C6: no usable answer does not mean that the provider did nothing.
         await self._end_lease(call, keep_intent=True)
@@ -216,7 +218,7 @@ class Leased:
             interrupted = call.row.intent_fence is not None and call.stored.provider.config.rotation != "never"
             await self._break(call, "rotation_lost" if interrupted else "invalid_grant")
             return None
-        unknown = error.verdict is Verdict.UNKNOWN
+        unknown = error.verdict is Verdict.UNKNOWN and not call.issued
         if call.scopes is None:
             self._patience.refused(call.row, unknown=unknown)
             if unknown and await self._is_over(call, error.error):

@@ -8,13 +8,17 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 
+from tests.support.clock import HandClock
 from tests.unit.refresh.conftest import KEEP_BROKEN, Room
 from vaultd.app.verifying import verification_of
 from vaultd.audit.events import Draft, EventType
+from vaultd.connections.imported import LONG_OVER
 from vaultd.connections.table import ConnectionRow
 from vaultd.errors import CannotOpen, NothingKept, TemporarilyUnavailable
+from vaultd.refresh import Undo
 from vaultd.refresh.patience import AT_ONCE, ENOUGH, LONG_ENOUGH
 from vaultd.revoke.secrets import Secrets
+from vaultd.terms import Secret
 
 RETRY = Draft(type=EventType.CONNECTION_RETRIED)
 
@@ -52,6 +56,20 @@ async def test_an_unknown_refusal_that_keeps_coming_while_others_are_served_is_f
     assert (ended.status, ended.reason) == ("reconnect_required", f"provider_{word}")
     (event,) = await room.events("connection.broken")
     assert event["reason"] == f"provider_{word}"
+
+
+@pytest.mark.parametrize(("status", "words"), [(200, {"error": "made_up"}), (403, {"message": "Forbidden"})])
+async def test_a_refusal_with_tokens_in_it_is_never_final(room: Room, status: int, words: dict[str, str]) -> None:
+    """Whoever gives tokens for a grant says that it is alive, whatever else they say."""
+    row, other = await room.connected(), await room.connected("bob")
+    for turn in range(ENOUGH + 2):
+        room.server.answers_json({**words, "access_token": "new", "refresh_token": f"rotated {turn}"}, status=status)
+        await refused(room, row, 1)
+        room.house.clock.forward(seconds=LONG_ENOUGH.total_seconds())
+        await served(room, other)
+    alive = await room.house.row(row.id)
+    assert (alive.status, room.opened(alive).refresh_token) == ("connected", Secret(f"rotated {ENOUGH + 1}"))
+    assert set(await room.to_be_revoked()) == {("new", None)}
 
 
 async def test_a_grant_that_is_refused_is_left_alone_and_others_are_not(room: Room) -> None:
@@ -117,13 +135,19 @@ async def test_what_was_kept_for_long_enough_is_erased(room: Room) -> None:
     assert (await verification_of(room.house.database, room.house.keyring)()).findings == []
 
 
-async def test_a_token_that_is_brought_back_is_renewed_before_anybody_gets_it(room: Room) -> None:
-    """Its own end may be far away: only its provider knows whether the grant is alive."""
-    row = await room.connected()
+@pytest.mark.parametrize("ahead", [0, 300])
+async def test_a_token_that_is_brought_back_is_renewed_before_anybody_gets_it(room: Room, ahead: int) -> None:
+    """Its own end may be far away, and the operator's clock be `ahead`: only its provider knows if it is alive."""
+    house, row = room.house, await room.connected()
     await room.first.results.break_connection(row, reason="revoked_at_provider", stored=room.first.results.open(row))
-    await room.first.undo.retry(row.id, draft=RETRY)
+    clock = HandClock()
+    clock.forward(seconds=ahead)
+    operators = Undo(
+        database=house.database, log=house.log, data_keys=house.data_keys, subjects=house.subjects, clock=clock
+    )
+    await operators.retry(row.id, draft=RETRY)
     back = await room.house.row(row.id)
-    assert (back.status, back.expires_at) == ("connected", room.house.clock())
+    assert (back.status, back.expires_at) == ("connected", LONG_OVER)
     assert (await verification_of(room.house.database, room.house.keyring)()).findings == []
 
 

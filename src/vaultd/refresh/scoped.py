@@ -190,20 +190,26 @@ class Scoper:
         return TemporarilyUnavailable(retry_after=MENDED_AFTER, reason="provider_invalid_token")
 
     async def _store(self, row: ConnectionRow, narrowing: Narrowing, fresh: Fresh) -> RequestRefused | _Again | None:
-        now = self._clock()
-        carries = fresh.grant.scopes or Scopes()
-        place = narrowed.Place.of(row, fresh.stored.opened.account_id, narrowing.key, _end(row, fresh, now))
-        async with self._log.transaction() as transaction:
-            connection = transaction.connection
-            if not await store.hold_as_it_was(connection, row):
-                # C7: no token outlives its grant.
-                await self._results.not_stored(connection, row, fresh.stored.opened, fresh.issued, again=False)
-                return _Again()
-            await narrowed.keep(connection, fresh.stored.key, place, fresh.grant.access_token, carries, now=now)
-            draft = await self._results.draft(connection, row, EventType.TOKEN_REFRESHED)
-            await transaction.append(replace(draft, reason=NARROWED, scopes=carries))
-        self._results.count(row, NARROWED)
-        return None
+        stored, now, carries = fresh.stored, self._clock(), fresh.grant.scopes or Scopes()
+        place = narrowed.Place.of(row, stored.opened.account_id, narrowing.key, _end(row, fresh, now))
+        kept = False
+
+        async def write(_: bool) -> None:  # noqa: FBT001 - `persist` calls it
+            nonlocal kept
+            async with self._log.transaction() as transaction:
+                connection = transaction.connection
+                kept = await store.hold_as_it_was(connection, row)
+                if not kept:
+                    # C7: no token outlives its grant, and this one can be ended by itself.
+                    await self._results.give_away(connection, row, stored.opened, fresh.issued)
+                    return
+                await narrowed.keep(connection, stored.key, place, fresh.grant.access_token, carries, now=now)
+                draft = await self._results.draft(connection, row, EventType.TOKEN_REFRESHED)
+                await transaction.append(replace(draft, reason=NARROWED, scopes=carries))
+
+        await self._results.persist(write)
+        self._results.count(row, NARROWED if kept else "superseded")
+        return None if kept else _Again()
 
 
 def _ends_within(row: ConnectionRow, margin: timedelta, now: datetime) -> bool:

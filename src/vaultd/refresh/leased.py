@@ -199,7 +199,8 @@ class Leased:
     async def _nothing_usable(self, call: _Call, error: ProviderUnavailable) -> Nothing:
         # Whoever gives tokens for a grant says that it is alive, whatever else the answer says.
         word = error.word if not call.issued else None
-        if call.scopes is None and not error.outage:
+        # An answer in no words of its own would be given for all scopes too.
+        if not error.outage and (call.scopes is None or word is None):
             self._patience.refused(call.row, unknown=word is not None, retry_after=error.retry_after)
             if word is not None and await self._is_over(call, word):
                 return None
@@ -219,16 +220,17 @@ class Leased:
             await self._break(call, "rotation_lost" if interrupted else "invalid_grant")
             return None
         unknown = error.verdict is Verdict.UNKNOWN and not call.issued
-        if call.scopes is None:
+        scopes_refused = call.scopes is not None and error.error == "invalid_scope"
+        if call.scopes is None or not (unknown or scopes_refused):
             self._patience.refused(call.row, unknown=unknown)
             if unknown and await self._is_over(call, error.error):
                 return None
-        elif unknown and error.error != "invalid_scope":
+        elif not scopes_refused:
             # Where fewer scopes are refused, that says nothing about the grant by itself.
             self._patience.refused_in_part(call.row)
         await self._end_lease(call, keep_intent=call.row.intent_fence is not None)
         self._results.count(call.row, "refused")
-        if error.error == "invalid_scope" and call.scopes is not None:
+        if scopes_refused:
             return InvalidScope(
                 "The provider does not give a token for these permissions alone.",
                 reason="narrowing_refused",

@@ -85,6 +85,37 @@ async def test_a_grant_that_is_refused_is_left_alone_and_others_are_not(room: Ro
     await served(room, other)
 
 
+@pytest.mark.parametrize(
+    ("words", "head", "calls"),
+    [
+        ({"error": "invalid_client"}, {}, AT_ONCE),
+        ({"access_token": "narrow", "token_type": "mac"}, {}, AT_ONCE),
+        ({"access_token": "narrow", "token_type": "mac", "refresh_token": "rotated"}, {}, AT_ONCE),
+        ({"error": "made_up"}, {"retry_after": "600"}, 1),
+    ],
+)
+async def test_what_is_no_matter_of_scopes_is_left_alone_by_who_narrows_too(
+    room: Room, words: dict[str, str], head: dict[str, str], calls: int
+) -> None:
+    """A wrong secret that is tried all day gets an app locked out."""
+    row = await room.connected()
+    room.server.answers_json(words, status=401 if "error" in words else 200, **head)
+    for _ in range(AT_ONCE + 3):
+        refusal = await room.narrow(await room.house.row(row.id))
+        assert isinstance(refusal, TemporarilyUnavailable)
+    assert refusal.reason == "refused_lately"
+    assert len(room.server.seen) == calls
+
+
+async def test_a_part_that_is_refused_uses_up_no_refresh_tokens_of_the_whole(room: Room) -> None:
+    row = await room.connected()
+    for _ in range(4 * ENOUGH):
+        room.refuses("made_up")
+        assert isinstance(await room.narrow(await room.house.row(row.id)), TemporarilyUnavailable)
+        room.house.clock.forward(seconds=1)
+    assert [each for each in room.server.seen if "scope" not in each.form()] == []
+
+
 async def test_a_wrong_verdict_is_undone_with_the_tokens_that_were_kept(room: Room) -> None:
     row = await room.connected()
     before = room.opened(row)

@@ -9,15 +9,18 @@ from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
+import pytest
 from sqlalchemy import text
 
 from tests.unit.refresh.conftest import MARGIN, Room
 from vaultd.connections import lease
 from vaultd.connections.table import ConnectionRow
 from vaultd.db import Database
+from vaultd.errors import TemporarilyUnavailable
 from vaultd.providers.oauth import OAuthClient
 from vaultd.providers.registry import Providers
-from vaultd.refresh import Scoper
+from vaultd.refresh import Patience, Scoper
+from vaultd.refresh.patience import AT_ONCE
 from vaultd.terms import Narrowing, Scopes, Secret
 
 READ = Narrowing("octo-org", (), Scopes({"contents:read"}))
@@ -38,8 +41,8 @@ def answers_scoped(room: Room, *tokens: str) -> None:
     room.server.pieces = OneEach(*tokens)
 
 
-async def scope(room: Room, row: ConnectionRow) -> Any:
-    """Ask for one, of a GitHub App at the room's provider."""
+def scoper_of(room: Room) -> Scoper:
+    """One for a GitHub App at the room's provider."""
     table = {
         "client_secret": Secret("made up"),
         "narrowing": "github_scoped",
@@ -47,7 +50,7 @@ async def scope(room: Room, row: ConnectionRow) -> Any:
     }
     config = room.providers.get("github").config.model_copy(update=table)
     process, house = room.first, room.house
-    scoper = Scoper(
+    return Scoper(
         database=house.database,
         log=house.log,
         results=process.results_at(Providers(configs={"github": config})),
@@ -55,9 +58,13 @@ async def scope(room: Room, row: ConnectionRow) -> Any:
         refresher=process.refresher,
         oauth=OAuthClient(outbound=room.outbound, clock=house.clock),
         breaker=process.breaker,
+        patience=Patience(clock=house.clock, chance=lambda: 1.0),
         clock=house.clock,
     )
-    return await asyncio.wait_for(scoper.scope(row, READ, margin=MARGIN), 30)
+
+
+async def scope(room: Room, row: ConnectionRow, scoper: Scoper | None = None) -> Any:
+    return await asyncio.wait_for((scoper or scoper_of(room)).scope(row, READ, margin=MARGIN), 30)
 
 
 async def renewed_meanwhile(room: Room, row: ConnectionRow) -> None:
@@ -106,3 +113,24 @@ async def test_it_is_put_aside_where_the_stored_token_was_renewed_meanwhile(room
     assert kept is not None
     assert kept.token == Secret("second")
     assert await room.to_be_revoked() == [("first", None)]
+
+
+@pytest.mark.parametrize(
+    ("status", "head", "calls", "retry_after"), [(401, {}, AT_ONCE, 1), (403, {"retry_after": "600"}, 1, 600)]
+)
+async def test_a_refusal_that_is_no_matter_of_permissions_is_not_asked_for_again_and_again(
+    room: Room, status: int, head: dict[str, str], calls: int, retry_after: int
+) -> None:
+    """The app's secret is wrong, or the rate limit is reached."""
+    row, scoper = await room.connected(), scoper_of(room)
+    room.server.answers_json({"message": "made up"}, status=status, **head)
+    for _ in range(calls):
+        refusal = await scope(room, row, scoper)
+        assert isinstance(refusal, TemporarilyUnavailable)
+    for _ in range(3):
+        refusal = await scope(room, row, scoper)
+        assert (refusal.reason, refusal.retry_after) == ("refused_lately", retry_after)
+    assert len(room.server.seen) == calls
+    room.house.clock.forward(seconds=retry_after)
+    answers_scoped(room, "scoped")
+    assert await scope(room, row, scoper) is None

@@ -230,17 +230,7 @@ class Leased:
             self._patience.refused_in_part(call.row)
         await self._end_lease(call, keep_intent=call.row.intent_fence is not None)
         self._results.count(call.row, "refused")
-        if scopes_refused:
-            return InvalidScope(
-                "The provider does not give a token for these permissions alone.",
-                reason="narrowing_refused",
-                detail=error.detail,
-            )
-        # As far as is known, the provider refuses us, not the user: a wrong client secret, say.
-        retry_after = BUSY_FOR if error.verdict is Verdict.BUSY else MENDED_AFTER
-        return TemporarilyUnavailable(
-            retry_after=retry_after, reason=f"provider_{error.error}"[:64], detail=error.detail
-        )
+        return narrowing_refused(error) if scopes_refused else _refused_for_now(error)
 
     async def _is_over(self, call: _Call, word: str) -> bool:
         """End a grant whose refusals nobody can explain, once they have come for long enough."""
@@ -268,6 +258,21 @@ class Leased:
     async def _give_back(self, row: ConnectionRow, fence: int, *, keep_intent: bool) -> None:
         async with self._database.transaction() as connection:
             await lease.give_back(connection, row, fence=fence, keep_intent=keep_intent)
+
+
+def narrowing_refused(error: ProviderRefused) -> InvalidScope:
+    """The refusal where a provider gives no token for what alone is asked for."""
+    return InvalidScope(
+        "The provider does not give a token for these permissions alone.",
+        reason="narrowing_refused",
+        detail=error.detail,
+    )
+
+
+def _refused_for_now(error: ProviderRefused) -> TemporarilyUnavailable:
+    # As far as is known, the provider refuses us, not the user: a wrong client secret, say.
+    retry_after = BUSY_FOR if error.verdict is Verdict.BUSY else MENDED_AFTER
+    return TemporarilyUnavailable(retry_after=retry_after, reason=f"provider_{error.error}"[:64], detail=error.detail)
 
 
 def expiry(grant: Grant, now: datetime) -> datetime | None:

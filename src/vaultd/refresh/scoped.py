@@ -19,7 +19,6 @@ from vaultd.connections.table import ConnectionRow
 from vaultd.db import Database
 from vaultd.errors import (
     CannotOpen,
-    InvalidScope,
     InvalidTarget,
     ProviderError,
     ProviderRefused,
@@ -31,7 +30,7 @@ from vaultd.flights import Flights
 from vaultd.providers.oauth import Issued, OAuthClient
 from vaultd.refresh.breaker import LONGEST_ASKED, Breaker, host_of
 from vaultd.refresh.claims import Claim, Claims, Flight
-from vaultd.refresh.leased import MENDED_AFTER, Fresh, expiry
+from vaultd.refresh.leased import MENDED_AFTER, Fresh, expiry, narrowing_refused
 from vaultd.refresh.narrow import NARROWED
 from vaultd.refresh.patience import Patience
 from vaultd.refresh.results import ENDED_THERE, CallResults, Stored
@@ -178,11 +177,7 @@ class Scoper:
         if error.error == "invalid_token":
             return await self._not_accepted(row, stored, renewed=renewed)
         if error.error in _OF_PERMISSIONS:
-            return InvalidScope(
-                "The provider does not give a token for these permissions alone.",
-                reason="narrowing_refused",
-                detail=error.detail,
-            )
+            return narrowing_refused(error)
         self._patience.refused(row)
         reason = f"provider_{error.error}"[:64]
         return TemporarilyUnavailable(retry_after=MENDED_AFTER, reason=reason, detail=error.detail)

@@ -154,16 +154,16 @@ class GiveBack:
             metadata = revocation.metadata
             provider = self._providers.get(revocation.provider).at(metadata)
             endpoint_of(provider.config)
-            verdict = await self._sharing.judge(provider, revocation, revocation.access_token)
-            if verdict.extent is Extent.NOTHING:
-                await self._finish(revocation, verdict.reason, kind=EventType.PROVIDER_KEPT)
+            judged = await self._sharing.judge(provider, revocation, revocation.access_token)
+            if judged.extent is Extent.NOTHING:
+                await self._finish(revocation, judged.reason, kind=EventType.PROVIDER_KEPT)
                 return
-            how: Any = {"metadata": metadata, "alone": verdict.extent is Extent.TOKEN}
+            how: Any = {"metadata": metadata, "alone": judged.extent is Extent.TOKEN}
             # RFC 7009 §2.1: revoking the refresh token ends the grant; the access token is the next best.
             if revocation.refresh_token is not None:
                 await self._oauth.revoke(provider, token=revocation.refresh_token, hint="refresh_token", **how)
             await self._oauth.revoke(provider, token=revocation.access_token, hint="access_token", **how)
-            await self._sharing.ended(provider, verdict)
+            await self._sharing.ended(provider, judged)
         except ProviderUnavailable as error:
             await self._again(revocation, error.retry_after)
         except ProviderRefused as error:
@@ -175,7 +175,7 @@ class GiveBack:
         except InvalidTarget as error:
             await self._finish(revocation, error.reason)
         else:
-            await self._finish(revocation, verdict.reason)
+            await self._finish(revocation, judged.reason)
 
     async def _again(self, revocation: outbox.Revocation, retry_after: int | None) -> None:
         now = self._clock()

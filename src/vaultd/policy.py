@@ -147,10 +147,11 @@ def check_covered(
         return False
     if on_wider_grant == "allow":
         return True
+    answered = f"answered {granted}; scope_aliases of its table would tell" if granted else "named no scopes"
     raise InvalidScope(
         "The provider has not said in known words whether it granted this.",
         reason="scope_unclear",
-        detail=f"asked for {missing}, the provider answered {granted}; scope_aliases of its table would tell",
+        detail=f"asked for {missing}, the provider {answered}",
     )
 
 

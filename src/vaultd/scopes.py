@@ -23,7 +23,8 @@ class Received:
     """What an answer says of a grant: its scopes in the provider's words, as far as they are known.
 
     `unclear` are scopes that the user agreed to and that the answer does not name, though it names others that nobody
-    asked for: it may mean the first by the second. `withheld` are those that it does not name where it names no others.
+    asked for: it may mean the first by the second. So are all of them where an answer is silent and asking has no
+    effect. `withheld` are those that it does not name where it names no others.
     """
 
     granted: Scopes
@@ -85,11 +86,12 @@ class ScopeRules:
     def received(self, agreed: Scopes, answered: Scopes | None, *, shown: Iterable[str] = ()) -> Received:
         """What the first answer makes of the scopes that were asked for.
 
-        Silence and an empty scope mean all of them (RFC 6749 §3.3, §5.1), unless asking has no effect there. `shown`
-        are scopes that the rest of the answer proves, whether it names them or not.
+        Silence and an empty scope mean all of them (RFC 6749 §3.3, §5.1), unless asking has no effect there: then
+        nobody can say, and asking once more would tell no more. `shown` are scopes that the rest of the answer proves,
+        whether it names them or not.
         """
         if not answered:
-            return Received(NO_SCOPES if self.of_app == "always" else agreed)
+            return Received(agreed) if self.of_app != "always" else Received(NO_SCOPES, unclear=agreed)
         unnamed = self._names(self.unlisted) | self._names(shown)
         granted = Scopes({*answered, *(scope for scope in agreed if self.name(scope) in unnamed)})
         missing = self.missing(granted, agreed)

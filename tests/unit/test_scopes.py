@@ -74,9 +74,11 @@ def told_in_full(draw: st.DrawFn, known: ScopeRules, asked: Scopes) -> Scopes:
 @given(data=st.data())
 def test_who_granted_what_was_asked_is_never_sent_to_consent_for_it_again(data: st.DataObject) -> None:
     known, asked = data.draw(rules()), data.draw(SOME)
-    received = known.received(asked, data.draw(told_in_full(known, asked)))
-    # Where asking has no effect, a consent grants nothing of what it names, so silence says nothing.
+    answers = st.one_of(told_in_full(known, asked), st.sampled_from([None, Scopes()]))
+    received = known.received(asked, data.draw(answers))
+    # Where asking has no effect, silence says nothing.
     if known.of_app == "always" and not received.granted:
+        is_told_that_nobody_can_say(received, known, asked)
         return
     assert not received.unclear
     requested = data.draw(st.sampled_from(sorted(asked)).map(lambda scope: Scopes({scope})))
@@ -87,6 +89,16 @@ def test_who_granted_what_was_asked_is_never_sent_to_consent_for_it_again(data: 
         )
 
 
+def is_told_that_nobody_can_say(state: Received, known: ScopeRules, asked: Scopes) -> None:
+    with pytest.raises(InvalidScope, match="known words"):
+        check_covered(
+            granted=state.granted, unclear=state.unclear, requested=asked, on_wider_grant="refuse", rules=known
+        )
+    assert check_covered(
+        granted=state.granted, unclear=state.unclear, requested=asked, on_wider_grant="allow", rules=known
+    )
+
+
 @given(data=st.data())
 def test_words_that_nobody_knows_do_not_send_them_to_consent_again_either(data: st.DataObject) -> None:
     known, asked = data.draw(rules()), data.draw(SOME)
@@ -94,13 +106,7 @@ def test_words_that_nobody_knows_do_not_send_them_to_consent_again_either(data: 
     renewed = known.renewed(received, received.granted)
     for state in (received, renewed, known.renewed(renewed, None), known.renewed(renewed, Scopes())):
         if not known.covers(state.granted, asked):
-            with pytest.raises(InvalidScope, match="known words"):
-                check_covered(
-                    granted=state.granted, unclear=state.unclear, requested=asked, on_wider_grant="refuse", rules=known
-                )
-        assert check_covered(
-            granted=state.granted, unclear=state.unclear, requested=asked, on_wider_grant="allow", rules=known
-        )
+            is_told_that_nobody_can_say(state, known, asked)
 
 
 @given(known=rules(), asked=ANY, answered=WORDS, refreshed=WORDS, allowed=ANY, can_narrow=st.booleans())
@@ -157,7 +163,7 @@ def test_silence_and_an_empty_scope_mean_what_was_asked(answered: Scopes | None)
 @pytest.mark.parametrize("answered", [None, Scopes()])
 def test_where_asking_has_no_effect_silence_says_nothing(answered: Scopes | None) -> None:
     known = ScopeRules(of_app="always")
-    assert known.received(Scopes({"read"}), answered) == Received(Scopes())
+    assert known.received(Scopes({"read"}), answered) == Received(Scopes(), unclear=Scopes({"read"}))
     assert known.renewed(Received(Scopes({"read"})), answered) == Received(Scopes({"read"}))
     assert known.lies_within(Scopes(), ())
     assert not known.lies_within(Scopes(), {"read"})

@@ -92,6 +92,8 @@ def make_refreshing(ground: Ground, stack: AsyncExitStack) -> Refreshing:
         refresher=refresher,
         oauth=ground.oauth,
         breaker=breaker,
+        # Its own: that GitHub's API refuses to narrow is no reason not to renew.
+        patience=Patience(clock=ground.clock),
         clock=ground.clock,
     )
     stack.push_async_callback(scoper.drain)

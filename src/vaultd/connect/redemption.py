@@ -101,7 +101,7 @@ def _received(provider: Provider, asked: Scopes, grant: Grant, beside: BesideCod
         # It is there to say what was accepted, and says that nothing was. In a token's answer, empty means silence.
         return Received(NO_SCOPES, withheld=asked)
     received = config.scope_rules.received(asked, grant.scopes or beside.scopes, shown=shown)
-    if received.unclear:
+    if received.unclear and received.granted:
         text = "the provider names other scopes than those asked for; if they are the same, write scope_aliases"
         _log().warning(text, provider=provider.name, asked=str(asked), answered=str(received.granted))
     return received

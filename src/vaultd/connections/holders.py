@@ -103,15 +103,20 @@ class Holders:
 
     async def forget_kept(self, connection: AsyncConnection, names: Names, account_id: str) -> None:
         """Erase what is kept of broken connections that lived on this account's grant, which vaultd has ended."""
-        broken = select_rows().where(_c.provider.in_(names.all()), _c.kept.is_not(None)).order_by(_c.id)
-        rows = [ConnectionRow.from_mapping(row) for row in (await connection.execute(broken)).mappings()]
-        await erase_kept(connection, [row.id for row in rows if self._was_on(row, names, account_id)])
+        broken = select_rows().where(_c.provider.in_(names.alike), _c.kept.is_not(None))
+        rows = await connection.stream(self._maybe_of(broken, names, account_id))
+        found = (ConnectionRow.from_mapping(row) async for row in rows.mappings())
+        await erase_kept(connection, [row.id async for row in found if self._was_on(row, names, account_id)])
 
     def _living(self, names: Names, account_id: str | None) -> Select[Any]:
+        return self._maybe_of(self._usable(names), names, account_id)
+
+    def _maybe_of(self, rows: Select[Any], names: Names, account_id: str | None) -> Select[Any]:
+        """Those that may be this account's, as far as their clear columns tell, which an index finds."""
         if not account_id or names.shared is not None:
-            return self._usable(names)
+            return rows
         known = _c.account_lookup.in_(self._lookups_of(names, account_id))
-        return self._usable(names).where(or_(known, _c.account_lookup.is_(None), _c.provider.in_(names.unlike)))
+        return rows.where(or_(known, _c.account_lookup.is_(None), _c.provider.in_(names.unlike)))
 
     def _usable(self, names: Names) -> Select[Any]:
         """Connections whose token is good, or that can have a new one."""

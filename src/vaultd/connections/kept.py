@@ -16,6 +16,7 @@ from uuid import UUID
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from vaultd.connections.imported import LONG_OVER
 from vaultd.connections.lease import told
 from vaultd.connections.sealing import (
     Opened,
@@ -67,13 +68,13 @@ def open_kept(key: Key, row: ConnectionRow) -> Opened:
     )
 
 
-async def mend(connection: AsyncConnection, row: ConnectionRow, key: Key, opened: Opened, *, now: datetime) -> bool:
+async def mend(connection: AsyncConnection, row: ConnectionRow, key: Key, opened: Opened) -> bool:
     """Make a broken row the connected one that it was, as its next revision; false where it is another by now.
 
-    Where there is something to renew it with, its access token counts as over: nobody is given it before its provider
-    has said that the grant is alive.
+    Where there is something to renew it with, its access token counts as over, by whatever clock: nobody is given it
+    before its provider has said that the grant is alive.
     """
-    expires_at = now if opened.refresh_token is not None else row.expires_at
+    expires_at = LONG_OVER if opened.refresh_token is not None else row.expires_at
     place = replace(Place.of(row), revision=row.revision + 1, expires_at=expires_at)
     statement = (
         update(connections_table)
@@ -108,9 +109,10 @@ async def erase_over(connection: AsyncConnection, *, now: datetime) -> list[UUID
 
 async def erase_kept(connection: AsyncConnection, connection_ids: Collection[UUID]) -> None:
     """Erase what is kept of these."""
-    await connection.execute(
-        update(connections_table).where(_c.id.in_(list(connection_ids))).values(kept=None, kept_until=None)
-    )
+    kept = select(_c.id).where(_c.id.in_(list(connection_ids)), _c.kept.is_not(None))
+    # In the order of their ids, as everybody takes several.
+    held = kept.order_by(_c.id).with_for_update(key_share=True)
+    await connection.execute(update(connections_table).where(_c.id.in_(held)).values(kept=None, kept_until=None))
 
 
 def _bound(row: ConnectionRow, account_id: str, until: datetime) -> bytes:

@@ -240,11 +240,13 @@ async def store_refreshed(
     expires_at: datetime | None,
     opened: Opened,
     lookups: Lookups,
+    replan: bool = True,
     now: datetime,
 ) -> bool:
     """Store refreshed tokens as the next revision, unless the lease was lost or the grant is another by now.
 
-    `lookups` are written too: those of a row that is older than they are, or whose refresh token is another now.
+    `lookups` are written too: those of a row that is older than they are, or whose refresh token is another now. With
+    `replan` it is worked out anew when to renew it next; a call that brought no access token leaves that as it was.
     """
     place = Place(row.id, row.subject_id, row.provider, row.generation, row.revision + 1, granted_scopes, expires_at)
     beside = Beside(row.account_ref, lookups.account, lookups.tokens, row.created_at, row.connected_at, now)
@@ -257,13 +259,12 @@ async def store_refreshed(
             granted_scopes=str(granted_scopes),
             expires_at=expires_at,
             refreshed_at=now,
-            # When to renew it next is worked out anew.
-            renew_at=None,
             renew_by=_renew_by(opened),
             lease_owner=None,
             lease_until=None,
             intent_fence=None,
             intent_at=None,
+            **({"renew_at": None} if replan else {}),
             **_found_by(lookups),
             **seal_connection(key, place, beside, opened),
         )

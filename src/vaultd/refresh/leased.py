@@ -198,11 +198,14 @@ class Leased:
 
     async def _nothing_usable(self, call: _Call, error: ProviderUnavailable) -> Nothing:
         host = host_of(call.stored.provider.config.refreshed_at)
-        if call.scopes is None and not error.outage:
-            self._patience.refused(call.row, unknown=error.word is not None, retry_after=error.retry_after)
-            if error.word is not None and await self._is_over(call, error.word, host=host):
+        # Whoever gives tokens for a grant says that it is alive, whatever else the answer says.
+        word = error.word if not call.issued else None
+        # An answer in no words of its own would be given for all scopes too.
+        if not error.outage and (call.scopes is None or word is None):
+            self._patience.refused(call.row, unknown=word is not None, retry_after=error.retry_after)
+            if word is not None and await self._is_over(call, word, host=host):
                 return None
-        elif error.word is not None:
+        elif word is not None:
             self._patience.refused_in_part(call.row)
         # C6: no usable answer does not mean that the provider did nothing.
         await self._end_lease(call, keep_intent=True)
@@ -216,27 +219,18 @@ class Leased:
             interrupted = call.row.intent_fence is not None and call.stored.provider.config.rotation != "never"
             await self._break(call, "rotation_lost" if interrupted else "invalid_grant")
             return None
-        unknown = error.verdict is Verdict.UNKNOWN
-        if call.scopes is None:
+        unknown = error.verdict is Verdict.UNKNOWN and not call.issued
+        scopes_refused = call.scopes is not None and error.error == "invalid_scope"
+        if call.scopes is None or not (unknown or scopes_refused):
             self._patience.refused(call.row, unknown=unknown)
             if unknown and await self._is_over(call, error.error):
                 return None
-        elif unknown and error.error != "invalid_scope":
+        elif not scopes_refused:
             # Where fewer scopes are refused, that says nothing about the grant by itself.
             self._patience.refused_in_part(call.row)
         await self._end_lease(call, keep_intent=call.row.intent_fence is not None)
         self._results.count(call.row, "refused")
-        if error.error == "invalid_scope" and call.scopes is not None:
-            return InvalidScope(
-                "The provider does not give a token for these permissions alone.",
-                reason="narrowing_refused",
-                detail=error.detail,
-            )
-        # As far as is known, the provider refuses us, not the user: a wrong client secret, say.
-        retry_after = BUSY_FOR if error.verdict is Verdict.BUSY else MENDED_AFTER
-        return TemporarilyUnavailable(
-            retry_after=retry_after, reason=f"provider_{error.error}"[:64], detail=error.detail
-        )
+        return narrowing_refused(error) if scopes_refused else _refused_for_now(error)
 
     async def _is_over(self, call: _Call, word: str, *, host: str = ANY_HOST) -> bool:
         """End a grant whose refusals nobody can explain, once they have come for long enough."""
@@ -264,6 +258,21 @@ class Leased:
     async def _give_back(self, row: ConnectionRow, fence: int, *, keep_intent: bool) -> None:
         async with self._database.transaction() as connection:
             await lease.give_back(connection, row, fence=fence, keep_intent=keep_intent)
+
+
+def narrowing_refused(error: ProviderRefused) -> InvalidScope:
+    """The refusal where a provider gives no token for what alone is asked for."""
+    return InvalidScope(
+        "The provider does not give a token for these permissions alone.",
+        reason="narrowing_refused",
+        detail=error.detail,
+    )
+
+
+def _refused_for_now(error: ProviderRefused) -> TemporarilyUnavailable:
+    # As far as is known, the provider refuses us, not the user: a wrong client secret, say.
+    retry_after = BUSY_FOR if error.verdict is Verdict.BUSY else MENDED_AFTER
+    return TemporarilyUnavailable(retry_after=retry_after, reason=f"provider_{error.error}"[:64], detail=error.detail)
 
 
 def expiry(grant: Grant, now: datetime) -> datetime | None:

@@ -28,7 +28,7 @@ LONGEST_PAUSE = 16.0
 """Seconds; the first pause is one second, each one after it twice as long. `Retry-After` counts for longer."""
 LONGEST_ASKED = 3600.0
 ENOUGH = 5
-"""Unknown refusals in a row, at least, before a grant is given up."""
+"""Unknown refusals in a row, at least, before a grant is given up, or asked for in full where it was in part."""
 LONG_ENOUGH = timedelta(seconds=30)
 """Time since the first of them, at least."""
 MOST = 10_000
@@ -47,6 +47,7 @@ class _State:
     since: datetime | None = None
     in_part: int = 0
     """How many refusals in a row were of a token for fewer scopes, in words whose meaning nobody knows."""
+    in_part_since: datetime | None = None
 
 
 class Patience:
@@ -84,6 +85,7 @@ class Patience:
         """Note that the provider gave no token for fewer scopes, in words whose meaning nobody knows."""
         state = self._remembered(row)
         state.in_part += 1
+        state.in_part_since = state.in_part_since or self._clock()
 
     def follow(self, row: ConnectionRow) -> None:
         """Note that this row is at its next revision, and was not renewed by it."""
@@ -92,9 +94,14 @@ class Patience:
             state.revision += 1
 
     def is_doubtful(self, row: ConnectionRow) -> bool:
-        """Whether that may be because the whole grant is over, which asking for all of it would tell."""
+        """Whether that may be because the whole grant is over, which asking for all of it would tell.
+
+        Not before it has gone on for a while: each time that is asked uses up a refresh token.
+        """
         state = self._of(row)
-        return state is not None and state.in_part >= ENOUGH
+        if state is None or state.in_part_since is None or state.in_part < ENOUGH:
+            return False
+        return self._clock() - state.in_part_since >= LONG_ENOUGH
 
     def is_enough(self, row: ConnectionRow, *, host: str = ANY_HOST) -> bool:
         """Whether this grant has been refused for so long, while others were served, that it is over.

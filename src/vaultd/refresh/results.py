@@ -1,8 +1,9 @@
 """What is stored of a call to the provider: how the connection ended, and tokens of an answer that was of no use.
 
-Whatever was issued is stored, or put into the outbox. A refresh token that came takes the place of the one that it was
-got with even where nothing else in the answer can be used, since the older one may be used up. The rest is revoked as
-far as that leaves the grant alive (`revoke.sharing`).
+Whatever was issued is stored, or put into the outbox, unless another process has renewed the grant meanwhile
+(`not_stored`). A refresh token that came takes the place of the one that it was got with even where nothing else in the
+answer can be used, since the older one may be used up. The rest is revoked as far as that leaves the grant alive
+(`revoke.sharing`).
 """
 
 from __future__ import annotations
@@ -132,6 +133,7 @@ class CallResults:
         scopes: Scopes,
         expires_at: datetime | None,
         again: bool,
+        replan: bool = True,
     ) -> bool:
         """Store what a row holds from now on as its next revision, with which the lease ends.
 
@@ -147,6 +149,7 @@ class CallResults:
             expires_at=expires_at,
             opened=stored.opened,
             lookups=self._lookups.of(row.provider, stored.opened),
+            replan=replan,
             now=self._clock(),
         )
         if not written:
@@ -203,6 +206,8 @@ class CallResults:
                         scopes=row.granted_scopes,
                         expires_at=row.expires_at,
                         again=again,
+                        # Not renewed: tries go on becoming rarer.
+                        replan=False,
                     ):
                         return
                     draft = await self.draft(connection, row, EventType.TOKEN_REFRESHED)

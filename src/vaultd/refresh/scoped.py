@@ -19,23 +19,26 @@ from vaultd.connections.table import ConnectionRow
 from vaultd.db import Database
 from vaultd.errors import (
     CannotOpen,
-    InvalidScope,
     InvalidTarget,
     ProviderError,
     ProviderRefused,
+    ProviderUnavailable,
     RequestRefused,
     TemporarilyUnavailable,
 )
 from vaultd.flights import Flights
 from vaultd.providers.oauth import Issued, OAuthClient
-from vaultd.refresh.breaker import Breaker, host_of
+from vaultd.refresh.breaker import LONGEST_ASKED, Breaker, host_of
 from vaultd.refresh.claims import Claim, Claims, Flight
-from vaultd.refresh.leased import MENDED_AFTER, Fresh, expiry
+from vaultd.refresh.leased import MENDED_AFTER, Fresh, expiry, narrowing_refused
 from vaultd.refresh.narrow import NARROWED
+from vaultd.refresh.patience import Patience
 from vaultd.refresh.results import ENDED_THERE, CallResults, Stored
 from vaultd.refresh.whole import Refresher
 from vaultd.terms import Clock, Narrowing, Scopes
 
+_OF_PERMISSIONS = frozenset({"invalid_scope", "access_denied"})
+"""Errors that are about what was asked for."""
 ROUNDS = 3
 """Looks at a row that moves meanwhile, before whoever asks is told to come again."""
 
@@ -61,6 +64,7 @@ class Scoper:
         refresher: Refresher,
         oauth: OAuthClient,
         breaker: Breaker,
+        patience: Patience,
         clock: Clock,
     ) -> None:
         self._database = database
@@ -70,6 +74,7 @@ class Scoper:
         self._refresher = refresher
         self._oauth = oauth
         self._breaker = breaker
+        self._patience = patience
         self._clock = clock
         self._flights: Flights[tuple[UUID, Scopes, Flight], RequestRefused | None] = Flights()
 
@@ -134,6 +139,7 @@ class Scoper:
             return TemporarilyUnavailable(retry_after=MENDED_AFTER, reason=error.reason, detail=error.detail)
         host, issued = host_of(stored.provider.config.narrowing_endpoint or ""), list[Issued]()
         try:
+            self._patience.check(row)
             with self._breaker.calling(host):
                 grant = await self._oauth.scope_down(
                     stored.provider,
@@ -147,6 +153,7 @@ class Scoper:
         except ProviderError as error:
             await self._give_away(row, stored, issued)
             return await self._nothing_came(row, stored, error, renewed=renewed)
+        self._patience.served(row)
         return await self._store(row, narrowing, Fresh(stored, grant))
 
     async def _give_away(self, row: ConnectionRow, stored: Stored, issued: Sequence[Issued]) -> None:
@@ -162,14 +169,28 @@ class Scoper:
     async def _nothing_came(
         self, row: ConnectionRow, stored: Stored, error: ProviderError, *, renewed: bool
     ) -> RequestRefused | _Again | None:
+        if isinstance(error, ProviderUnavailable):
+            return self._unavailable(row, stored, error)
         if not isinstance(error, ProviderRefused):
-            self._results.count(row, "unavailable")
-            retry_after = self._breaker.retry_after(host_of(stored.provider.config.narrowing_endpoint or ""))
-            return TemporarilyUnavailable(retry_after=retry_after, reason="provider_unavailable", detail=error.detail)
+            raise error
         self._results.count(row, "refused")
         if error.error == "invalid_token":
             return await self._not_accepted(row, stored, renewed=renewed)
-        return _refusal(error)
+        if error.error in _OF_PERMISSIONS:
+            return narrowing_refused(error)
+        self._patience.refused(row)
+        reason = f"provider_{error.error}"[:64]
+        return TemporarilyUnavailable(retry_after=MENDED_AFTER, reason=reason, detail=error.detail)
+
+    def _unavailable(self, row: ConnectionRow, stored: Stored, error: ProviderUnavailable) -> TemporarilyUnavailable:
+        self._results.count(row, "unavailable")
+        if not error.outage:
+            self._patience.refused(row, retry_after=error.retry_after)
+        host = host_of(stored.provider.config.narrowing_endpoint or "")
+        retry_after = max(self._breaker.retry_after(host), min(error.retry_after or 0, LONGEST_ASKED))
+        return TemporarilyUnavailable(
+            retry_after=round(retry_after), reason="provider_unavailable", detail=error.detail
+        )
 
     async def _not_accepted(
         self, row: ConnectionRow, stored: Stored, *, renewed: bool
@@ -190,20 +211,26 @@ class Scoper:
         return TemporarilyUnavailable(retry_after=MENDED_AFTER, reason="provider_invalid_token")
 
     async def _store(self, row: ConnectionRow, narrowing: Narrowing, fresh: Fresh) -> RequestRefused | _Again | None:
-        now = self._clock()
-        carries = fresh.grant.scopes or Scopes()
-        place = narrowed.Place.of(row, fresh.stored.opened.account_id, narrowing.key, _end(row, fresh, now))
-        async with self._log.transaction() as transaction:
-            connection = transaction.connection
-            if not await store.hold_as_it_was(connection, row):
-                # C7: no token outlives its grant.
-                await self._results.not_stored(connection, row, fresh.stored.opened, fresh.issued, again=False)
-                return _Again()
-            await narrowed.keep(connection, fresh.stored.key, place, fresh.grant.access_token, carries, now=now)
-            draft = await self._results.draft(connection, row, EventType.TOKEN_REFRESHED)
-            await transaction.append(replace(draft, reason=NARROWED, scopes=carries))
-        self._results.count(row, NARROWED)
-        return None
+        stored, now, carries = fresh.stored, self._clock(), fresh.grant.scopes or Scopes()
+        place = narrowed.Place.of(row, stored.opened.account_id, narrowing.key, _end(row, fresh, now))
+        kept = False
+
+        async def write(_: bool) -> None:  # noqa: FBT001 - `persist` calls it
+            nonlocal kept
+            async with self._log.transaction() as transaction:
+                connection = transaction.connection
+                kept = await store.hold_as_it_was(connection, row)
+                if not kept:
+                    # C7: no token outlives its grant, and this one can be ended by itself.
+                    await self._results.give_away(connection, row, stored.opened, fresh.issued)
+                    return
+                await narrowed.keep(connection, stored.key, place, fresh.grant.access_token, carries, now=now)
+                draft = await self._results.draft(connection, row, EventType.TOKEN_REFRESHED)
+                await transaction.append(replace(draft, reason=NARROWED, scopes=carries))
+
+        await self._results.persist(write)
+        self._results.count(row, NARROWED if kept else "superseded")
+        return None if kept else _Again()
 
 
 def _ends_within(row: ConnectionRow, margin: timedelta, now: datetime) -> bool:
@@ -214,13 +241,3 @@ def _end(row: ConnectionRow, fresh: Fresh, now: datetime) -> datetime:
     """When the token ends: never after the one it was got for; where nobody says, what the table assumes."""
     ends = [moment for moment in (expiry(fresh.grant, now), row.expires_at) if moment is not None]
     return min(ends, default=now + timedelta(seconds=fresh.stored.provider.config.assumed_ttl))
-
-
-def _refusal(error: ProviderRefused) -> RequestRefused:
-    if error.error in {"invalid_scope", "access_denied"}:
-        return InvalidScope(
-            "The provider does not give a token for these permissions alone.",
-            reason="narrowing_refused",
-            detail=error.detail,
-        )
-    return TemporarilyUnavailable(retry_after=MENDED_AFTER, reason=f"provider_{error.error}"[:64], detail=error.detail)

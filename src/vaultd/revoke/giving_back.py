@@ -160,13 +160,13 @@ class GiveBack:
                 # It would end with its refresh token, and there is none.
                 await self._finish(revocation, UNSUPPORTED)
                 return
-            verdict = await self._sharing.judge(provider, revocation, revocation.access_token)
-            if verdict.extent is Extent.NOTHING:
-                await self._finish(revocation, verdict.reason, kind=EventType.PROVIDER_KEPT)
+            judged = await self._sharing.judge(provider, revocation, revocation.access_token)
+            if judged.extent is Extent.NOTHING:
+                await self._finish(revocation, judged.reason, kind=EventType.PROVIDER_KEPT)
                 return
-            how: Any = {"metadata": metadata, "alone": verdict.extent is Extent.TOKEN}
+            how: Any = {"metadata": metadata, "alone": judged.extent is Extent.TOKEN}
             await self._end(provider, revocation.access_token, revocation.refresh_token, how)
-            await self._sharing.ended(provider, verdict)
+            await self._sharing.ended(provider, judged)
         except ProviderUnavailable as error:
             await self._again(revocation, error.retry_after)
         except ProviderRefused as error:
@@ -178,7 +178,7 @@ class GiveBack:
         except InvalidTarget as error:
             await self._finish(revocation, error.reason)
         else:
-            await self._finish(revocation, verdict.reason)
+            await self._finish(revocation, judged.reason)
 
     async def _end(self, provider: Provider, access_token: Secret, refresh_token: Secret | None, how: Any) -> None:
         refused: ProviderRefused | None = None

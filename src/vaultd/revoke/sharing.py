@@ -34,7 +34,7 @@ class Extent(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Judged:
     """What is ended, and why not more; `account_id` is whose grant it is, where that is known."""
 
     extent: Extent
@@ -84,7 +84,7 @@ class Sharing:
         self._providers = providers
         self._oauth = oauth
 
-    async def judge(self, provider: Provider, revocation: Revocation, access_token: Secret) -> Verdict:
+    async def judge(self, provider: Provider, revocation: Revocation, access_token: Secret) -> Judged:
         """What of this grant may be ended now. `provider` is at its connection's place.
 
         Raises:
@@ -94,24 +94,25 @@ class Sharing:
         tokens = [token for token in (access_token, revocation.refresh_token) if token is not None]
         account_id = revocation.account_id
         if await self._same_token(names, account_id if _tells_tokens_apart(config) else None, tokens):
-            return Verdict(Extent.NOTHING, SHARED)
+            return Judged(Extent.NOTHING, SHARED)
+        if config.revocation_ends == "token":
+            # Others on the grant lose nothing by it, so they are not looked for.
+            return Judged(Extent.ALL)
         if not await self._others(names, account_id):
-            return Verdict(Extent.ALL, account_id=account_id)
-        if account_id is None and config.revocation_ends != "token":
+            return Judged(Extent.ALL, account_id=account_id)
+        if account_id is None:
             account_id = await self._ask(provider, access_token)
             if account_id is not None and not await self._others(names, account_id):
-                return Verdict(Extent.ALL, account_id=account_id)
-        if config.revocation_ends == "token":
-            return Verdict(Extent.ALL)
+                return Judged(Extent.ALL, account_id=account_id)
         reason = UNKNOWN if account_id is None else SHARED
-        return Verdict(Extent.NOTHING if config.token_revocation_endpoint is None else Extent.TOKEN, reason)
+        return Judged(Extent.NOTHING if config.token_revocation_endpoint is None else Extent.TOKEN, reason)
 
-    async def ended(self, provider: Provider, verdict: Verdict) -> None:
+    async def ended(self, provider: Provider, judged: Judged) -> None:
         """Forget what is kept of connections whose grant was ended by this: it is no mistake any more."""
-        of_grant = verdict.extent is Extent.ALL and provider.config.revocation_ends != "token"
-        if of_grant and verdict.account_id is not None:
+        of_grant = judged.extent is Extent.ALL and provider.config.revocation_ends != "token"
+        if of_grant and judged.account_id is not None:
             async with self._database.transaction() as connection:
-                await self._holders.forget_kept(connection, self._names(provider), verdict.account_id)
+                await self._holders.forget_kept(connection, self._names(provider), judged.account_id)
 
     def _names(self, provider: Provider) -> Names:
         own = self._providers.get(provider.name)

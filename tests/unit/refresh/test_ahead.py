@@ -295,6 +295,19 @@ async def test_tries_become_rarer_the_longer_it_fails(room: Room) -> None:
     assert (await room.house.row(row.id)).status == "connected"
 
 
+async def test_so_they_do_where_answers_of_no_use_bring_other_refresh_tokens(room: Room) -> None:
+    """Each is another revision of the row, and yet nothing was renewed."""
+    ahead = ahead_of(room, room.first)
+    await connected(room)
+    room.house.clock.forward(seconds=3600 - AHEAD)
+    for turn in range(40):
+        room.answers(token_type="mac", refresh_token=f"rotated {turn}")
+        await tick(ahead)
+        room.house.clock.forward(seconds=60)
+    assert len(room.server.seen) < 15
+    assert len(await room.events("token.refreshed")) == len(room.server.seen)
+
+
 async def test_c6_a_process_that_dies_with_a_row_leaves_it_to_the_others(room: Room) -> None:
     row = await connected(room)
     room.house.clock.forward(minutes=50)

@@ -8,13 +8,17 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 
+from tests.support.clock import HandClock
 from tests.unit.refresh.conftest import KEEP_BROKEN, Room
 from vaultd.app.verifying import verification_of
 from vaultd.audit.events import Draft, EventType
+from vaultd.connections.imported import LONG_OVER
 from vaultd.connections.table import ConnectionRow
 from vaultd.errors import CannotOpen, NothingKept, TemporarilyUnavailable
+from vaultd.refresh import Undo
 from vaultd.refresh.patience import AT_ONCE, ENOUGH, LONG_ENOUGH
 from vaultd.revoke.secrets import Secrets
+from vaultd.terms import Secret
 
 RETRY = Draft(type=EventType.CONNECTION_RETRIED)
 
@@ -68,6 +72,20 @@ async def test_what_one_customers_host_answers_is_not_held_against_the_grants_of
     assert patience.is_enough(row, host="two.acme.example")
 
 
+@pytest.mark.parametrize(("status", "words"), [(200, {"error": "made_up"}), (403, {"message": "Forbidden"})])
+async def test_a_refusal_with_tokens_in_it_is_never_final(room: Room, status: int, words: dict[str, str]) -> None:
+    """Whoever gives tokens for a grant says that it is alive, whatever else they say."""
+    row, other = await room.connected(), await room.connected("bob")
+    for turn in range(ENOUGH + 2):
+        room.server.answers_json({**words, "access_token": "new", "refresh_token": f"rotated {turn}"}, status=status)
+        await refused(room, row, 1)
+        room.house.clock.forward(seconds=LONG_ENOUGH.total_seconds())
+        await served(room, other)
+    alive = await room.house.row(row.id)
+    assert (alive.status, room.opened(alive).refresh_token) == ("connected", Secret(f"rotated {ENOUGH + 1}"))
+    assert set(await room.to_be_revoked()) == {("new", None)}
+
+
 async def test_a_grant_that_is_refused_is_left_alone_and_others_are_not(room: Room) -> None:
     row, other = await room.connected(), await room.connected("bob")
     room.refuses("unauthorized_client")
@@ -79,6 +97,36 @@ async def test_a_grant_that_is_refused_is_left_alone_and_others_are_not(room: Ro
     assert refusal.reason == "refused_lately"
     assert len(room.server.seen) == asked
     await served(room, other)
+
+
+@pytest.mark.parametrize(
+    ("words", "head", "calls"),
+    [
+        ({"error": "invalid_client"}, {}, AT_ONCE),
+        ({"access_token": "narrow", "token_type": "mac"}, {}, AT_ONCE),
+        ({"access_token": "narrow", "token_type": "mac", "refresh_token": "rotated"}, {}, AT_ONCE),
+        ({"error": "made_up"}, {"retry_after": "600"}, 1),
+    ],
+)
+async def test_what_is_no_matter_of_scopes_is_left_alone_by_who_narrows_too(
+    room: Room, words: dict[str, str], head: dict[str, str], calls: int
+) -> None:
+    """A wrong secret that is tried all day gets an app locked out."""
+    row = await room.connected()
+    room.server.answers_json(words, status=401 if "error" in words else 200, **head)
+    refusals = [await room.narrow(await room.house.row(row.id)) for _ in range(AT_ONCE + 3)]
+    assert {type(refusal) for refusal in refusals} == {TemporarilyUnavailable}
+    assert [refusal.reason for refusal in refusals[AT_ONCE:]] == ["refused_lately"] * 3
+    assert len(room.server.seen) == calls
+
+
+async def test_a_part_that_is_refused_uses_up_no_refresh_tokens_of_the_whole(room: Room) -> None:
+    row = await room.connected()
+    for _ in range(4 * ENOUGH):
+        room.refuses("made_up")
+        assert isinstance(await room.narrow(await room.house.row(row.id)), TemporarilyUnavailable)
+        room.house.clock.forward(seconds=1)
+    assert [each for each in room.server.seen if "scope" not in each.form()] == []
 
 
 async def test_a_wrong_verdict_is_undone_with_the_tokens_that_were_kept(room: Room) -> None:
@@ -131,13 +179,19 @@ async def test_what_was_kept_for_long_enough_is_erased(room: Room) -> None:
     assert (await verification_of(room.house.database, room.house.keyring)()).findings == []
 
 
-async def test_a_token_that_is_brought_back_is_renewed_before_anybody_gets_it(room: Room) -> None:
-    """Its own end may be far away: only its provider knows whether the grant is alive."""
-    row = await room.connected()
+@pytest.mark.parametrize("ahead", [0, 300])
+async def test_a_token_that_is_brought_back_is_renewed_before_anybody_gets_it(room: Room, ahead: int) -> None:
+    """Its own end may be far away, and the operator's clock be `ahead`: only its provider knows if it is alive."""
+    house, row = room.house, await room.connected()
     await room.first.results.break_connection(row, reason="revoked_at_provider", stored=room.first.results.open(row))
-    await room.first.undo.retry(row.id, draft=RETRY)
+    clock = HandClock()
+    clock.forward(seconds=ahead)
+    operators = Undo(
+        database=house.database, log=house.log, data_keys=house.data_keys, subjects=house.subjects, clock=clock
+    )
+    await operators.retry(row.id, draft=RETRY)
     back = await room.house.row(row.id)
-    assert (back.status, back.expires_at) == ("connected", room.house.clock())
+    assert (back.status, back.expires_at) == ("connected", LONG_OVER)
     assert (await verification_of(room.house.database, room.house.keyring)()).findings == []
 
 

@@ -19,11 +19,13 @@ from vaultd.audit.events import Draft, EventType
 from vaultd.connect import Connect
 from vaultd.connect.returning import ReturnPlaces
 from vaultd.connections import store
-from vaultd.connections.holders import Holders
+from vaultd.connections.holders import Holders, Names
 from vaultd.connections.kept import kept_for
 from vaultd.connections.sealing import data_key_of, open_connection
 from vaultd.connections.table import pending_table
 from vaultd.db import Database
+from vaultd.keys.data_keys import DataKeys
+from vaultd.keys.envelope import Key
 from vaultd.outbound import Outbound
 from vaultd.providers.config import ProviderConfig
 from vaultd.providers.oauth import OAuthClient
@@ -181,6 +183,31 @@ async def test_what_is_kept_of_a_grant_that_vaultd_has_ended_is_erased(vault: Va
     assert vault.at[way].tokens_of("octocat") == []
     assert (await vault.house.row(first)).kept is None
     assert (await vault.house.row(other)).kept is not None, "another account's grant is alive"
+
+
+class Counting(DataKeys):
+    """Counts what is opened with them."""
+
+    opened = 0
+
+    def unwrap(self, key_id: UUID, purpose: str, wrapped: bytes) -> Key:
+        self.opened += 1
+        return super().unwrap(key_id, purpose, wrapped)
+
+
+async def test_of_what_is_kept_only_that_of_this_account_is_looked_at(vault: Vault) -> None:
+    """A provider's bad day may leave tokens of all its connections kept."""
+    house, ids = vault.house, []
+    for number in range(5):
+        vault.at["google"].person = f"person-{number}"
+        ids.append(await vault.connected("alice", "google"))
+        await broken(vault, ids[-1])
+    counting = Counting(house.keyring)
+    holders = Holders(data_keys=counting, pending=house.pending, lookups=house.lookups, clock=house.clock)
+    async with house.database.transaction() as connection:
+        await holders.forget_kept(connection, Names(frozenset({"google"})), "person-3")
+    assert counting.opened == 1
+    assert [(await house.row(each)).kept is None for each in ids] == [False, False, False, True, False]
 
 
 async def test_two_who_go_at_once_end_the_grant(vault: Vault) -> None:

@@ -1,7 +1,8 @@
 """Asking the provider about a token that there is nothing to renew with, once a client says that it was refused.
 
 A client's word alone breaks no connection: others use it too. The provider's own does. It is asked for the account, as
-it was when the token came; where that was not how the account was found, nobody can say, and the token stays.
+it was when the token came; where that was not how the account was found, nobody can say, and the token stays. So it
+does where the grant lacks the scopes for being told: it was brought along, and the provider may refuse for that alone.
 """
 
 from __future__ import annotations
@@ -77,6 +78,8 @@ class Confirmer:
             return
         if known_account(opened.account_id) is None:
             # Imported without its account: whether the provider ever told it for this token is not known.
+            return
+        if not provider.config.tells_whose(row.granted_scopes):
             return
         async with self._database.transaction() as connection:
             await self._claims.count(connection, row, claim)

@@ -167,7 +167,7 @@ class Scoper:
         try:
             await self._oauth.account(ended.provider, access_token=ended.opened.access_token)
         except ProviderRefused as error:
-            if error.error == "invalid_token":
+            if error.error == "invalid_token" and ended.provider.config.tells_whose(row.granted_scopes):
                 await self._break(row, ended)
                 return None
         except ProviderError:

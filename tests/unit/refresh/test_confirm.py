@@ -39,9 +39,9 @@ def confirmer(room: Room, **changes: Any) -> Confirmer:
     )
 
 
-async def endless(room: Room, account: str = "octocat") -> ConnectionRow:
+async def endless(room: Room, account: str = "octocat", scopes: str = "repo user") -> ConnectionRow:
     """A connection whose token has no end, without a refresh token."""
-    brought = replace(room.house.brought(account), refresh_token=None, expires_at=None)
+    brought = replace(room.house.brought(account, scopes), refresh_token=None, expires_at=None)
     row = await room.house.row(await room.house.connect(await room.house.subject(), brought))
     assert (row.expires_at, row.refresh_token) == (None, None)
     return row
@@ -111,6 +111,26 @@ async def test_where_userinfo_never_told_the_account_it_is_not_asked(room: Room)
     for each in (row, unnamed):
         assert await status(room, each) == ("connected", None)
     assert room.server.seen == []
+
+
+@pytest.mark.parametrize("granted", ["calendar", "email calendar", ""])
+async def test_a_grant_without_the_scopes_for_being_told_whose_it_is_is_not_asked_about(
+    room: Room, granted: str
+) -> None:
+    """An imported one, say: Google refuses it there with 401, however good it is elsewhere."""
+    row = await endless(room, scopes=granted)
+    room.server.answers_json({}, status=401)
+    await confirmer(room, identity_scopes=("openid", "email")).confirm(row, CLAIM)
+    assert await status(room, row) == ("connected", None)
+    assert room.server.seen == []
+
+
+async def test_a_grant_with_those_scopes_is_asked_about_however_they_are_spelled(room: Room) -> None:
+    row = await endless(room, scopes="openid https://example.com/email calendar")
+    room.server.answers_json({}, status=401)
+    spelled = {"scope_aliases": {"email": ("https://example.com/email",)}}
+    await confirmer(room, identity_scopes=("openid", "email"), **spelled).confirm(row, CLAIM)
+    assert await status(room, row) == ("reconnect_required", "revoked_at_provider")
 
 
 async def test_many_ask_once_and_nobody_more_often_than_so_often(room: Room) -> None:

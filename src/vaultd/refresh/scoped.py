@@ -89,6 +89,7 @@ class Scoper:
 
         Raises:
             SlowDown: for a claim: there were as many as may be.
+            Replayed: for a claim: GitHub gave that very token once more.
         """
         key = row.id, narrowing.key, claim.flight(row) if claim is not None else None
         return await self._flights.join(key, lambda: self._fly(row, narrowing, margin, claim))
@@ -114,7 +115,7 @@ class Scoper:
                 if refusal is not None and _ends_within(row, timedelta(), self._clock()):
                     return refusal
                 continue
-            outcome = await self._ask(row, narrowing, renewed=renewed)
+            outcome = await self._ask(row, narrowing, claim, renewed=renewed)
             if not isinstance(outcome, _Again):
                 return outcome
             renewed = True
@@ -134,7 +135,9 @@ class Scoper:
             return row
         return None
 
-    async def _ask(self, row: ConnectionRow, narrowing: Narrowing, *, renewed: bool) -> RequestRefused | _Again | None:
+    async def _ask(
+        self, row: ConnectionRow, narrowing: Narrowing, claim: Claim | None, *, renewed: bool
+    ) -> RequestRefused | _Again | None:
         try:
             key = data_key_of(row, self._data_keys)
             opened = open_connection(key, row)
@@ -157,7 +160,7 @@ class Scoper:
             if error.error == "invalid_token":
                 return await self._not_accepted(row, Ended(provider, key, opened), renewed=renewed)
             return _refusal(error)
-        return await self._store(row, narrowing, Fresh(provider, grant, key, opened))
+        return await self._store(row, narrowing, Fresh(provider, grant, key, opened), claim)
 
     async def _not_accepted(self, row: ConnectionRow, ended: Ended, *, renewed: bool) -> RequestRefused | _Again | None:
         """GitHub does not know the stored token: the user may have withdrawn the app there, or it was renewed."""
@@ -183,7 +186,9 @@ class Scoper:
                 await transaction.append(replace(draft, reason=ENDED_THERE))
                 self._leased.count(row, "broken")
 
-    async def _store(self, row: ConnectionRow, narrowing: Narrowing, fresh: Fresh) -> RequestRefused | _Again | None:
+    async def _store(
+        self, row: ConnectionRow, narrowing: Narrowing, fresh: Fresh, claim: Claim | None
+    ) -> RequestRefused | _Again | None:
         now = self._clock()
         carries = fresh.grant.scopes or Scopes()
         place = narrowed.Place.of(row, fresh.opened.account_id, narrowing.key, _end(row, fresh, now))
@@ -195,6 +200,9 @@ class Scoper:
                 return _Again()
             await narrowed.keep(connection, fresh.key, place, fresh.grant.access_token, carries, now=now)
             draft = await self._leased.draft(connection, row, EventType.TOKEN_REFRESHED)
+            if claim is not None:
+                await self._claims.look_at(connection, row, claim, fresh.grant.access_token)
+                draft = replace(draft, client_id=claim.client_id)
             await transaction.append(replace(draft, reason=NARROWED, scopes=carries))
         self._leased.count(row, NARROWED)
         return None

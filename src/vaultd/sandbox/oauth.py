@@ -193,6 +193,13 @@ async def form_of(request: Request) -> dict[str, str]:
     return {name: values[0] for name, values in fields.items() if values[0]}
 
 
+def required(form: Mapping[str, str], name: str) -> str:
+    """A parameter that has to be there. Raises `OAuthRefused` (RFC 6749 §5.2)."""
+    if not form.get(name):
+        raise OAuthRefused("invalid_request", f"{name} is missing.")
+    return form[name]
+
+
 def bearer_of(authorization: str | None) -> str:
     """The token of an `Authorization: Bearer` header (RFC 6750 §2.1), empty when there is none."""
     scheme, _, token = (authorization or "").partition(" ")

@@ -271,6 +271,18 @@ async def test_a_person_reads_which_of_four_things_it_was(
     assert PAGES[language][kind].format(id=number) in page.text
 
 
+async def test_the_event_of_a_connection_at_the_door_names_its_request(world: World, blunt: Blunt, log: Vault) -> None:
+    """By it the operator finds the log's lines, however the consent ends."""
+    vault = str(log.http.base_url).rstrip("/")
+    async with Browser() as browser:
+        await sign_in(browser, world)
+        await browser.open(f"{vault}/auth/connect/slack")
+        await browser.click(next(link for link in browser.page.links if "Slack" in link))
+    event = (await log.audit(connection="slack", limit=1))["events"][0]
+    assert event["type"] in {"connection.connected", "connection.reconnected"}
+    assert re.fullmatch("[0-9a-f]{32}", event["request_id"])
+
+
 @pytest.mark.parametrize("number", ["", "0" * 31, "G" * 32, "call 0800 1234", "0" * 33, "A" * 32])
 async def test_what_is_no_number_is_not_shown(world: World, number: str) -> None:
     vault = world.places.vault

@@ -17,7 +17,8 @@ from vaultd.providers.verdict import FOR_NOW, by_entry, by_standard
 from vaultd.providers.words import error_code, error_text, plain_text
 from vaultd.terms import Secret, Verdict
 
-_GONE_ALREADY = frozenset({"invalid_token", "token_expired", "token_revoked"})
+TOKEN_GONE = frozenset({"invalid_token", "token_expired", "token_revoked"})
+"""Words about the token that was shown, whatever their status: RFC 6750 §3.1's, and Slack's and others' under 200."""
 _LONGEST_PAUSE = 86_400
 _MOST_MEMBERS = 100
 _WORDS = ("error_description", "message", "reason")
@@ -78,7 +79,7 @@ def read_revocation(
         _check_no_error(reply, config, members, sent, now)
     except ProviderRefused as error:
         # Instead of the RFC's 200: Google and Slack.
-        if error.error in _GONE_ALREADY or error.verdict is Verdict.DEAD:
+        if error.error in TOKEN_GONE or error.verdict is Verdict.DEAD:
             return
         raise
 

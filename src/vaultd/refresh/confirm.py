@@ -22,6 +22,7 @@ from vaultd.flights import Flights
 from vaultd.keys.data_keys import DataKeys
 from vaultd.providers.oauth import OAuthClient
 from vaultd.providers.registry import Provider, Providers
+from vaultd.providers.replies import TOKEN_GONE
 from vaultd.refresh.breaker import Breaker, host_of
 from vaultd.refresh.claims import Claim, Claims, Flight
 from vaultd.refresh.leased import Ended, Leased
@@ -93,7 +94,7 @@ class Confirmer:
             with self._breaker.calling(host_of(provider.config.userinfo_endpoint)):
                 await self._oauth.account(provider, access_token=opened.access_token)
         except ProviderRefused as error:
-            return error.error == "invalid_token"  # RFC 6750 §3.1
+            return error.error in TOKEN_GONE
         except (ProviderError, TemporarilyUnavailable):
             return False
         return False

@@ -31,6 +31,7 @@ from vaultd.flights import Flights
 from vaultd.keys.data_keys import DataKeys
 from vaultd.providers.oauth import OAuthClient
 from vaultd.providers.registry import Providers
+from vaultd.providers.replies import TOKEN_GONE
 from vaultd.refresh.breaker import Breaker, host_of
 from vaultd.refresh.claims import Claim, Claims, Flight
 from vaultd.refresh.leased import MENDED_AFTER, Ended, Fresh, Leased, expiry
@@ -170,7 +171,7 @@ class Scoper:
         try:
             await self._oauth.account(ended.provider, access_token=ended.opened.access_token)
         except ProviderRefused as error:
-            if error.error == "invalid_token" and ended.provider.config.tells_whose(row.granted_scopes):
+            if error.error in TOKEN_GONE and ended.provider.config.tells_whose(row.granted_scopes):
                 await self._break(row, ended)
                 return None
         except ProviderError:

@@ -52,9 +52,21 @@ async def status(room: Room, row: ConnectionRow) -> tuple[str, str | None]:
     return after.status, after.reason
 
 
-async def test_a_token_that_the_provider_does_not_take_ends_the_connection(room: Room) -> None:
+@pytest.mark.parametrize(
+    ("code", "body"),
+    [
+        (401, {"message": "Bad credentials"}),
+        (401, {}),
+        (200, {"ok": False, "error": "token_revoked"}),
+        (400, {"error": "token_expired"}),
+        (403, {"error": "invalid_token"}),
+    ],
+)
+async def test_a_token_that_the_provider_does_not_take_ends_the_connection(
+    room: Room, code: int, body: dict[str, Any]
+) -> None:
     row = await endless(room)
-    room.server.answers_json({"message": "Bad credentials"}, status=401)
+    room.server.answers_json(body, status=code)
     await confirmer(room).confirm(row, CLAIM)
     assert await status(room, row) == ("reconnect_required", "revoked_at_provider")
     (event,) = await room.events("connection.broken")
@@ -71,12 +83,16 @@ async def test_a_token_that_the_provider_does_not_take_ends_the_connection(room:
         (200, {}),
         (403, {"error": "insufficient_scope"}),
         (400, {"error": "invalid_request"}),
+        (400, {"error": "invalid_grant"}),
+        (200, {"ok": False, "error": "invalid_auth"}),
+        (200, {"ok": False}),
+        (503, {"error": "token_revoked"}),
         (404, {"message": "Not Found"}),
         (429, {"message": "slow down"}),
         (500, {}),
     ],
 )
-async def test_any_other_answer_ends_nothing(room: Room, code: int, body: dict[str, str]) -> None:
+async def test_any_other_answer_ends_nothing(room: Room, code: int, body: dict[str, Any]) -> None:
     row = await endless(room)
     room.server.answers_json(body, status=code)
     await confirmer(room).confirm(row, CLAIM)

@@ -122,4 +122,5 @@ def _addresses(table: Table, url: str) -> dict[str, Any]:
         "resources": [url],
     }
     also = {"revocation_endpoint": "revoke", "token_revocation_endpoint": "revoke", "narrowing_endpoint": "scoped"}
+    also["token_check_endpoint"] = "userinfo"
     return moved | {key: f"{url}/{place}" for key, place in also.items() if key in table}

@@ -13,6 +13,7 @@ from tests.unit.refresh.conftest import Room
 from vaultd.connections.sealing import UNNAMED_ACCOUNT
 from vaultd.connections.table import ConnectionRow
 from vaultd.errors import SlowDown
+from vaultd.providers.catalogue import load_catalogue
 from vaultd.providers.oauth import OAuthClient
 from vaultd.providers.registry import Providers
 from vaultd.refresh import Claim, Confirmer
@@ -41,7 +42,8 @@ def confirmer(room: Room, **changes: Any) -> Confirmer:
 
 async def endless(room: Room, account: str = "octocat", scopes: str = "repo user") -> ConnectionRow:
     """A connection whose token has no end, without a refresh token."""
-    brought = replace(room.house.brought(account, scopes), refresh_token=None, expires_at=None)
+    plain = room.house.brought(account, scopes)
+    brought = replace(plain, access_token=CLAIM.token, refresh_token=None, expires_at=None)
     row = await room.house.row(await room.house.connect(await room.house.subject(), brought))
     assert (row.expires_at, row.refresh_token) == (None, None)
     return row
@@ -127,6 +129,45 @@ async def test_where_userinfo_never_told_the_account_it_is_not_asked(room: Room)
     for each in (row, unnamed):
         assert await status(room, each) == ("connected", None)
     assert room.server.seen == []
+
+
+@pytest.mark.parametrize(
+    ("body", "ended"),
+    [
+        ({"ok": False, "error": "token_revoked"}, "reconnect_required"),
+        ({"ok": False, "error": "account_inactive"}, "reconnect_required"),
+        ({"ok": False, "error": "invalid_auth"}, "connected"),
+        ({"ok": False, "error": "ratelimited"}, "connected"),
+        ({"ok": True, "team": "night shift"}, "connected"),
+    ],
+    ids=str,
+)
+async def test_where_any_token_can_be_shown_it_is_shown_whoever_named_the_account(
+    room: Room, body: dict[str, Any], ended: str
+) -> None:
+    """As at Slack, whose tokens name their account themselves and do not end by default."""
+    slack = load_catalogue()["slack"]
+    table = {
+        "token_check_endpoint": f"{room.server.url}/check",
+        "account_source": "token",
+        "identity_scopes": ("openid",),
+        "error_codes": slack["error_codes"],
+    }
+    asking = confirmer(room, **table, userinfo_endpoint=None)
+    for account in ("octocat", UNNAMED_ACCOUNT):
+        room.server.seen.clear()
+        row = await endless(room, account)
+        room.server.answers_json(body)
+        await asking.confirm(row, CLAIM)
+        assert (await status(room, row))[0] == ended
+        (asked,) = room.server.seen
+        assert (asked.method, asked.path) == ("POST", "/check")
+        assert asked.headers["authorization"].startswith("Bearer access token of")
+
+
+def test_slacks_entries_have_such_a_place() -> None:
+    for entry in ("slack", "slack-user"):
+        assert load_catalogue()[entry]["token_check_endpoint"] == "https://slack.com/api/auth.test"
 
 
 @pytest.mark.parametrize("granted", ["calendar", "email calendar", ""])

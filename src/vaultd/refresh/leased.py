@@ -55,6 +55,8 @@ SECOND_TRY = 1.5
 BOTH_TRIES = lease.LASTS.total_seconds() - 1.0
 """Seconds that the two of them may take, so that the lease still stands."""
 
+_OURS = frozenset({"provider_paused", "provider_unavailable"})
+
 Nothing: TypeAlias = RequestRefused | None
 """Nothing came: the refusal that applies, or None when the row is worth another look."""
 
@@ -312,15 +314,13 @@ class Leased:
             )
         # As far as is known, the provider refuses us, not the user: a wrong client secret, say.
         retry_after = BUSY_FOR if error.verdict is Verdict.BUSY else MENDED_AFTER
-        return TemporarilyUnavailable(
-            retry_after=retry_after, reason=f"provider_{error.error}"[:64], detail=error.detail
-        )
+        return TemporarilyUnavailable(retry_after=retry_after, reason=in_its_words(error.error), detail=error.detail)
 
     async def _is_over(self, row: ConnectionRow, fence: int, word: str, ended: Ended) -> bool:
         """End a grant whose refusals nobody can explain, once they have come for long enough."""
         if not self._patience.is_enough(row):
             return False
-        await self._break(row, fence, f"provider_{word}"[:64], ended)
+        await self._break(row, fence, in_its_words(word), ended)
         return True
 
     def _unavailable(self, row: ConnectionRow, retry_after: int, detail: str) -> TemporarilyUnavailable:
@@ -342,6 +342,12 @@ class Leased:
                 draft = await self.draft(transaction.connection, row, EventType.CONNECTION_BROKEN)
                 await transaction.append(replace(draft, reason=reason))
                 self.count(row, "broken")
+
+
+def in_its_words(word: str) -> str:
+    """The reason that repeats a provider's word. None becomes one of our own, which tells of something else."""
+    reason = f"provider_{word}"[:64]
+    return "provider_unknown_error" if reason in _OURS else reason
 
 
 def expiry(grant: Grant, now: datetime) -> datetime | None:

@@ -34,7 +34,7 @@ from vaultd.providers.registry import Providers
 from vaultd.providers.replies import TOKEN_GONE
 from vaultd.refresh.breaker import Breaker, host_of
 from vaultd.refresh.claims import Claim, Claims, Flight
-from vaultd.refresh.leased import MENDED_AFTER, Ended, Fresh, Leased, expiry
+from vaultd.refresh.leased import MENDED_AFTER, Ended, Fresh, Leased, expiry, in_its_words
 from vaultd.refresh.narrow import NARROWED
 from vaultd.refresh.whole import Refresher
 from vaultd.terms import Clock, Narrowing, Scopes
@@ -226,4 +226,4 @@ def _refusal(error: ProviderRefused) -> RequestRefused:
             reason="narrowing_refused",
             detail=error.detail,
         )
-    return TemporarilyUnavailable(retry_after=MENDED_AFTER, reason=f"provider_{error.error}"[:64], detail=error.detail)
+    return TemporarilyUnavailable(retry_after=MENDED_AFTER, reason=in_its_words(error.error), detail=error.detail)

@@ -53,6 +53,19 @@ async def test_an_unknown_refusal_that_keeps_coming_while_others_are_served_is_f
     assert event["reason"] == f"provider_{word}"
 
 
+@pytest.mark.parametrize(
+    ("word", "reason"),
+    [("unavailable", "unknown_error"), ("paused", "unknown_error"), ("unavailable_scope", "unavailable_scope")],
+)
+async def test_no_word_of_a_provider_becomes_a_reason_of_ours(room: Room, word: str, reason: str) -> None:
+    """`provider_unavailable` says that it did not answer, and it did."""
+    row = await room.connected()
+    room.refuses(word)
+    refusal = await room.first.refresher.refresh(row)
+    assert refusal is not None
+    assert refusal.reason == f"provider_{reason}"
+
+
 async def test_a_grant_that_is_refused_is_left_alone_and_others_are_not(room: Room) -> None:
     row, other = await room.connected(), await room.connected("bob")
     room.refuses("unauthorized_client")

@@ -273,6 +273,9 @@ async def test_a_person_reads_which_of_four_things_it_was(
 
 async def test_the_event_of_a_connection_at_the_door_names_its_request(world: World, blunt: Blunt, log: Vault) -> None:
     """By it the operator finds the log's lines, however the consent ends."""
+    # Tokens of her own: others' are not ended while she has them.
+    blunt.token = Said(200, {**GOOD, "access_token": "at-of-carol", "refresh_token": "rt-of-carol"})
+    blunt.userinfo = Said(200, {"sub": "blunt-2", "email": "carol@example.com"})
     vault = str(log.http.base_url).rstrip("/")
     async with Browser() as browser:
         await sign_in(browser, world)

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
-from starlette.routing import Route
+
+from tests.doubles.four_steps import FourSteps
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Granted:
         return self.says.pop(0) if len(self.says) > 1 else self.says[0] if self.says else None
 
 
-class OwnWords:
+class OwnWords(FourSteps):
     """The provider. `token` and `renewed` change the members of good answers, None leaves one out.
 
     `redirect` comes beside the code. `instead` is what it says to a code, whatever the code, and `userinfo` to who asks
@@ -58,14 +58,7 @@ class OwnWords:
     def __init__(self) -> None:
         self.grants: dict[str, Granted] = {}
         self._codes: dict[str, Granted] = {}
-        self.app = Starlette(
-            routes=[
-                Route("/authorize", self._authorize),
-                Route("/token", self._token, methods=["POST"]),
-                Route("/userinfo", self._userinfo),
-                Route("/revoke", self._revoke, methods=["POST"]),
-            ]
-        )
+        super().__init__()
         self.reset()
 
     def reset(self) -> None:

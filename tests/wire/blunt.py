@@ -8,11 +8,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlencode
 
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
-from starlette.routing import Route
 
+from tests.doubles.four_steps import FourSteps
 from vaultd.app import create_app
 from vaultd.sandbox.faults import Dropped
 from vaultd.sandbox.servers import LoopbackServers, listen
@@ -44,7 +43,7 @@ class Said:
         return JSONResponse(self.body, self.status, dict(self.headers))
 
 
-class Blunt:
+class Blunt(FourSteps):
     """`redirect` are the members that the browser comes back with; `names_itself` whether `iss` is among them.
 
     `client` is the app there.
@@ -53,14 +52,7 @@ class Blunt:
     def __init__(self, url: str) -> None:
         self.url = url
         self.client = ("", "")
-        self.app = Starlette(
-            routes=[
-                Route("/authorize", self._authorize),
-                Route("/token", self._token, methods=["POST"]),
-                Route("/userinfo", self._userinfo),
-                Route("/revoke", self._revoke, methods=["POST"]),
-            ]
-        )
+        super().__init__()
         self.reset()
 
     def reset(self) -> None:
@@ -82,10 +74,10 @@ class Blunt:
         form = await request.form()
         return (self.refresh if form["grant_type"] == "refresh_token" else self.token).response()
 
-    async def _userinfo(self, _: Request) -> Response:
+    async def _userinfo(self, request: Request) -> Response:
         return self.userinfo.response()
 
-    async def _revoke(self, _: Request) -> Response:
+    async def _revoke(self, request: Request) -> Response:
         return self.revoke.response()
 
 

@@ -12,8 +12,8 @@ import pytest
 
 from tests.conftest import DatabaseUrls
 from tests.doubles.places_of_grants import GrantsForPlaces, table_at
-from tests.wire.beside import vault_beside
-from tests.wire.test_grants_for_places import AGENT, Street, accounts_of, tables_of
+from tests.wire.own import AGENT, agent_beside, tables_for
+from tests.wire.test_grants_for_places import Street, accounts_of
 from tests.wire.vault import App, Vault
 from vaultd.app import create_app
 from vaultd.sandbox.servers import LoopbackServers, listen
@@ -63,7 +63,7 @@ class Upgrade:
         assert old in text
         config = self.folder / f"after-{at.port}.toml"
         config.write_text(
-            text.replace(old, f'public_url = "{at.url}"') + tables_of(world, self.tables), encoding="utf-8"
+            text.replace(old, f'public_url = "{at.url}"') + tables_for(world, self.tables), encoding="utf-8"
         )
         settings = load(config, environ={}, allow_literal_secrets=True)
         with LoopbackServers() as servers:
@@ -85,11 +85,8 @@ def upgrade(world: World, module_database: DatabaseUrls, tmp_path_factory: pytes
                 for name, kind in KINDS.items()
             }
 
-        with vault_beside(
-            world,
-            database_url=module_database.service,
-            folder=folder,
-            tables=lambda _: tables_of(world, tables("before")),
+        with agent_beside(
+            world, database_url=module_database.service, folder=folder, providers=tables("before")
         ) as beside:
             yield Upgrade(Street(beside, at), folder, tables("after"))
 

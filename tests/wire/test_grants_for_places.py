@@ -12,14 +12,11 @@ import pytest_asyncio
 
 from tests.conftest import DatabaseUrls
 from tests.doubles.places_of_grants import GrantsForPlaces, Way, table_at
-from tests.support.toml import written
-from tests.wire.beside import vault_beside
-from tests.wire.vault import App, Vault, bearer, go_on, query_of, ticket_url
-from vaultd.sandbox.person import ACCOUNT_SCOPES
+from tests.wire.own import OneAgent, agent_beside
+from tests.wire.vault import App, Vault, go_on, query_of, ticket_url
 from vaultd.sandbox.servers import LoopbackServers
 from vaultd.sandbox.world import World
 
-AGENT = ("places-agent", "the made-up secret of the agent, long enough")
 WAYS: dict[str, tuple[Way, dict[str, Any]]] = {
     # A company, named beside the code.
     "books": (
@@ -61,44 +58,24 @@ HINTS = {"books": "2", "notes": "Workspace 2", "boards": "2:ada"}
 
 
 @dataclass(frozen=True, slots=True)
-class Street:
+class Street(OneAgent):
     """A vault with a provider of each way.
 
     Beside them `alone` takes a single account, and at `studio` a revocation ends all that the person gave the app.
     """
 
-    world: World
     at: dict[str, GrantsForPlaces]
-
-    def app(self) -> App:
-        app = App(self.world)
-        app.session_token = self.world.issuer.mint(app.user, azp=AGENT[0], scope=ACCOUNT_SCOPES)
-        app.http.headers.update(bearer(app.session_token))
-        return app
 
     async def completed(self, app: App, name: str, person: str, place: str) -> Any:
         """The whole way; gives the answer to the completion."""
         self.at[name].at(person, place)
-        begun = await app.begin(name)
-        async with app.browser() as browser:
-            page = await go_on(browser, ticket_url(begun))
-        return await app.complete(begun, query_of(page.url)["connect_code"])
+        begun, back = await self.consented(app, name)
+        return await app.complete(begun, back["connect_code"])
 
     async def connected(self, app: App, name: str, person: str, place: str) -> str:
         made = await self.completed(app, name, person, place)
         assert made.status_code == 201, made.text
         return str(made.json()["id"])
-
-
-def tables_of(world: World, providers: dict[str, Any]) -> str:
-    client = {
-        "auth": "client_secret_basic",
-        "secret": AGENT[1],
-        "redirect_uris": [f"{world.places.agent}/connected"],
-        "providers": {name: ["read"] for name in providers},
-    }
-    tables = written({"clients": {AGENT[0]: client}, "providers": providers})
-    return tables.replace('["clients"]\n', "").replace('["providers"]\n', "")
 
 
 @pytest.fixture(scope="module")
@@ -114,19 +91,15 @@ def street(world: World, module_database: DatabaseUrls, tmp_path_factory: pytest
             providers[name] = table_at(url, userinfo_endpoint=f"{url}/userinfo", **keys)
         providers["alone"]["accounts"] = "single"
         providers["studio"]["revocation_ends"] = "grant"
-        with vault_beside(
-            world,
-            database_url=module_database.service,
-            folder=tmp_path_factory.mktemp("street"),
-            tables=lambda _: tables_of(world, providers),
+        with agent_beside(
+            world, database_url=module_database.service, folder=tmp_path_factory.mktemp("street"), providers=providers
         ) as beside:
             yield Street(beside, at)
 
 
 @pytest_asyncio.fixture
 async def vault(street: Street) -> AsyncIterator[Vault]:
-    async with Vault(street.world) as speaking:
-        speaking.agent = AGENT
+    async with street.vault() as speaking:
         yield speaking
 
 

@@ -14,9 +14,9 @@ from starlette.routing import Mount
 from tests.conftest import DatabaseUrls
 from tests.doubles.places_of_grants import GrantsForPlaces, table_at
 from tests.support.processes import Installation, install_text
-from tests.wire.beside import vault_beside
 from tests.wire.importing import run_import
-from tests.wire.test_grants_for_places import AGENT, WAYS, Street, accounts_of, tables_of
+from tests.wire.own import AGENT, agent_beside
+from tests.wire.test_grants_for_places import WAYS, Street, accounts_of
 from tests.wire.vault import App, Vault
 from vaultd.sandbox.servers import LoopbackServers
 from vaultd.sandbox.world import World
@@ -54,12 +54,7 @@ def moving(world: World, module_database: DatabaseUrls, tmp_path_factory: pytest
                 connection_settings={"shop": setting},
             ),
         }
-        with vault_beside(
-            world,
-            database_url=module_database.service,
-            folder=folder,
-            tables=lambda _: tables_of(world, providers),
-        ) as beside:
+        with agent_beside(world, database_url=module_database.service, folder=folder, providers=providers) as beside:
             text = (folder / "vaultd.toml").read_text(encoding="utf-8")
             for key in ("client_secret", "secret"):
                 text = text.replace(f'"{key}" =', f"{key} =")

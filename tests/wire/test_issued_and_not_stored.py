@@ -11,6 +11,7 @@ from sqlalchemy import text
 
 from tests.conftest import DatabaseUrls
 from tests.doubles.own_words import OwnWords, Words
+from tests.wire.own import AGENT
 from tests.wire.vault import App, go_on, ticket_url
 from tests.wire.words import Town, until, wordy_vault
 from vaultd.db import Database
@@ -105,7 +106,7 @@ async def test_a_completion_by_somebody_else(town: Town, own: OwnWords) -> None:
 
 async def at_the_door(town: Town, app: App) -> None:
     """By a browser that is signed in: what came is stored before it is sent on."""
-    query = urlencode({"client_id": "wordy-agent", "return_to": app.redirect_uri})
+    query = urlencode({"client_id": AGENT[0], "return_to": app.redirect_uri})
     async with app.browser() as browser:
         await browser.open(f"{town.world.places.vault}/auth/connect/own-here?{query}")
         page = await browser.click("Carol")
@@ -161,3 +162,23 @@ async def test_a_token_of_another_name_for_bearer_is_stored_and_served(town: Tow
         answer = await town.exchange(app, "own")
         assert (answer.json()["access_token"], answer.json()["token_type"]) == (granted.access[-1], "Bearer")
         assert own.revoked == []
+
+
+@pytest.mark.parametrize("renewed", [{"scope": {"not": "readable"}}, {"token_type": "mac"}, {"error": "made_up"}])
+async def test_a_refresh_whose_answer_is_of_no_use(town: Town, own: OwnWords, renewed: dict[str, Any]) -> None:
+    """The refresh token that came is used from then on, and the access token is given back."""
+    own.rotates = True
+    async with town.app() as app:
+        granted = await town.connected(app, "own")
+        own.renewed = renewed
+        town.clock.forward(seconds=31)
+        assert (await town.exchange(app, "own")).status_code == 503
+        unused = granted.access[-1]
+        (event,) = await town.events(app, "token.refreshed")
+        assert (event["decision"], event["reason"]) == ("refused", "unusable_answer")
+        await until(lambda: own.revoked == [unused])
+        own.renewed = {}
+        answer = await town.exchange(app, "own")
+        assert answer.json()["access_token"] == granted.access[-1] != unused
+        assert granted.asked[-1]["refresh_token"] == granted.refresh[-2]
+        assert own.revoked == [unused]

@@ -11,10 +11,9 @@ from starlette.responses import JSONResponse, Response
 from tests.conftest import DatabaseUrls
 from tests.doubles.own_words import Granted, OwnWords, Words
 from tests.support.clock import HandClock
-from tests.support.toml import written
-from tests.wire.beside import vault_beside
+from tests.wire.own import agent_beside
 from tests.wire.vault import App
-from tests.wire.words import AGENT, Town, until
+from tests.wire.words import Town, until
 from vaultd.sandbox.servers import LoopbackServers
 from vaultd.sandbox.world import World
 
@@ -46,18 +45,11 @@ def town(world: World, module_database: DatabaseUrls, tmp_path_factory: pytest.T
             f"{name}-here": _without_none(at[name].tables(servers.serve(at[name].app), client_id=name, **changes))
             for name, changes in TABLES.items()
         }
-        client = {
-            "auth": "client_secret_basic",
-            "secret": AGENT[1],
-            "redirect_uris": [f"{world.places.agent}/connected"],
-            "providers": {name: ["read"] for name in providers},
-        }
-        text = written({"clients": {AGENT[0]: client}, "providers": providers})
-        with vault_beside(
+        with agent_beside(
             world,
             database_url=module_database.service,
             folder=tmp_path_factory.mktemp("bots"),
-            tables=lambda _: text.replace('["clients"]\n', "").replace('["providers"]\n', ""),
+            providers=providers,
             clock=clock,
         ) as beside:
             yield Town(beside, clock, at, module_database.service)

@@ -15,41 +15,19 @@ import pytest_asyncio
 
 from tests.conftest import DatabaseUrls
 from tests.doubles.one_grant import OneGrant, Way, table_of
-from tests.support.toml import written
-from tests.wire.beside import vault_beside
-from tests.wire.vault import App, Vault, bearer, go_on, query_of, ticket_url
-from vaultd.sandbox.person import ACCOUNT_SCOPES
+from tests.wire.own import AGENT, OneAgent, agent_beside
+from tests.wire.vault import App, Vault
 from vaultd.sandbox.servers import LoopbackServers
 from vaultd.sandbox.world import World
 
-AGENT = ("sharing-agent", "the made-up secret of the agent, long enough")
 AT: dict[str, Way] = {"hub": "github", "cal": "google", "chat": "slack"}
 
 
 @dataclass(frozen=True, slots=True)
-class Town:
+class Town(OneAgent):
     """A vault with a provider of each way."""
 
-    world: World
     at: dict[str, OneGrant]
-
-    def app(self) -> App:
-        app = App(self.world)
-        app.session_token = self.world.issuer.mint(app.user, azp=AGENT[0], scope=ACCOUNT_SCOPES)
-        app.http.headers.update(bearer(app.session_token))
-        return app
-
-    async def consented(self, app: App, name: str) -> tuple[Any, dict[str, str]]:
-        begun = await app.begin(name)
-        async with app.browser() as browser:
-            page = await go_on(browser, ticket_url(begun))
-        return begun, query_of(page.url)
-
-    async def connected(self, app: App, name: str) -> str:
-        begun, back = await self.consented(app, name)
-        made = await app.complete(begun, back["connect_code"])
-        assert made.status_code == 201, made.text
-        return str(made.json()["id"])
 
     async def works(self, vault: Vault, app: App, name: str) -> bool:
         """Whether the agent gets a token that the provider accepts."""
@@ -77,26 +55,15 @@ def town(world: World, module_database: DatabaseUrls, tmp_path_factory: pytest.T
             for name, way in AT.items()
         }
         providers["one"] = providers["hub"] | {"client_id": "app-of-one", "accounts": "single"}
-        client = {
-            "auth": "client_secret_basic",
-            "secret": AGENT[1],
-            "redirect_uris": [f"{world.places.agent}/connected"],
-            "providers": {name: ["read"] for name in providers},
-        }
-        tables = written({"clients": {AGENT[0]: client}, "providers": providers})
-        with vault_beside(
-            world,
-            database_url=module_database.service,
-            folder=tmp_path_factory.mktemp("town"),
-            tables=lambda _: tables.replace('["clients"]\n', "").replace('["providers"]\n', ""),
+        with agent_beside(
+            world, database_url=module_database.service, folder=tmp_path_factory.mktemp("town"), providers=providers
         ) as beside:
             yield Town(beside, at | {"one": at["hub"]})
 
 
 @pytest_asyncio.fixture
 async def vault(town: Town) -> AsyncIterator[Vault]:
-    async with Vault(town.world) as speaking:
-        speaking.agent = AGENT
+    async with town.vault() as speaking:
         yield speaking
 
 
@@ -110,7 +77,7 @@ def healthy(town: Town) -> None:
 async def test_one_disconnects_and_then_the_other(town: Town, vault: Vault, name: str) -> None:
     town.at[name].person = "pair"
     async with town.app() as first, town.app() as second:
-        ids = [await town.connected(app, name) for app in (first, second)]
+        ids = [await town.connect(app, name) for app in (first, second)]
         assert (await first.http.delete(f"accounts/{ids[0]}")).status_code == 204
         kind = "provider.revoked" if name == "hub" else "provider.kept"
         assert await town.told(vault, first) == [(kind, "kept_shared_grant")]
@@ -124,7 +91,7 @@ async def test_one_disconnects_and_then_the_other(town: Town, vault: Vault, name
 async def test_b3_a_foreign_completion(town: Town, vault: Vault, name: str) -> None:
     town.at[name].person = "foreign"
     async with town.app() as victim, town.app() as attacker, town.app() as other:
-        await town.connected(victim, name)
+        await town.connect(victim, name)
         begun, back = await town.consented(attacker, name)
         assert (await other.complete(begun, back["connect_code"])).status_code == 403
         assert (await town.told(vault, attacker))[0][1] == "kept_shared_grant"
@@ -135,9 +102,9 @@ async def test_b5_an_account_too_many(town: Town, vault: Vault) -> None:
     github = town.at["one"]
     async with town.app() as victim, town.app() as other:
         github.person = "limit"
-        await town.connected(victim, "one")
+        await town.connect(victim, "one")
         github.person = "own"
-        await town.connected(other, "one")
+        await town.connect(other, "one")
         github.person = "limit"
         begun, back = await town.consented(other, "one")
         assert (await other.complete(begun, back["connect_code"])).status_code == 400
@@ -150,7 +117,7 @@ async def test_b3_an_account_that_cannot_be_named(town: Town, vault: Vault) -> N
     github = town.at["hub"]
     github.person = "nameless"
     async with town.app() as victim, town.app() as attacker:
-        await town.connected(victim, "hub")
+        await town.connect(victim, "hub")
         github.down = True
         _, back = await town.consented(attacker, "hub")
         assert back["error"] == "temporarily_unavailable"

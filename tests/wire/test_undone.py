@@ -15,6 +15,7 @@ import pytest
 
 from tests.conftest import DatabaseUrls
 from tests.doubles.own_words import OwnWords, Words
+from tests.wire.own import AGENT
 from tests.wire.vault import App
 from tests.wire.words import Town, wordy_vault
 from vaultd.sandbox.world import World
@@ -127,7 +128,7 @@ async def test_what_has_been_kept_for_long_enough_is_gone(town: Town, own: OwnWo
     town.clock.forward(days=-8)
     try:
         async with town.app() as app:
-            app.session_token = town.world.issuer.mint(app.user, azp="wordy-agent", scope="")
+            app.session_token = town.world.issuer.mint(app.user, azp=AGENT[0], scope="")
             connection_id = await broken(town, app)
             code, said = operator.retry(connection_id)
             assert (code, "were not kept, or no longer" in said) == (1, True), said

@@ -13,15 +13,12 @@ import httpx
 
 from tests.doubles.own_words import Granted, OwnWords
 from tests.support.clock import HandClock
-from tests.support.toml import written
-from tests.wire.beside import vault_beside
-from tests.wire.vault import App, Vault, bearer, go_on, query_of, ticket_url
+from tests.wire.own import OneAgent, agent_beside
+from tests.wire.vault import App
 from vaultd.providers.catalogue import load_catalogue
-from vaultd.sandbox.person import ACCOUNT_SCOPES
 from vaultd.sandbox.servers import LoopbackServers
 from vaultd.sandbox.world import World
 
-AGENT = ("wordy-agent", "the made-up secret of the agent, long enough")
 ENTRIES = load_catalogue()
 LIKE = ("jira", "strava", "salesforce", "microsoft")
 """Entries of the catalogue whose words are spoken; `own` is a provider of no entry."""
@@ -37,38 +34,20 @@ OF_REFRESHES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Town:
+class Town(OneAgent):
     """A vault, its clock, and its providers, which it knows by another name: `own` is `own-here`."""
 
-    world: World
     clock: HandClock
     at: dict[str, OwnWords]
     database_url: str
 
-    def app(self) -> App:
-        app = App(self.world)
-        app.session_token = self.world.issuer.mint(app.user, azp=AGENT[0], scope=ACCOUNT_SCOPES)
-        app.http.headers.update(bearer(app.session_token))
-        return app
-
-    def vault(self) -> Vault:
-        vault = Vault(self.world)
-        vault.agent = AGENT
-        return vault
-
     async def consented(self, app: App, name: str) -> tuple[httpx.Response, dict[str, str]]:
-        """The way through the browser: what was begun, and what the app's page was called with."""
-        begun = await app.begin(f"{name}-here")
-        assert begun.status_code == 201, begun.text
-        async with app.browser() as browser:
-            page = await go_on(browser, ticket_url(begun))
-        return begun, query_of(page.url)
+        # Named, since `super` finds no class that was made anew for its slots.
+        return await OneAgent.consented(self, app, f"{name}-here")
 
     async def connected(self, app: App, name: str) -> Granted:
-        begun, back = await self.consented(app, name)
-        assert "connect_code" in back, back
-        made = await app.complete(begun, back["connect_code"])
-        assert made.status_code == 201, made.text
+        """The whole way; gives what was granted."""
+        await self.connect(app, name)
         return self.at[name].latest()
 
     async def exchange(self, app: App, name: str, **changes: str) -> httpx.Response:
@@ -112,18 +91,6 @@ def wordy_vault(world: World, *, database_url: str, folder: Path) -> Iterator[To
         for name in LIKE:
             # What the entry says of its refusals and refreshes, at an address and in a shape that all here share.
             tables[name] |= {key: value for key, value in ENTRIES[name].items() if key in OF_REFRESHES}
-        client = {
-            "auth": "client_secret_basic",
-            "secret": AGENT[1],
-            "redirect_uris": [f"{world.places.agent}/connected"],
-            "providers": {f"{name}-here": ["read"] for name in names},
-        }
-        text = written({"clients": {AGENT[0]: client}, "providers": {f"{name}-here": tables[name] for name in tables}})
-        with vault_beside(
-            world,
-            database_url=database_url,
-            folder=folder,
-            tables=lambda _: text.replace('["clients"]\n', "").replace('["providers"]\n', ""),
-            clock=clock,
-        ) as beside:
+        providers = {f"{name}-here": tables[name] for name in tables}
+        with agent_beside(world, database_url=database_url, folder=folder, providers=providers, clock=clock) as beside:
             yield Town(beside, clock, at, database_url)

@@ -10,6 +10,7 @@ from vaultd.app.ground import Ground
 from vaultd.refresh import (
     Ahead,
     Breaker,
+    CallResults,
     Claims,
     Confirmer,
     Leased,
@@ -42,29 +43,41 @@ def make_refreshing(ground: Ground, stack: AsyncExitStack) -> Refreshing:
     """Both share the lease, the waiters and what is known of the providers."""
     breaker = Breaker(clock=ground.clock)
     wakeups = Wakeups(database=ground.database)
-    leased = Leased(
-        database=ground.database,
+    results = CallResults(
         log=ground.log,
         data_keys=ground.data_keys,
         lookups=ground.lookups,
         providers=ground.providers,
-        oauth=ground.oauth,
         subjects=ground.subjects,
-        breaker=breaker,
-        patience=Patience(clock=ground.clock),
         keep_broken=timedelta(days=ground.settings.refresh.keep_broken_days),
         outcomes=ground.metrics.refreshes,
         clock=ground.clock,
     )
+    leased = Leased(
+        database=ground.database,
+        results=results,
+        providers=ground.providers,
+        oauth=ground.oauth,
+        breaker=breaker,
+        patience=Patience(clock=ground.clock),
+        clock=ground.clock,
+    )
     claims = Claims(keyring=ground.keyring, data_keys=ground.data_keys, replay=ground.replay, clock=ground.clock)
     refresher = Refresher(
-        database=ground.database, log=ground.log, leased=leased, claims=claims, wakeups=wakeups, clock=ground.clock
+        database=ground.database,
+        log=ground.log,
+        leased=leased,
+        results=results,
+        claims=claims,
+        wakeups=wakeups,
+        clock=ground.clock,
     )
     stack.push_async_callback(refresher.drain)
     narrower = Narrower(
         database=ground.database,
         log=ground.log,
         leased=leased,
+        results=results,
         refresher=refresher,
         claims=claims,
         wakeups=wakeups,
@@ -74,11 +87,9 @@ def make_refreshing(ground: Ground, stack: AsyncExitStack) -> Refreshing:
     scoper = Scoper(
         database=ground.database,
         log=ground.log,
-        data_keys=ground.data_keys,
-        leased=leased,
+        results=results,
         claims=claims,
         refresher=refresher,
-        providers=ground.providers,
         oauth=ground.oauth,
         breaker=breaker,
         clock=ground.clock,
@@ -86,11 +97,8 @@ def make_refreshing(ground: Ground, stack: AsyncExitStack) -> Refreshing:
     stack.push_async_callback(scoper.drain)
     confirmer = Confirmer(
         database=ground.database,
-        log=ground.log,
-        data_keys=ground.data_keys,
-        leased=leased,
+        results=results,
         claims=claims,
-        providers=ground.providers,
         oauth=ground.oauth,
         breaker=breaker,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from authlib.common.urls import add_params_to_uri
 
@@ -22,6 +22,9 @@ from vaultd.providers.told import at_step, telling
 from vaultd.terms import Clock, Narrowing, Scopes, Secret, Verdict, system_clock
 
 __all__ = ["Account", "Grant", "Identity", "Issued", "OAuthClient"]
+
+Told: TypeAlias = Callable[[Issued], None]
+"""Is told of the tokens in an answer before anything else in it is looked at."""
 
 
 class OAuthClient:
@@ -83,7 +86,7 @@ class OAuthClient:
         code_verifier: Secret,
         redirect_uri: str,
         scopes: Scopes,
-        issued: Callable[[Issued], None] | None = None,
+        issued: Told | None = None,
     ) -> Grant:
         """Exchange an authorization code for tokens (RFC 6749 §4.1.3). `scopes` are those that were asked for.
 
@@ -103,20 +106,26 @@ class OAuthClient:
         params |= config.token_params
         with at_step("token"):
             reply = await self._sender.as_client(config.token_endpoint, config, params)
-            tokens = issued_in(unverified_members(reply), config)
-            if tokens is not None and issued is not None:
-                issued(tokens)
+            _tell(issued, reply, config)
             with telling(reply, config, secrets_of(config, params)):
                 return read_grant(self._read(reply, config, params), config)
 
-    async def refresh(self, provider: Provider, *, refresh_token: Secret, scopes: Scopes | None = None) -> Grant:
+    async def refresh(
+        self,
+        provider: Provider,
+        *,
+        refresh_token: Secret,
+        scopes: Scopes | None = None,
+        issued: Told | None = None,
+    ) -> Grant:
         """Exchange a refresh token for new tokens, narrowed to `scopes` where given (RFC 6749 §6).
 
-        A refresh token that is no longer good is `ProviderRefused("invalid_grant")`, in whatever words it was said.
+        `issued` is told of them as by `redeem`. A refresh token that is no longer good is
+        `ProviderRefused("invalid_grant")`, in whatever words it was said.
         """
         config = provider.config
         with at_step("refresh", provider=provider.name):
-            members, reply = await self._refreshed(config, refresh_token, scopes)
+            members, reply = await self._refreshed(config, refresh_token, scopes, issued)
             with telling(reply, config, secrets_of(config, {"refresh_token": refresh_token})):
                 return read_grant(members, config, refreshed=True)
 
@@ -151,7 +160,7 @@ class OAuthClient:
                 # Stripe's way ends all tokens of the account, when it is the access token's turn.
                 return
             try:
-                members, _ = await self._refreshed(config, token, None)
+                members, _ = await self._refreshed(config, token, None, None)
             except ProviderRefused as error:
                 if error.verdict is Verdict.DEAD:
                     return
@@ -163,14 +172,20 @@ class OAuthClient:
             token, hint = issued.access_token, "access_token"
         await self._revocations.revoke(config, token=token, kind=hint, metadata=metadata, alone=alone)
 
-    async def scope_down(self, provider: Provider, *, access_token: Secret, narrowing: Narrowing) -> Grant:
+    async def scope_down(
+        self, provider: Provider, *, access_token: Secret, narrowing: Narrowing, issued: Told | None = None
+    ) -> Grant:
         """A token that is good for no more than this, beside the one that it is asked for with.
+
+        `issued` is told of it as by `redeem`.
 
         Raises:
             ProviderRefused: `invalid_token` for that one, `invalid_scope` for what is asked for, or another error.
         """
         with at_step("token", provider=provider.name):
-            return await self._scoped.get(provider.config, access_token=access_token, narrowing=narrowing)
+            return await self._scoped.get(
+                provider.config, access_token=access_token, narrowing=narrowing, issued=issued or (lambda _: None)
+            )
 
     async def identify(
         self, provider: Provider, *, grant: Grant, nonce: str | None = None, redirect: Mapping[str, str] | None = None
@@ -208,14 +223,17 @@ class OAuthClient:
             await self._identities.check(endpoint, provider.config, access_token)
 
     async def _refreshed(
-        self, config: ProviderConfig, refresh_token: Secret, scopes: Scopes | None
+        self, config: ProviderConfig, refresh_token: Secret, scopes: Scopes | None, issued: Told | None
     ) -> tuple[Mapping[str, object], Reply]:
         params: Params = {"grant_type": "refresh_token", "refresh_token": refresh_token}
         params |= config.refresh_params
         if scopes is not None:
             params["scope"] = _joined(scopes, config)
         try:
-            return await self._answer(config.refreshed_at, config, params)
+            reply = await self._sender.as_client(config.refreshed_at, config, params)
+            _tell(issued, reply, config, refreshed=True)
+            with telling(reply, config, secrets_of(config, params)):
+                return self._read(reply, config, params), reply
         except ProviderRefused as error:
             if error.verdict is not Verdict.DEAD or error.error == "invalid_grant":
                 raise
@@ -224,13 +242,14 @@ class OAuthClient:
             gone.status, gone.said, gone.words = error.status, error.said, error.words
             raise gone from None
 
-    async def _answer(self, url: str, config: ProviderConfig, params: Params) -> tuple[Mapping[str, object], Reply]:
-        reply = await self._sender.as_client(url, config, params)
-        with telling(reply, config, secrets_of(config, params)):
-            return self._read(reply, config, params), reply
-
     def _read(self, reply: Reply, config: ProviderConfig, params: Params) -> Mapping[str, object]:
         return read_answer(reply, config, sent=secrets_of(config, params), now=self._clock())
+
+
+def _tell(issued: Told | None, reply: Reply, config: ProviderConfig, *, refreshed: bool = False) -> None:
+    tokens = issued_in(unverified_members(reply), config, refreshed=refreshed)
+    if tokens is not None and issued is not None:
+        issued(tokens)
 
 
 def _joined(scopes: Scopes, config: ProviderConfig) -> str:

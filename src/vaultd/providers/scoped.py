@@ -5,6 +5,7 @@ https://docs.github.com/en/rest/apps/apps#create-a-scoped-access-token
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -13,8 +14,9 @@ from vaultd.errors import OutboundFailed, ProviderRefused, ProviderUnavailable
 from vaultd.outbound import Reply
 from vaultd.providers.answers import LONGEST_LIFE, Grant
 from vaultd.providers.config import ProviderConfig
-from vaultd.providers.received import bounded_scopes, received_token
-from vaultd.providers.replies import read_answer
+from vaultd.providers.issued import Issued
+from vaultd.providers.received import bounded_scopes, received_token, sendable_token
+from vaultd.providers.replies import read_answer, unverified_members
 from vaultd.providers.sender import Sender, merged
 from vaultd.providers.templates import CLIENT_ID
 from vaultd.providers.told import telling
@@ -32,8 +34,17 @@ class ScopedTokens:
         self._sender = sender
         self._clock = clock
 
-    async def get(self, config: ProviderConfig, *, access_token: Secret, narrowing: Narrowing) -> Grant:
+    async def get(
+        self,
+        config: ProviderConfig,
+        *,
+        access_token: Secret,
+        narrowing: Narrowing,
+        issued: Callable[[Issued], None],
+    ) -> Grant:
         """A token that is good for no more than this. The one it is asked for with stays as it is.
+
+        `issued` is told of it before anything else in the answer is looked at.
 
         Raises:
             ProviderUnavailable: no usable answer came.
@@ -50,6 +61,9 @@ class ScopedTokens:
             basic=(config.client_id, config.client_secret),
             json=_body(access_token, narrowing),
         )
+        token = sendable_token(unverified_members(reply), "token")
+        if token is not None:
+            issued(Issued(token, None))
         sent = (access_token, config.client_secret)
         with telling(reply, config, sent):
             _check_refusal(reply, sent)

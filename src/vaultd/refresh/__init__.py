@@ -7,8 +7,9 @@ old one again is then right in every case: a provider with a grace answers with 
 `invalid_grant`, and that ends the connection in the open.
 
 `whole` renews the stored token, `narrow` gets one for fewer scopes beside it (security A7); both use the refresh token,
-so both go by the one lease. `leased` is what they share: the call, and what follows where it brought nothing to store.
-Every call that brought something is a new revision of the row, so that who waits can tell it from one that failed.
+so both go by the one lease. `leased` is what they share: the call, and what follows where it brought nothing to store;
+`results` writes down how calls ended, and keeps whatever was issued in an answer that is of no use otherwise. Every
+call that brought something is a new revision of the row, so that who waits can tell it from one that failed.
 
 `scoped` gets one beside it from GitHub, with the access token and without a lease.
 
@@ -30,6 +31,7 @@ from vaultd.refresh.leased import Leased, expiry
 from vaultd.refresh.narrow import Narrower
 from vaultd.refresh.patience import Patience
 from vaultd.refresh.renew import Renewer
+from vaultd.refresh.results import CallResults
 from vaultd.refresh.scoped import Scoper
 from vaultd.refresh.undo import Undo
 from vaultd.refresh.wakeups import Wakeups
@@ -38,6 +40,7 @@ from vaultd.refresh.whole import Refresher
 __all__ = [
     "Ahead",
     "Breaker",
+    "CallResults",
     "Claim",
     "Claims",
     "Confirmer",

@@ -8,27 +8,20 @@ brought along, and the provider may refuse for that alone.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TypeAlias
 from uuid import UUID
 
-from vaultd.audit.events import EventType
-from vaultd.audit.log import AuditLog
-from vaultd.connections import store
-from vaultd.connections.sealing import Opened, data_key_of, known_account, open_connection
+from vaultd.connections.sealing import Opened, known_account
 from vaultd.connections.table import ConnectionRow
 from vaultd.db import Database
 from vaultd.errors import CannotOpen, InvalidTarget, ProviderError, ProviderRefused, TemporarilyUnavailable
 from vaultd.flights import Flights
-from vaultd.keys.data_keys import DataKeys
 from vaultd.providers.oauth import OAuthClient
-from vaultd.providers.registry import Provider, Providers
+from vaultd.providers.registry import Provider
 from vaultd.providers.replies import TOKEN_GONE
 from vaultd.refresh.breaker import Breaker, host_of
 from vaultd.refresh.claims import Claim, Claims, Flight
-from vaultd.refresh.leased import Ended, Leased
-
-ENDED_THERE = "revoked_at_provider"
+from vaultd.refresh.results import ENDED_THERE, CallResults
 
 _Key: TypeAlias = tuple[UUID, Flight]
 
@@ -40,20 +33,14 @@ class Confirmer:
         self,
         *,
         database: Database,
-        log: AuditLog,
-        data_keys: DataKeys,
-        leased: Leased,
+        results: CallResults,
         claims: Claims,
-        providers: Providers,
         oauth: OAuthClient,
         breaker: Breaker,
     ) -> None:
         self._database = database
-        self._log = log
-        self._data_keys = data_keys
-        self._leased = leased
+        self._results = results
         self._claims = claims
-        self._providers = providers
         self._oauth = oauth
         self._breaker = breaker
         self._flights: Flights[_Key, None] = Flights()
@@ -72,18 +59,16 @@ class Confirmer:
 
     async def _fly(self, row: ConnectionRow, claim: Claim) -> None:
         try:
-            key = data_key_of(row, self._data_keys)
-            opened = open_connection(key, row)
-            provider = self._providers.get(row.provider).at(opened.metadata)
+            stored = self._results.open(row)
         except (CannotOpen, InvalidTarget):
             # The counter has opened it a moment ago, and will say what is wrong with it now.
             return
-        if not _can_be_asked(provider, opened, row):
+        if not _can_be_asked(stored.provider, stored.opened, row):
             return
         async with self._database.transaction() as connection:
             await self._claims.count(connection, row, claim)
-        if await self._is_dead(provider, opened):
-            await self._break(row, Ended(provider, key, opened))
+        if await self._is_dead(stored.provider, stored.opened):
+            await self._results.break_connection(row, reason=ENDED_THERE, stored=stored)
 
     async def _is_dead(self, provider: Provider, opened: Opened) -> bool:
         try:
@@ -94,14 +79,6 @@ class Confirmer:
         except (ProviderError, TemporarilyUnavailable):
             return False
         return False
-
-    async def _break(self, row: ConnectionRow, ended: Ended) -> None:
-        kept = self._leased.kept(row, ended)
-        async with self._log.transaction() as transaction:
-            if await store.break_connection(transaction.connection, row, fence=None, reason=ENDED_THERE, kept=kept):
-                draft = await self._leased.draft(transaction.connection, row, EventType.CONNECTION_BROKEN)
-                await transaction.append(replace(draft, reason=ENDED_THERE))
-                self._leased.count(row, "broken")
 
 
 def _asked_at(provider: Provider) -> str | None:

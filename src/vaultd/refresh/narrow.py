@@ -21,6 +21,7 @@ from vaultd.flights import Flights
 from vaultd.refresh.claims import Claim, Claims, Flight
 from vaultd.refresh.leased import PATIENCE, Fresh, Leased, expiry
 from vaultd.refresh.lives import renewed_by
+from vaultd.refresh.results import CallResults
 from vaultd.refresh.wakeups import Wakeups
 from vaultd.refresh.whole import Refresher
 from vaultd.terms import Clock, Scopes
@@ -41,6 +42,7 @@ class Narrower:
         database: Database,
         log: AuditLog,
         leased: Leased,
+        results: CallResults,
         refresher: Refresher,
         claims: Claims,
         wakeups: Wakeups,
@@ -49,6 +51,7 @@ class Narrower:
         self._database = database
         self._log = log
         self._leased = leased
+        self._results = results
         self._refresher = refresher
         self._claims = claims
         self._wakeups = wakeups
@@ -130,38 +133,35 @@ class Narrower:
         return current
 
     async def _store(self, row: ConnectionRow, fence: int, scopes: Scopes, fresh: Fresh, claim: Claim | None) -> None:
-        grant, opened, now = fresh.grant, fresh.opened, self._clock()
-        carries = fresh.provider.config.scope_rules.received(scopes, grant.scopes).granted
-        kept = renewed_by(opened, grant, fresh.provider.config, now)
-        place = narrowed.Place.of(row, opened.account_id, scopes, _end(fresh, now))
+        grant, stored, now = fresh.grant, fresh.stored, self._clock()
+        carries = stored.provider.config.scope_rules.received(scopes, grant.scopes).granted
+        kept = renewed_by(stored.opened, grant, stored.provider.config, now)
+        place = narrowed.Place.of(row, stored.opened.account_id, scopes, _end(fresh, now))
 
         async def write(again: bool) -> None:  # noqa: FBT001 - `persist` calls it
             async with self._log.transaction() as transaction:
-                stored = await store.store_refreshed(
+                if not await self._results.store(
                     transaction.connection,
                     row,
-                    fresh.key,
-                    fence=fence,
-                    granted_scopes=row.granted_scopes,
+                    fence,
+                    replace(stored, opened=kept),
+                    fresh.issued,
+                    scopes=row.granted_scopes,
                     expires_at=row.expires_at,
-                    opened=kept,
-                    lookups=self._leased.lookups.of(row.provider, kept),
-                    now=now,
-                )
-                if not stored:
-                    await self._leased.not_stored(transaction.connection, row, fresh, again=again)
+                    again=again,
+                ):
                     return
-                await narrowed.keep(transaction.connection, fresh.key, place, grant.access_token, carries, now=now)
-                draft = await self._leased.draft(transaction.connection, row, EventType.TOKEN_REFRESHED)
+                await narrowed.keep(transaction.connection, stored.key, place, grant.access_token, carries, now=now)
+                draft = await self._results.draft(transaction.connection, row, EventType.TOKEN_REFRESHED)
                 if claim is not None:
                     await self._claims.look_at(transaction.connection, row, claim, grant.access_token)
                     draft = replace(draft, client_id=claim.client_id)
                 await transaction.append(replace(draft, reason=NARROWED, scopes=carries, revision=row.revision + 1))
-            self._leased.count(row, NARROWED)
+            self._results.count(row, NARROWED)
 
-        await self._leased.persist(write)
+        await self._results.persist(write)
 
 
 def _end(fresh: Fresh, now: datetime) -> datetime:
     """When the token ends; where the provider does not say, what its table assumes, as another can be had then."""
-    return expiry(fresh.grant, now) or now + timedelta(seconds=fresh.provider.config.assumed_ttl)
+    return expiry(fresh.grant, now) or now + timedelta(seconds=fresh.stored.provider.config.assumed_ttl)

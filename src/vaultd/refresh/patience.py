@@ -84,6 +84,12 @@ class Patience:
         state = self._remembered(row)
         state.in_part += 1
 
+    def follow(self, row: ConnectionRow) -> None:
+        """Note that this row is at its next revision, and was not renewed by it."""
+        state = self._of(row)
+        if state is not None:
+            state.revision += 1
+
     def is_doubtful(self, row: ConnectionRow) -> bool:
         """Whether that may be because the whole grant is over, which asking for all of it would tell."""
         state = self._of(row)

@@ -7,6 +7,7 @@ renewed, since GitHub then ends the stored token and does not say what becomes o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -14,7 +15,6 @@ from uuid import UUID
 from vaultd.audit.events import EventType
 from vaultd.audit.log import AuditLog
 from vaultd.connections import narrowed, store
-from vaultd.connections.sealing import data_key_of, open_connection
 from vaultd.connections.table import ConnectionRow
 from vaultd.db import Database
 from vaultd.errors import (
@@ -23,25 +23,22 @@ from vaultd.errors import (
     InvalidTarget,
     ProviderError,
     ProviderRefused,
-    ProviderUnavailable,
     RequestRefused,
     TemporarilyUnavailable,
 )
 from vaultd.flights import Flights
-from vaultd.keys.data_keys import DataKeys
-from vaultd.providers.oauth import OAuthClient
-from vaultd.providers.registry import Providers
+from vaultd.providers.oauth import Issued, OAuthClient
 from vaultd.providers.replies import TOKEN_GONE
 from vaultd.refresh.breaker import Breaker, host_of
 from vaultd.refresh.claims import Claim, Claims, Flight
-from vaultd.refresh.leased import MENDED_AFTER, Ended, Fresh, Leased, expiry, in_its_words
+from vaultd.refresh.leased import MENDED_AFTER, Fresh, expiry, in_its_words
 from vaultd.refresh.narrow import NARROWED
+from vaultd.refresh.results import ENDED_THERE, CallResults, Stored
 from vaultd.refresh.whole import Refresher
 from vaultd.terms import Clock, Narrowing, Scopes
 
 ROUNDS = 3
 """Looks at a row that moves meanwhile, before whoever asks is told to come again."""
-ENDED_THERE = "revoked_at_provider"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,22 +57,18 @@ class Scoper:
         *,
         database: Database,
         log: AuditLog,
-        data_keys: DataKeys,
-        leased: Leased,
+        results: CallResults,
         claims: Claims,
         refresher: Refresher,
-        providers: Providers,
         oauth: OAuthClient,
         breaker: Breaker,
         clock: Clock,
     ) -> None:
         self._database = database
         self._log = log
-        self._data_keys = data_keys
-        self._leased = leased
+        self._results = results
         self._claims = claims
         self._refresher = refresher
-        self._providers = providers
         self._oauth = oauth
         self._breaker = breaker
         self._clock = clock
@@ -140,72 +133,85 @@ class Scoper:
         self, row: ConnectionRow, narrowing: Narrowing, claim: Claim | None, *, renewed: bool
     ) -> RequestRefused | _Again | None:
         try:
-            key = data_key_of(row, self._data_keys)
-            opened = open_connection(key, row)
-            provider = self._providers.get(row.provider).at(opened.metadata)
+            stored = self._results.open(row)
         except (CannotOpen, InvalidTarget) as error:
             return TemporarilyUnavailable(retry_after=MENDED_AFTER, reason=error.reason, detail=error.detail)
-        host = host_of(provider.config.narrowing_endpoint or "")
+        host, issued = host_of(stored.provider.config.narrowing_endpoint or ""), list[Issued]()
         try:
             with self._breaker.calling(host):
-                grant = await self._oauth.scope_down(provider, access_token=opened.access_token, narrowing=narrowing)
+                grant = await self._oauth.scope_down(
+                    stored.provider,
+                    access_token=stored.opened.access_token,
+                    narrowing=narrowing,
+                    issued=issued.append,
+                )
         except TemporarilyUnavailable as refusal:
-            self._leased.count(row, "paused")
+            self._results.count(row, "paused")
             return refusal
-        except ProviderUnavailable as error:
-            self._leased.count(row, "unavailable")
-            retry_after = self._breaker.retry_after(host)
-            return TemporarilyUnavailable(retry_after=retry_after, reason="provider_unavailable", detail=error.detail)
-        except ProviderRefused as error:
-            self._leased.count(row, "refused")
-            if error.error == "invalid_token":
-                return await self._not_accepted(row, Ended(provider, key, opened), renewed=renewed)
-            return _refusal(error)
-        return await self._store(row, narrowing, Fresh(provider, grant, key, opened), claim)
+        except ProviderError as error:
+            await self._give_away(row, stored, issued)
+            return await self._nothing_came(row, stored, error, renewed=renewed)
+        return await self._store(row, narrowing, Fresh(stored, grant), claim)
 
-    async def _not_accepted(self, row: ConnectionRow, ended: Ended, *, renewed: bool) -> RequestRefused | _Again | None:
+    async def _give_away(self, row: ConnectionRow, stored: Stored, issued: Sequence[Issued]) -> None:
+        if not issued:
+            return
+
+        async def write(_: bool) -> None:  # noqa: FBT001 - `persist` calls it
+            async with self._database.transaction() as connection:
+                await self._results.give_away(connection, row, stored.opened, issued)
+
+        await self._results.persist(write)
+
+    async def _nothing_came(
+        self, row: ConnectionRow, stored: Stored, error: ProviderError, *, renewed: bool
+    ) -> RequestRefused | _Again | None:
+        if not isinstance(error, ProviderRefused):
+            self._results.count(row, "unavailable")
+            retry_after = self._breaker.retry_after(host_of(stored.provider.config.narrowing_endpoint or ""))
+            return TemporarilyUnavailable(retry_after=retry_after, reason="provider_unavailable", detail=error.detail)
+        self._results.count(row, "refused")
+        if error.error == "invalid_token":
+            return await self._not_accepted(row, stored, renewed=renewed)
+        return _refusal(error)
+
+    async def _not_accepted(
+        self, row: ConnectionRow, stored: Stored, *, renewed: bool
+    ) -> RequestRefused | _Again | None:
         """GitHub does not know the stored token: the user may have withdrawn the app there, or it was renewed."""
         if row.refresh_token is not None and not renewed:
             # The refresh finds out, and ends the connection in the open if so it is.
             return await self._refresher.refresh(row) or _Again()
         try:
-            await self._oauth.account(ended.provider, access_token=ended.opened.access_token)
+            await self._oauth.account(stored.provider, access_token=stored.opened.access_token)
         except ProviderRefused as error:
-            if error.error in TOKEN_GONE and ended.provider.config.tells_whose(row.granted_scopes):
-                await self._break(row, ended)
+            if error.error in TOKEN_GONE and stored.provider.config.tells_whose(row.granted_scopes):
+                await self._results.break_connection(row, reason=ENDED_THERE, stored=stored)
                 return None
         except ProviderError:
             pass
         # The token is good, and yet not this app's: its configuration is another's.
         return TemporarilyUnavailable(retry_after=MENDED_AFTER, reason="provider_invalid_token")
 
-    async def _break(self, row: ConnectionRow, ended: Ended) -> None:
-        kept = self._leased.kept(row, ended)
-        async with self._log.transaction() as transaction:
-            if await store.break_connection(transaction.connection, row, fence=None, reason=ENDED_THERE, kept=kept):
-                draft = await self._leased.draft(transaction.connection, row, EventType.CONNECTION_BROKEN)
-                await transaction.append(replace(draft, reason=ENDED_THERE))
-                self._leased.count(row, "broken")
-
     async def _store(
         self, row: ConnectionRow, narrowing: Narrowing, fresh: Fresh, claim: Claim | None
     ) -> RequestRefused | _Again | None:
         now = self._clock()
         carries = fresh.grant.scopes or Scopes()
-        place = narrowed.Place.of(row, fresh.opened.account_id, narrowing.key, _end(row, fresh, now))
+        place = narrowed.Place.of(row, fresh.stored.opened.account_id, narrowing.key, _end(row, fresh, now))
         async with self._log.transaction() as transaction:
             connection = transaction.connection
             if not await store.hold_as_it_was(connection, row):
                 # C7: no token outlives its grant.
-                await self._leased.not_stored(connection, row, fresh, again=False)
+                await self._results.not_stored(connection, row, fresh.stored.opened, fresh.issued, again=False)
                 return _Again()
-            await narrowed.keep(connection, fresh.key, place, fresh.grant.access_token, carries, now=now)
-            draft = await self._leased.draft(connection, row, EventType.TOKEN_REFRESHED)
+            await narrowed.keep(connection, fresh.stored.key, place, fresh.grant.access_token, carries, now=now)
+            draft = await self._results.draft(connection, row, EventType.TOKEN_REFRESHED)
             if claim is not None:
                 await self._claims.look_at(connection, row, claim, fresh.grant.access_token)
                 draft = replace(draft, client_id=claim.client_id)
             await transaction.append(replace(draft, reason=NARROWED, scopes=carries))
-        self._leased.count(row, NARROWED)
+        self._results.count(row, NARROWED)
         return None
 
 
@@ -216,7 +222,7 @@ def _ends_within(row: ConnectionRow, margin: timedelta, now: datetime) -> bool:
 def _end(row: ConnectionRow, fresh: Fresh, now: datetime) -> datetime:
     """When the token ends: never after the one it was got for; where nobody says, what the table assumes."""
     ends = [moment for moment in (expiry(fresh.grant, now), row.expires_at) if moment is not None]
-    return min(ends, default=now + timedelta(seconds=fresh.provider.config.assumed_ttl))
+    return min(ends, default=now + timedelta(seconds=fresh.stored.provider.config.assumed_ttl))
 
 
 def _refusal(error: ProviderRefused) -> RequestRefused:

@@ -17,6 +17,7 @@ from vaultd.flights import Flights
 from vaultd.refresh.claims import REPORTED, Claim, Claims, Flight
 from vaultd.refresh.leased import PATIENCE, Fresh, Leased
 from vaultd.refresh.lives import life_of, renewed_by
+from vaultd.refresh.results import CallResults
 from vaultd.refresh.wakeups import Wakeups
 from vaultd.scopes import Received
 from vaultd.terms import NO_SCOPES, Clock, Scopes
@@ -26,11 +27,20 @@ class Refresher:
     """Single-flight refresh. Answers None when the row is worth another look, or the refusal that applies."""
 
     def __init__(
-        self, *, database: Database, log: AuditLog, leased: Leased, claims: Claims, wakeups: Wakeups, clock: Clock
+        self,
+        *,
+        database: Database,
+        log: AuditLog,
+        leased: Leased,
+        results: CallResults,
+        claims: Claims,
+        wakeups: Wakeups,
+        clock: Clock,
     ) -> None:
         self._database = database
         self._log = log
         self._leased = leased
+        self._results = results
         self._claims = claims
         self._wakeups = wakeups
         self._clock = clock
@@ -89,9 +99,10 @@ class Refresher:
         return None
 
     async def _store(self, row: ConnectionRow, fence: int, fresh: Fresh, claim: Claim | None) -> None:
-        grant, opened, now = fresh.grant, fresh.opened, self._clock()
-        granted = Scopes(row.granted_scopes | opened.wider_scopes)
-        before, config = Received(granted, opened.unclear_scopes), fresh.provider.config
+        grant, opened, now = fresh.grant, fresh.stored.opened, self._clock()
+        wider = opened.wider_scopes
+        granted = NO_SCOPES if wider is None else Scopes(row.granted_scopes | wider)
+        before, config = Received(granted, opened.unclear_scopes), fresh.stored.provider.config
         # It was a refresh token that brought this; and who is meant does not change by it.
         shown = config.scopes_shown(renewable=True, signed=True)
         received = config.scope_rules.renewed(before, grant.scopes, shown=shown)
@@ -107,31 +118,28 @@ class Refresher:
 
         async def write(again: bool) -> None:  # noqa: FBT001 - `persist` calls it
             async with self._log.transaction() as transaction:
-                stored = await store.store_refreshed(
+                if not await self._results.store(
                     transaction.connection,
                     row,
-                    fresh.key,
-                    fence=fence,
-                    granted_scopes=scopes,
+                    fence,
+                    replace(fresh.stored, opened=refreshed),
+                    fresh.issued,
+                    scopes=scopes,
                     expires_at=None if life is None else now + timedelta(seconds=life),
-                    opened=refreshed,
-                    lookups=self._leased.lookups.of(row.provider, refreshed),
-                    now=now,
-                )
-                if not stored:
-                    await self._leased.not_stored(transaction.connection, row, fresh, again=again)
+                    again=again,
+                ):
                     return
-                if fresh.provider.config.narrowing == "github_scoped":
+                if fresh.stored.provider.config.narrowing == "github_scoped":
                     # Got with the token that has just been replaced (`scoped`).
                     await narrowed.forget(transaction.connection, row.id)
-                draft = await self._leased.draft(transaction.connection, row, EventType.TOKEN_REFRESHED)
+                draft = await self._results.draft(transaction.connection, row, EventType.TOKEN_REFRESHED)
                 if claim is not None:
                     await self._claims.look_at(transaction.connection, row, claim, grant.access_token)
                     draft = replace(draft, reason=REPORTED, client_id=claim.client_id)
                 await transaction.append(replace(draft, scopes=scopes, revision=row.revision + 1))
-            self._leased.count(row, "refreshed")
+            self._results.count(row, "refreshed")
 
-        await self._leased.persist(write)
+        await self._results.persist(write)
 
 
 def _loop_time() -> float:

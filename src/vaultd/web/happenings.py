@@ -21,6 +21,8 @@ from vaultd.web.show.texts import Texts
 
 _ABOUT_THE_PAGES = ("session.", "page.")
 _LOOKED_AT = 50
+_REFUSED: dict[str, str] = {EventType.TOKEN_REFRESHED: "token.not_refreshed"}
+"""Sentences for events that tell of the opposite where they were refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +67,10 @@ class Happenings:
     def _happening(self, event: Mapping[str, Any], texts: Texts) -> Happening:
         provider, kind = event.get("connection"), str(event["type"])
         shown = self._apps.provider_name(provider)
+        refused = event["decision"] == Decision.REFUSED
         sentence = texts.one_of(
             "event",
-            kind,
+            _REFUSED.get(kind, kind) if refused else kind,
             agent=isolated(self._apps.name(event.get("client_id")) or texts("event.somebody")),
             provider=isolated(shown or texts("event.something")),
             type=kind,
@@ -75,7 +78,7 @@ class Happenings:
         return Happening(
             at=datetime.fromisoformat(event["at"]),
             sentence=sentence,
-            refused=event["decision"] == Decision.REFUSED,
+            refused=refused,
             provider=provider,
             provider_name=shown,
             account=(event.get("account") or "")[:LONGEST_NAME] or None,

@@ -22,7 +22,7 @@ from vaultd.outbound import Outbound
 from vaultd.providers.config import ProviderConfig
 from vaultd.providers.oauth import OAuthClient
 from vaultd.providers.registry import Providers
-from vaultd.refresh import Breaker, Claims, Leased, Narrower, Patience, Refresher, Undo, Wakeups, host_of
+from vaultd.refresh import Breaker, CallResults, Claims, Leased, Narrower, Patience, Refresher, Undo, Wakeups, host_of
 from vaultd.replay import ReplayMemory
 from vaultd.sandbox.loopback import authorities
 from vaultd.sandbox.servers import LoopbackServers
@@ -43,18 +43,15 @@ class Process:
         self.wakeups = Wakeups(database=house.database, look_again=600)
         self.patience = Patience(clock=house.clock, chance=lambda: 1.0)
         self.outcomes = Tally("refreshes", "Outcomes.", ("provider", "outcome"))
+        self.house = house
+        self.results = self.results_at(providers)
         self.leased = Leased(
             database=house.database,
-            log=house.log,
-            data_keys=house.data_keys,
-            lookups=house.lookups,
+            results=self.results,
             providers=providers,
             oauth=OAuthClient(outbound=outbound, clock=house.clock),
-            subjects=house.subjects,
             breaker=self.breaker,
             patience=self.patience,
-            keep_broken=KEEP_BROKEN,
-            outcomes=self.outcomes,
             clock=house.clock,
             second_try=0,
         )
@@ -71,6 +68,7 @@ class Process:
             database=house.database,
             log=house.log,
             leased=self.leased,
+            results=self.results,
             claims=self.claims,
             wakeups=self.wakeups,
             clock=house.clock,
@@ -79,9 +77,24 @@ class Process:
             database=house.database,
             log=house.log,
             leased=self.leased,
+            results=self.results,
             refresher=self.refresher,
             claims=self.claims,
             wakeups=self.wakeups,
+            clock=house.clock,
+        )
+
+    def results_at(self, providers: Providers) -> CallResults:
+        """Where the ends of calls to these providers are written down."""
+        house = self.house
+        return CallResults(
+            log=house.log,
+            data_keys=house.data_keys,
+            lookups=house.lookups,
+            providers=providers,
+            subjects=house.subjects,
+            keep_broken=KEEP_BROKEN,
+            outcomes=self.outcomes,
             clock=house.clock,
         )
 

@@ -30,11 +30,8 @@ def confirmer(room: Room, **changes: Any) -> Confirmer:
     process, house = room.first, room.house
     return Confirmer(
         database=house.database,
-        log=house.log,
-        data_keys=house.data_keys,
-        leased=process.leased,
+        results=process.results_at(Providers(configs={"github": config})),
         claims=process.claims,
-        providers=Providers(configs={"github": config}),
         oauth=OAuthClient(outbound=room.outbound, clock=house.clock),
         breaker=process.breaker,
     )

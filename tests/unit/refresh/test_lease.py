@@ -228,8 +228,8 @@ async def test_c7_a_first_try_that_was_committed_unheard_is_not_taken_for_a_loss
     assert await refresh(room.first, row) is None
     stored = await room.house.row(row.id)
     async with room.house.log.transaction() as transaction:
-        grant: Any = None
-        await room.first.leased.not_stored(transaction.connection, row, grant, again=True)
+        opened = room.opened(stored)
+        await room.first.results.not_stored(transaction.connection, row, opened, [], again=True)
     assert room.first.outcomes.count("github", "refreshed") == 2
     assert await room.house.row(row.id) == stored
     assert await room.to_be_revoked() == []

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+import httpx
+
 from vaultd_client import ClientSecretBasic
 
 QUESTION = "What did I work on yesterday?"
@@ -38,6 +40,12 @@ class Places:
             google=environ.get("GOOGLE_API", "https://www.googleapis.com"),
             slack=environ.get("SLACK_API", "https://slack.com/api"),
         )
+
+
+def slack_refuses(answer: httpx.Response) -> bool:
+    """Slack says under status 200 that it does not take a token (https://api.slack.com/methods/auth.revoke)."""
+    said = answer.json() if answer.headers.get("content-type", "").startswith("application/json") else {}
+    return said.get("error") in {"invalid_auth", "token_expired", "token_revoked"}
 
 
 def pull_requests(found: Mapping[str, Any]) -> str:

@@ -15,7 +15,18 @@ from langchain.agents import create_agent
 from langchain.tools import BaseTool, tool
 from langchain_core.language_models import BaseChatModel
 
-from examples.workday import AGENDA, CALENDAR, INSTRUCTIONS, QUESTION, REVIEWS, Places, events, messages, pull_requests
+from examples.workday import (
+    AGENDA,
+    CALENDAR,
+    INSTRUCTIONS,
+    QUESTION,
+    REVIEWS,
+    Places,
+    events,
+    messages,
+    pull_requests,
+    slack_refuses,
+)
 from vaultd_client import VaultClient, acting_for
 
 
@@ -27,7 +38,8 @@ def make_tools(vault: VaultClient, places: Places, stack: ExitStack) -> list[Bas
     """
 
     def client(connection: str, api: str, *scopes: str) -> httpx.Client:
-        auth = vault.auth(connection, origins=[api], scopes=scopes)
+        refuses = slack_refuses if connection == "slack" else None
+        auth = vault.auth(connection, origins=[api], refuses=refuses, scopes=scopes)
         return stack.enter_context(httpx.Client(auth=auth, timeout=15.0, trust_env=False))
 
     github = client("github", places.github, "repo")

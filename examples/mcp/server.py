@@ -17,7 +17,7 @@ from mcp.server.mcpserver import MCPServer
 from pydantic import AnyHttpUrl
 
 from examples.mcp.sessions import SessionTokens
-from examples.workday import REVIEWS, Places, messages, pull_requests
+from examples.workday import REVIEWS, Places, messages, pull_requests, slack_refuses
 from vaultd_client import AsyncVaultClient
 
 
@@ -46,7 +46,13 @@ async def make_server(environ: Mapping[str, str]) -> AsyncIterator[MCPServer]:
         # When the provider says 401 before a token's end, these tell the vault, which has another one then.
         auth = vault.auth("github", origins=[places.github], subject_token=session, scopes=["repo"])
         github = await stack.enter_async_context(httpx.AsyncClient(auth=auth, timeout=15.0, trust_env=False))
-        auth = vault.auth("slack", origins=[places.slack], subject_token=session, scopes=["channels:history"])
+        auth = vault.auth(
+            "slack",
+            origins=[places.slack],
+            refuses=slack_refuses,
+            subject_token=session,
+            scopes=["channels:history"],
+        )
         slack = await stack.enter_async_context(httpx.AsyncClient(auth=auth, timeout=15.0, trust_env=False))
 
         @server.tool()

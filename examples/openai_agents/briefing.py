@@ -14,7 +14,18 @@ from contextlib import AsyncExitStack
 import httpx
 from agents import Agent, Model, Runner, Tool, function_tool
 
-from examples.workday import AGENDA, CALENDAR, INSTRUCTIONS, QUESTION, REVIEWS, Places, events, messages, pull_requests
+from examples.workday import (
+    AGENDA,
+    CALENDAR,
+    INSTRUCTIONS,
+    QUESTION,
+    REVIEWS,
+    Places,
+    events,
+    messages,
+    pull_requests,
+    slack_refuses,
+)
 from vaultd_client import AsyncVaultClient, acting_for
 
 
@@ -26,7 +37,8 @@ async def make_tools(vault: AsyncVaultClient, places: Places, stack: AsyncExitSt
     """
 
     async def client(connection: str, api: str, *scopes: str) -> httpx.AsyncClient:
-        auth = vault.auth(connection, origins=[api], scopes=scopes)
+        refuses = slack_refuses if connection == "slack" else None
+        auth = vault.auth(connection, origins=[api], refuses=refuses, scopes=scopes)
         return await stack.enter_async_context(httpx.AsyncClient(auth=auth, timeout=15.0, trust_env=False))
 
     github = await client("github", places.github, "repo")

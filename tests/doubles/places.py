@@ -17,6 +17,7 @@ ENDPOINTS = {
     "token_revocation_endpoint": "revocation",
     "narrowing_endpoint": "narrowing",
     "userinfo_endpoint": "userinfo",
+    "token_check_endpoint": "check",
 }
 """The keys of an entry, and the step that is played at the address."""
 

@@ -271,6 +271,21 @@ async def test_a_person_reads_which_of_four_things_it_was(
     assert PAGES[language][kind].format(id=number) in page.text
 
 
+async def test_the_event_of_a_connection_at_the_door_names_its_request(world: World, blunt: Blunt, log: Vault) -> None:
+    """By it the operator finds the log's lines, however the consent ends."""
+    # Tokens of her own: others' are not ended while she has them.
+    blunt.token = Said(200, {**GOOD, "access_token": "at-of-carol", "refresh_token": "rt-of-carol"})
+    blunt.userinfo = Said(200, {"sub": "blunt-2", "email": "carol@example.com"})
+    vault = str(log.http.base_url).rstrip("/")
+    async with Browser() as browser:
+        await sign_in(browser, world)
+        await browser.open(f"{vault}/auth/connect/slack")
+        await browser.click(next(link for link in browser.page.links if "Slack" in link))
+    event = (await log.audit(connection="slack", limit=1))["events"][0]
+    assert event["type"] in {"connection.connected", "connection.reconnected"}
+    assert re.fullmatch("[0-9a-f]{32}", event["request_id"])
+
+
 @pytest.mark.parametrize("number", ["", "0" * 31, "G" * 32, "call 0800 1234", "0" * 33, "A" * 32])
 async def test_what_is_no_number_is_not_shown(world: World, number: str) -> None:
     vault = world.places.vault
@@ -321,6 +336,44 @@ async def test_no_secret_that_a_provider_repeats_is_logged(
         assert repeated.removeprefix("Bearer ") not in told
     assert "Refused" in said
     assert event["reason"] == "invalid_client"
+
+
+FORGED = "\r\n2026-01-01 00:00:00 [info     ] forged"
+STEERING = "\x1b]0;title\x07\x85\u2028\u2029\u202e\u2066\u200b\x00\ufeff"
+HOSTILE = f"No.{FORGED}{STEERING}<script>alert(1)</script><img src=x onerror=alert(2)>'\"`${{7*7}}"
+INJECTED: Mapping[str, Case] = {
+    "in the redirect": Case(
+        kind="setup", error="unknown_error", step="authorize", redirect={"error": HOSTILE, "error_description": HOSTILE}
+    ),
+    "beside a known error": back("setup", "invalid_scope", words=HOSTILE),
+    "at the token": at_token("setup", "unknown_error", 400, oauth(HOSTILE, HOSTILE)),
+    "at the token, as a message": at_token("setup", status=400, body={"message": HOSTILE}, **USELESS),
+    "at the token, nested": at_token(
+        "setup", "unknown_error", 400, {"error": {"type": HOSTILE, "message": HOSTILE, "code": HOSTILE}}
+    ),
+    "at the token, as its kind": at_token("setup", "unsupported_token_type", 200, {**GOOD, "token_type": HOSTILE}),
+    "at userinfo": at_userinfo("setup", "unknown_error", 403, oauth(HOSTILE, HOSTILE)),
+    "as a page": at_token("setup", status=402, body=HOSTILE.replace("\0", ""), **USELESS),
+    "in the issuer's place": Case(kind="setup", error="invalid_issuer", step="authorize", redirect={"iss": HOSTILE}),
+}
+
+
+@pytest.mark.parametrize("name", INJECTED)
+async def test_no_words_of_a_provider_steer_what_they_are_told_in(
+    blunt: Blunt, ada: App, log: Vault, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    case = INJECTED[name]
+    case.play(blunt)
+    capsys.readouterr()
+    came_back = await failed(ada)
+    said = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
+    event = await event_of(log, ada)
+    assert came_back["error"] == case.error
+    assert not [line for line in said.splitlines() if "forged" in line and LINE not in line]
+    assert said.count(LINE) == 1
+    for shown in (said.replace("\n", ""), came_back["error_description"], json.dumps(event, ensure_ascii=False)):
+        assert shown.isprintable()
+    assert "<" not in came_back["error_description"] + json.dumps(event)
 
 
 async def test_a_code_as_the_error_itself_is_not_repeated(

@@ -10,11 +10,13 @@ from urllib.parse import urlencode
 
 import httpx
 import pytest
+from sqlalchemy import func, select, text
 
 from tests.support.clock import HandClock
 from tests.support.configured import changed_vault
 from tests.support.exchanging import agent_http, events_of, exchange_form, make_healthy
 from tests.wire.vault import FEDERATED_CONNECTION, App
+from vaultd.db import Database
 from vaultd.refresh.claims import MOST, MOST_OF_A_CLIENT, WINDOW
 from vaultd.sandbox.dev_config import BRIEFING_AGENT, SAMPLE_AGENT
 from vaultd.sandbox.provider import SandboxProvider
@@ -351,3 +353,102 @@ async def test_it_comes_once_and_is_no_longer_than_a_token(reporting: Reporting)
     assert (twice.status_code, twice.json()["error"]) == (400, "invalid_request")
     assert twice.json()["error_description"] == "refused_token came twice."
     assert reporting.refreshes == 0
+
+
+@pytest.mark.parametrize("who", ["a wrong secret", "no such client", "a made-up user", "no user", "no such provider"])
+async def test_nobody_unknown_causes_anything_at_the_provider(reporting: Reporting, who: str) -> None:
+    token = await reporting.token(briefing=True)
+    secret = reporting.briefing[1]
+    reporting.briefing = {
+        "a wrong secret": (BRIEFING_AGENT, "guess"),
+        "no such client": ("nobody", secret),
+    }.get(who, reporting.briefing)
+    changes = {
+        "a made-up user": {"subject_token": "made-up"},
+        "no user": {"subject_token": ""},
+        "no such provider": {"audience": "nowhere"},
+    }.get(who, {})
+    for _ in range(3):
+        answer = await reporting.ask(token, briefing=True, **changes)
+        assert answer.status_code in {400, 401}
+        assert token not in answer.text
+    assert (reporting.refreshes, await reporting.works(token)) == (0, True)
+    reporting.briefing = (BRIEFING_AGENT, secret)
+    assert await reporting.token(token, briefing=True) != token, "and uses up no place"
+
+
+async def test_what_is_shown_is_answered_alike_whether_it_is_the_token_or_a_guess(
+    reporting: Reporting, clock: HandClock
+) -> None:
+    token = await reporting.token()
+    for _ in range(MOST_OF_A_CLIENT):
+        token = await reporting.token(token)
+    answers = [(await reporting.ask(shown)).json() for shown in (token, f"{token[:-1]}x", "x", None)]
+    assert [sorted(answer) for answer in answers] == [sorted(answers[0])] * 4
+    assert {answer["access_token"] for answer in answers} == {token}
+
+
+async def test_c4_a_host_that_is_left_alone_is_not_asked_by_anybodys_word(
+    reporting: Reporting, replicas: tuple[str, str]
+) -> None:
+    token = await reporting.token()
+    reporting.google.faults.token = "down"
+    for _ in range(3 * MOST):
+        for briefing in (False, True):
+            answer = await reporting.ask(token, briefing=briefing)
+            assert answer.status_code == 503
+            assert int(answer.headers["retry-after"]) > 0
+    assert reporting.refreshes <= MOST
+    # Neither does it keep from anybody what is there.
+    assert await reporting.token("a guess") == await reporting.token(briefing=True) == token
+    reporting.google.faults.clear()
+
+
+async def test_c7_no_token_after_a_disconnection_that_races_a_report(
+    reporting: Reporting, replicas: tuple[str, str]
+) -> None:
+    earlier = len(reporting.google.grants.families)
+    for round_ in range(10):
+        account = await reporting.app.connect("google")
+        token = await reporting.token()
+        reports = [asyncio.create_task(reporting.ask(token, at=replicas[turn % 2])) for turn in range(4)]
+        # From before the renewal is asked for to after it is stored, as the rounds go.
+        await asyncio.sleep(0.004 * round_)
+        assert (await reporting.app.http.delete(f"accounts/{account['id']}")).status_code == 204
+        late = await asyncio.gather(*(reporting.ask(token, at=at) for at in replicas))
+        assert {answer.json().get("reason") for answer in late} == {"reconnect_required"}
+        assert {answer.status_code for answer in await asyncio.gather(*reports)} <= {200, 400}
+    async with asyncio.timeout(20):
+        while any(family.alive for family in reporting.google.grants.families[earlier:]):
+            await asyncio.sleep(0.05)
+
+
+async def test_what_is_shown_is_stored_nowhere(world_of_ours: World, reporting: Reporting) -> None:
+    shown = ["a-made-up-token-to-look-for", await reporting.token()]
+    for token in shown:
+        await reporting.ask(token)
+    reporting.google.faults.token = "down"
+    await reporting.ask(await reporting.token(briefing=True))
+    reporting.google.faults.clear()
+    database = Database(world_of_ours.settings.database_url, pool_size=1)
+    try:
+        async with database.transaction() as connection:
+            names = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
+            tables = (await connection.execute(text(names))).scalars().all()
+            readable = [
+                table
+                for table in tables
+                if (await connection.execute(select(func.has_table_privilege(table, "SELECT")))).scalar_one()
+            ]
+            rows = [row for table in readable for row in (await connection.execute(text(everything(table)))).scalars()]
+    finally:
+        await database.aclose()
+    assert {"replay", "connections"} <= set(readable)
+    assert [table for table in readable if table.startswith("events")]
+    for token in shown:
+        assert not [row for row in rows if token in row or token.encode().hex() in row]
+
+
+def everything(table: str) -> str:
+    """Each row as text, bytes in hexadecimal digits."""
+    return f"SELECT to_jsonb(each)::text FROM {table} AS each"  # noqa: S608 - the names are the database's own

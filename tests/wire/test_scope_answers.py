@@ -63,7 +63,9 @@ EXTENDS = {
     "hub": "github",
 }
 GOOGLE = Demands(identity=frozenset({"openid", "email", "profile"}), offline_params={"access_type": "offline"})
-ENTRA = Demands(identity=frozenset({"openid"}), offline="offline_access")
+# Upper and lower case are one there.
+CASES = dict.fromkeys(("MAIL.READ", "mail.Read", "mail.read"), "Mail.Read")
+ENTRA = Demands(identity=frozenset({"openid"}), offline="offline_access", aliases=CASES)
 COMMAS = Demands(commas=True)
 DEMANDS = {
     "gmail": GOOGLE,

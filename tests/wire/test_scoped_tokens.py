@@ -178,9 +178,12 @@ async def test_a_scoped_token_that_the_api_refused_is_got_anew_and_costs_no_refr
     async with stage.app() as app:
         await connect(app, NAME)
         await given(stage, app)
-        # What is documented is always the same token, so GitHub is asked, and there is no other.
-        body = await given(stage, app, refused_token=SCOPED)
-        assert body["access_token"] == SCOPED
+        # What is documented is always the same token, so GitHub is asked once, and there is no other.
+        for _ in range(3):
+            assert (await given(stage, app, refused_token=SCOPED))["access_token"] == SCOPED
+        async with stage.vault() as vault:
+            page = await vault.audit(type="token.refreshed", subject_issuer=app.world.places.issuer, subject=app.user)
+        assert [event.get("client_id") for event in page["events"]] == ["narrow-agent", None], "who caused it"
         whole = await exchanged(stage, app, NAME)
         await given(stage, app, refused_token=whole["access_token"])
     assert len(double.of("narrowing")) == 2

@@ -133,11 +133,25 @@ async def test_a_workers_assertion_has_an_age_an_id_and_a_reason(
     assert await refused_for(vault, await ask(night, signed(night, app.user, **claims()))) == reason
 
 
-GOOD_REASONS = ("x", "r" * 256, "\N{GRINNING FACE}" * 256, "Prüfung Nr. 7: „täglich“", "<b>&amp;</b> \u202f{x}")
+GOOD_REASONS = (
+    "x",
+    " ",
+    "r" * 256,
+    "\N{GRINNING FACE}" * 256,
+    "Prüfung Nr. 7: „täglich“",
+    "<b>&amp;</b> \u202f{x}",
+    "e\u0301" * 128,
+    "\N{WOMAN}\N{ZERO WIDTH JOINER}\N{PERSONAL COMPUTER}",
+    "בדיקה של 7",
+)
 BAD_REASONS: Mapping[str, object] = {
     "empty": "",
     "257 characters": "r" * 257,
     "many": "r" * 4096,
+    "257 characters beyond the first 65,536": "\N{GRINNING FACE}" * 257,
+    "257 of which two make one letter": "e\u0301" * 128 + "x",
+    "false": False,
+    "zero": 0,
     "null": None,
     "true": True,
     "a number": 42,
@@ -163,6 +177,18 @@ async def test_a_reason_that_is_none_is_a_bad_subject_token(
 ) -> None:
     assertion = signed(night, app.user, exp=now() + 60, audit_context=BAD_REASONS[case])
     assert await refused_for(vault, await ask(night, assertion, requested_token_type=requested)) == "malformed"
+
+
+@pytest.mark.parametrize("claim", ["audit_context", "sub", "jti"])
+@pytest.mark.parametrize("text", ["one\ud83d", "\ude00one", "\ude00\ud83d"])
+async def test_half_a_character_makes_it_no_token_at_all(
+    vault: Vault, night: Night, app: App, claim: str, text: str
+) -> None:
+    """RFC 7493 §2.1: so it is read by nobody, and the answer is that to any other bad token."""
+    answer = await ask(night, signed(night, app.user, **{claim: text}))
+    assert (answer.status_code, answer.content) == (400, (await vault.exchange("x")).content)
+    (event,) = await vault.events_of(answer)
+    assert (event["type"], event["reason"]) == ("token.refused", "malformed")
 
 
 async def test_a_reason_is_kept_as_it_was_written(vault: Vault, night: Night, app: App) -> None:

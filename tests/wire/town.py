@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from tests.conftest import DatabaseUrls
-from tests.doubles.strict import SECRET, StrictProvider
+from tests.doubles.strict import APP, SECRET, StrictProvider
 from tests.support.toml import written
 from tests.wire.beside import vault_beside
 from tests.wire.vault import App, Vault, bearer, go_on, query_of, ticket_url
@@ -112,7 +112,7 @@ def town(
 
 def _addresses(table: Table, url: str) -> dict[str, Any]:
     moved: dict[str, Any] = {
-        "client_id": "app",
+        "client_id": APP,
         "client_secret": SECRET,
         "token_endpoint_auth_method": "client_secret_post",
         "allow_private_hosts": ["127.0.0.1"],
@@ -122,4 +122,5 @@ def _addresses(table: Table, url: str) -> dict[str, Any]:
         "resources": [url],
     }
     also = {"revocation_endpoint": "revoke", "token_revocation_endpoint": "revoke", "narrowing_endpoint": "scoped"}
+    also["token_check_endpoint"] = "userinfo"
     return moved | {key: f"{url}/{place}" for key, place in also.items() if key in table}

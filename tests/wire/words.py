@@ -50,9 +50,9 @@ class Town(OneAgent):
         await self.connect(app, name)
         return self.at[name].latest()
 
-    async def exchange(self, app: App, name: str) -> httpx.Response:
+    async def exchange(self, app: App, name: str, **changes: str) -> httpx.Response:
         async with self.vault() as vault:
-            return await vault.exchange(app.session_token, audience=f"{name}-here")
+            return await vault.exchange(app.session_token, audience=f"{name}-here", **changes)
 
     async def account(self, app: App) -> dict[str, Any]:
         (account,) = (await app.http.get("accounts")).json()["accounts"]

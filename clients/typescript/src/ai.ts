@@ -20,6 +20,7 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 
 import type { VaultClient } from './client.js';
 import { InteractionRequired, MistakenUse } from './errors.js';
+import type { Refuses } from './fetching.js';
 import type { Fetch } from './http.js';
 import type { Subject, Wanted } from './subject.js';
 
@@ -76,10 +77,10 @@ export async function getAccessTokenForConnection(connection: string): Promise<s
   return (await vault.getAccessToken(connection, wanted)).accessToken;
 }
 
-/** The same as a `fetch` for the API at `baseUrl`, which sends the token nowhere else. */
-export function fetchForConnection(connection: string, baseUrl: string): Fetch {
+/** The same as a `fetch` for the API at `baseUrl`, which sends the token nowhere else; `refuses` as for `vault.fetch`. */
+export function fetchForConnection(connection: string, baseUrl: string, refuses?: Refuses): Fetch {
   const { vault, wanted } = current(connection);
-  return vault.fetch(connection, { ...wanted, baseUrl });
+  return vault.fetch(connection, { ...wanted, baseUrl, ...(refuses === undefined ? {} : { refuses }) });
 }
 
 function current(connection: string): { vault: VaultClient; wanted: Wanted } {

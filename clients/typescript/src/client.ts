@@ -1,7 +1,7 @@
 import { inspect } from 'node:util';
 
 import { Accounts, type AsksForAccounts, type ConnectedAccount, type ConnectionStatus } from './accounts.js';
-import { authenticatedFetch } from './fetching.js';
+import { type Refuses, authenticatedFetch } from './fetching.js';
 import { type Fetch, Http } from './http.js';
 import { type Settings, type VaultClientOptions, checked } from './options.js';
 import { type Wanted, fingerprint } from './subject.js';
@@ -18,6 +18,8 @@ export interface ConnectLink {
 export interface ApiAccess extends Omit<Wanted, 'insteadOf'> {
   /** The provider's API, `https://api.github.com`. Relative URLs start there; the token goes to its origin only. */
   readonly baseUrl: string;
+  /** For an API that says under another status than 401 that it does not take the token, as Slack's does under 200. */
+  readonly refuses?: Refuses;
 }
 
 /**
@@ -62,7 +64,7 @@ export class VaultClient {
       get: () => this.#tokens.get(connection, access),
       insteadOf: (refused: ProviderToken) => this.#tokens.get(connection, { ...access, insteadOf: refused }),
     };
-    return authenticatedFetch(source, access.baseUrl, this.#settings.fetch);
+    return authenticatedFetch(source, access, this.#settings.fetch);
   }
 
   /** The user's accounts, from memory. Needs the scope `read:me:connected_accounts` in the session token. */

@@ -20,6 +20,7 @@ export {
   VaultRefused,
   VaultUnreachable,
 } from './errors.js';
+export type { Refuses } from './fetching.js';
 export type { Fetch } from './http.js';
 export type { VaultClientOptions } from './options.js';
 export type { Subject, TokenType, Wanted } from './subject.js';

@@ -172,3 +172,116 @@ test('a caller’s own Authorization header does not stay', async () => {
   const { accessToken } = await client().getAccessToken('github', { subjectToken: tokens.ada });
   assert.equal(answer.sent, `Bearer ${accessToken}`);
 });
+
+/** Three pieces of a kind, and no more until `go` is called. */
+function streamed(piece: string, go: Promise<void> = Promise.resolve()): ReadableStream<Uint8Array> {
+  let left = 3;
+  return new ReadableStream({
+    async pull(controller) {
+      if (left === 0) await go;
+      if (left === 0) controller.close();
+      else controller.enqueue(Buffer.from(piece));
+      left -= 1;
+    },
+  });
+}
+
+test('a long body, and one that still comes, is sent once, and vaultd is told all the same', async () => {
+  let refused = '';
+  const lengths: number[] = [];
+  await using api = await scripted((request, response) => {
+    const sent = request.headers.authorization ?? '';
+    refused ||= sent;
+    let length = 0;
+    request.on('data', (piece: Buffer) => (length += piece.length));
+    // The second is refused before its end.
+    if (request.url === '/still') json(response, sent === refused ? 401 : 200, {});
+    request.on('end', () => {
+      lengths.push(length);
+      if (request.url !== '/still') json(response, sent === refused ? 401 : 200, {});
+    });
+  });
+  let go = () => {};
+  const later = new Promise<void>((resolve) => (go = resolve));
+  const bodies: [string, ReadableStream<Uint8Array> | string][] = [
+    ['/long', streamed('x'.repeat(1024 * 1024))],
+    ['/text', 'x'.repeat(1024 * 1024 + 1)],
+    ['/still', streamed('x', later)],
+  ];
+  for (const [path, body] of bodies) {
+    refused = '';
+    let asked = 0;
+    const counting: Fetch = (input, init) => {
+      asked += (input instanceof Request ? input.url : String(input)) === `${vault}/oauth/token` ? 1 : 0;
+      return globalThis.fetch(input, init);
+    };
+    const own = client({ fetch: counting, cachedTokens: 0 });
+    const post = own.fetch('github', { subjectToken: tokens.eve, baseUrl: api.url });
+    const before = api.seen.length;
+    const answer = await post(path, { method: 'POST', body, duplex: 'half' } as RequestInit);
+    await answer.body?.cancel();
+    assert.deepEqual([answer.status, api.seen.length - before, asked], [401, 1, 2], path);
+  }
+  go();
+  assert.deepEqual(lengths.slice(0, 2), [3 * 1024 * 1024, 1024 * 1024 + 1]);
+});
+
+test('a short body that was a stream or a Request’s is sent again whole', async () => {
+  const seen: string[] = [];
+  await using api = await scripted((request, response) => {
+    let body = '';
+    request.on('data', (piece) => (body += String(piece)));
+    request.on('end', () => {
+      seen.push(`${request.headers['content-type']} ${body}`);
+      json(response, seen.length % 2 === 1 ? 401 : 200, {});
+    });
+  });
+  const post = client({ cachedTokens: 0 }).fetch('github', { subjectToken: tokens.eve, baseUrl: api.url });
+  const headers = { 'content-type': 'text/x' };
+  const stream = { method: 'POST', headers, body: streamed('ab'), duplex: 'half' } as RequestInit;
+  assert.equal((await post('/', stream)).status, 200);
+  assert.equal((await post(new Request(api.url, { method: 'PUT', headers, body: 'whole' }))).status, 200);
+  assert.equal((await post('/', { method: 'POST', body: new URLSearchParams({ a: 'b' }) })).status, 200);
+  const form = 'application/x-www-form-urlencoded;charset=UTF-8 a=b';
+  assert.deepEqual(seen, ['text/x ababab', 'text/x ababab', 'text/x whole', 'text/x whole', form, form]);
+});
+
+test('an API may say in its own way that it does not take the token', async () => {
+  const refused: string[] = [];
+  await using api = await scripted((request, response) => {
+    const sent = request.headers.authorization ?? '';
+    if (refused.length === 0) refused.push(sent);
+    const error = request.url === '/other' ? 'channel_not_found' : 'token_revoked';
+    json(response, 200, refused.includes(sent) ? { ok: false, error } : { ok: true });
+  });
+  const network = watched();
+  const access = { subjectToken: tokens.gus, baseUrl: api.url };
+  const get = keeping(network.fetch).fetch('github', {
+    ...access,
+    refuses: async (answer) => ((await answer.json()) as { error?: string }).error === 'token_revoked',
+  });
+  // Not about the token, and the caller's to read.
+  assert.deepEqual(await (await get('/other')).json(), { ok: false, error: 'channel_not_found' });
+  assert.equal(exchanges(network.requests), 1);
+  assert.deepEqual(await (await get('/')).json(), { ok: true });
+  assert.deepEqual([api.seen.length, exchanges(network.requests)], [3, 2]);
+  // Without that, status 200 is good news.
+  refused.length = 0;
+  const plain = keeping(network.fetch).fetch('github', access);
+  assert.deepEqual(await (await plain('/')).json(), { ok: false, error: 'token_revoked' });
+  assert.equal(exchanges(network.requests), 3);
+});
+
+test('who looks at the answer need not read it, and may fail', async () => {
+  await using api = await scripted((_, response) => json(response, 200, { long: 'x'.repeat(100_000) }));
+  const access = { subjectToken: tokens.ada, baseUrl: api.url };
+  const get = client().fetch('github', { ...access, refuses: () => false });
+  assert.equal(((await (await get('/')).json()) as { long: string }).long.length, 100_000);
+  const failing = client().fetch('github', {
+    ...access,
+    refuses: () => {
+      throw new RangeError('not what was expected');
+    },
+  });
+  await rejection(RangeError, failing('/'));
+});

@@ -1,4 +1,5 @@
 /** The three tools. They hold no token: each asks the vault at the moment it calls its API. */
+import type { Refuses } from '@vaultd/client';
 import { fetchForConnection, withConnection } from '@vaultd/client/ai';
 import { tool } from 'ai';
 import { z } from 'zod';
@@ -9,6 +10,8 @@ import { SCOPES, TITLES, type Topic } from './topics.js';
 const onDay = z.object({ day: z.iso.date().describe('The day, as YYYY-MM-DD, in UTC') });
 const MOST = '20';
 const MOST_BYTES = 1024 * 1024;
+/** Slack says under status 200 that it does not take a token (https://api.slack.com/methods/auth.revoke). */
+const SLACK_REFUSES = new Set(['invalid_auth', 'token_expired', 'token_revoked']);
 
 const pulls = z.object({
   items: z.array(z.object({ number: z.number(), title: z.string(), state: z.string(), repository_url: z.string() })),
@@ -90,10 +93,15 @@ export function createTools({ apis, slackChannel }: Pick<Config, 'apis' | 'slack
   } satisfies Record<Topic, object>;
 }
 
+const refuses: Partial<Record<Topic, Refuses>> = {
+  slack: async (answer) =>
+    answer.ok && SLACK_REFUSES.has(String(((await answer.json()) as { error?: unknown }).error)),
+};
+
 async function get(topic: Topic, base: string, path: string): Promise<unknown> {
   const headers = { accept: 'application/json', 'user-agent': 'devcontext' };
   const signal = AbortSignal.timeout(15_000);
-  const answer = await fetchForConnection(topic, base)(path, { headers, signal });
+  const answer = await fetchForConnection(topic, base, refuses[topic])(path, { headers, signal });
   const text = await answer.text();
   // The body stays out of the message: it is the provider's, and may be anything.
   if (!answer.ok || text.length > MOST_BYTES) throw new Error(`${TITLES[topic]} answered with ${answer.status}.`);

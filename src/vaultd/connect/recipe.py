@@ -105,7 +105,7 @@ class Connect:
         await self._begin(subject, wish, kind="api", columns={**hashed, "stage": "begun"})
         return Begun(auth_session, ticket, int(LASTS.total_seconds()))
 
-    async def look(self, ticket: str) -> Looked:
+    async def look(self, ticket: str, *, request_id: str | None = None) -> Looked:
         """What the ticket is for; it stays as good as it was, or is refused. Raises `ConsentRefused`."""
         with _as_stored():
             async with self._database.transaction() as connection:
@@ -113,13 +113,13 @@ class Connect:
                 begun = await self._pending.find(connection, **found_by, stage="begun")
         if begun is None or begun.expires_at <= self._clock():
             raise ConsentRefused(reason="ticket")
-        await self._check_place(begun)
+        await self._check_place(begun, request_id=request_id)
         subject = await self._subjects.get(begun.subject_id)
         if subject is None:
             raise ConsentRefused(reason="ticket")
         return Looked.at(begun, subject)
 
-    async def visit(self, ticket: str, browser: str, *, clicked: bool = False) -> str:
+    async def visit(self, ticket: str, browser: str, *, clicked: bool = False, request_id: str | None = None) -> str:
         """The browser brings the ticket; gives the provider's URL.
 
         With `clicked`, on the page that was shown to this browser, a second click leads there once more, and the state
@@ -140,7 +140,7 @@ class Connect:
                     )
         if begun is None:
             raise ConsentRefused(reason="ticket")
-        await self._check_place(begun)
+        await self._check_place(begun, request_id=request_id)
         return self._provider_url(self._providers.get(begun.provider), begun.private, state)
 
     async def door(self, subject: KnownSubject, wish: Wish, browser: str) -> Sent:
@@ -250,10 +250,10 @@ class Connect:
             return await self._in_trouble(waiting, provider, error, request_id=returned.request_id)
         # 6. the signed-in browser that began completes here; an app completes by its own call
         if waiting.kind == "door":
-            return await self._complete_at_door(waiting, provider, brought, held)
+            return await self._complete_at_door(waiting, provider, brought, held, request_id=returned.request_id)
         connect_code = secrets.token_urlsafe(32)
         if not await self._kept(waiting, brought, connect_code):
-            await self._refuse_ownerless(waiting)
+            await self._refuse_ownerless(waiting, request_id=returned.request_id)
         held.settle()
         return with_query(waiting.redirect_uri, {"connect_code": connect_code, "state": waiting.private["state"]})
 
@@ -330,15 +330,15 @@ class Connect:
         if waiting.kind == "door" and waiting.subject_id != returned.session_subject:
             await self._failed(waiting, "foreign", request_id=returned.request_id)
             raise ConsentRefused(reason="foreign")
-        await self._check_place(waiting)
+        await self._check_place(waiting, request_id=returned.request_id)
         return waiting
 
-    async def _check_place(self, waiting: Pending) -> None:
+    async def _check_place(self, waiting: Pending, *, request_id: str | None) -> None:
         """At each step on the way: no page offers a place that is no longer one, and no browser is sent there."""
         try:
             self._places.check(waiting)
         except ConsentRefused as refused_place:
-            await self._failed(waiting, refused_place.reason)
+            await self._failed(waiting, refused_place.reason, request_id=request_id)
             raise
 
     async def _kept(self, waiting: Pending, brought: Brought, connect_code: str) -> bool:
@@ -391,11 +391,18 @@ class Connect:
             await transaction.append(draft)
         return error_url(waiting, reason)
 
-    async def _complete_at_door(self, waiting: Pending, provider: Provider, brought: Brought, held: Held) -> str:
+    async def _complete_at_door(
+        self, waiting: Pending, provider: Provider, brought: Brought, held: Held, *, request_id: str | None
+    ) -> str:
         subject = await self._subjects.get(waiting.subject_id)
         if subject is None:
-            await self._refuse_ownerless(waiting)
-        draft = Draft(type=EventType.CONNECTION_CONNECTED, client_id=waiting.client_id, subject=subject.key)
+            await self._refuse_ownerless(waiting, request_id=request_id)
+        draft = Draft(
+            type=EventType.CONNECTION_CONNECTED,
+            client_id=waiting.client_id,
+            subject=subject.key,
+            request_id=request_id,
+        )
         async with self._log.transaction() as transaction:
             outcome = await self._store(transaction, subject, provider, brought, draft)
             if isinstance(outcome, str):
@@ -404,13 +411,14 @@ class Connect:
             await self._pending.forget(transaction.connection, waiting)
         held.settle()
         if isinstance(outcome, str):
+            _log().info("a consent became no connection", provider=waiting.provider, reason=outcome)
             return error_url(waiting, outcome)
         return with_query(waiting.redirect_uri, {"connection": provider.name, "status": "connected"})
 
-    async def _refuse_ownerless(self, waiting: Pending) -> NoReturn:
+    async def _refuse_ownerless(self, waiting: Pending, *, request_id: str | None) -> NoReturn:
         """The user was erased while the provider asked them: what it granted is nobody's."""
         async with self._log.transaction() as transaction:
-            draft = Draft(type=EventType.CONNECTION_REFUSED, client_id=waiting.client_id)
+            draft = Draft(type=EventType.CONNECTION_REFUSED, client_id=waiting.client_id, request_id=request_id)
             await transaction.append(refused(draft, waiting, ERASED))
         raise ConsentRefused(reason=ERASED)
 

@@ -14,8 +14,55 @@ Kind: TypeAlias = Literal["declined", "setup", "down", "late"]
 DECLINED = "access_denied"  # RFC 6749 §4.1.2.1
 UNUSABLE = "unusable_answer"
 _NOT_NOW = frozenset({"temporarily_unavailable", "server_error"})  # RFC 6749 §4.1.2.1
-_NOT_THEIRS = frozenset({UNUSABLE, "account_limit", "foreign", "invalid_issuer", "setup", "subject_erased"})
-"""Words of our own: from a provider they would tell of what has not happened."""
+OURS = frozenset(
+    {
+        UNUSABLE,
+        "account_ambiguous",
+        "account_limit",
+        "assert_provider",
+        "auth_session",
+        "away_refused",
+        "body_too_large",
+        "cannot_open",
+        "client_limit",
+        "code_verifier",
+        "connect_code",
+        "cursor",
+        "disconnected",
+        "forbidden_provider",
+        "foreign",
+        "gave_up",
+        "invalid_issuer",
+        "issuer",
+        "kept_shared_grant",
+        "kept_unknown_account",
+        "narrowing_refused",
+        "no_refresh_token",
+        "no_scope_in_common",
+        "not_connected",
+        "not_found",
+        "provider_paused",
+        "provider_unavailable",
+        "reconnect_required",
+        "redirect_uri",
+        "reported",
+        "revoked_at_provider",
+        "revoked_by_operator",
+        "rotation_lost",
+        "scope_missing",
+        "scope_not_allowed",
+        "scope_unclear",
+        "setup",
+        "signed_out",
+        "subject_erased",
+        "subject_limit",
+        "unknown_provider",
+        "unnamed_before",
+        "unsupported_media_type",
+        "wider_grant",
+    }
+)
+"""Words of our own, with sentences on the users' pages: from a provider they would tell of what has not happened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +88,7 @@ def trouble_of(error: ProviderError, *, declined: Collection[str]) -> Trouble:
         return Trouble("setup", UNUSABLE)
     if error.verdict is Verdict.BUSY:
         return Trouble("down", "temporarily_unavailable")
-    word = "unknown_error" if error.error in _NOT_THEIRS else error.error
+    word = "unknown_error" if error.error in OURS else error.error
     if error.step == "authorize":
         return _in_redirect(word, declined)
     if word == "invalid_grant" or (error.verdict is Verdict.DEAD and error.step == "token"):

@@ -19,6 +19,7 @@ ADDRESSES = (
     "token_revocation_endpoint",
     "narrowing_endpoint",
     "userinfo_endpoint",
+    "token_check_endpoint",
     "issuer",
 )
 """Those that may have gaps; beside them the lookup's."""
@@ -97,7 +98,8 @@ class EndpointsConfig(ConfigTable):
 
     `fixed_settings` are values that the operator has decided for everyone, so that nobody is asked for them.
     `refresh_endpoint` is where it is not the `token_endpoint`. `token_revocation_endpoint` is where one token alone is
-    ended, at a provider whose `revocation_endpoint` ends all that the user gave the app. `issuer`, where set, must be
+    ended, at a provider whose `revocation_endpoint` ends all that the user gave the app. `token_check_endpoint` says to
+    whoever posts there with an access token, whatever its scopes, whether it is good. `issuer`, where set, must be
     the `iss` of the authorization's answers (RFC 9207). `resources` are the origins of the APIs that the tokens are
     for; they have no gaps, since a token is never given out for one place when it is another's.
     """
@@ -112,6 +114,7 @@ class EndpointsConfig(ConfigTable):
     token_revocation_endpoint: str | None = None
     narrowing_endpoint: str | None = None
     userinfo_endpoint: str | None = None
+    token_check_endpoint: str | None = None
     lookup: LookupConfig | None = None
     issuer: WebUrl | None = None
     resources: tuple[WebUrl, ...] = ()

@@ -70,6 +70,13 @@ class ScopesConfig(ConfigTable):
         renewal = {"offline_access", *self.renewal_scopes} if renewable else set()
         return frozenset({*renewal, *({"openid"} if signed else ())})
 
+    def tells_whose(self, granted: Scopes) -> bool:
+        """Whether a grant has what it takes to be told whose it is: else a refusal there says nothing about its token.
+
+        RFC 6750 §3.1 has 403 for a scope that is missing; some answer 401.
+        """
+        return self.scope_rules.covers(granted, self.identity_scopes)
+
     @field_validator("scope_aliases")
     @classmethod
     def _one_name_each(cls, aliases: dict[str, tuple[str, ...]], info: ValidationInfo) -> dict[str, tuple[str, ...]]:

@@ -79,13 +79,21 @@ class Identities:
         members, _ = await self._userinfo(config.userinfo_endpoint, config, token)
         return read_account({"userinfo": members, "setting": config.fixed_settings}, config)
 
+    async def check(self, endpoint: str, config: ProviderConfig, token: Secret) -> None:
+        """Return where the provider takes the token. Raises as `of` does, with a word of `replies.TOKEN_GONE`."""
+        reply = await self._sender.as_user("POST", endpoint, config, token)
+        self._read(reply, config, token)
+
     async def _userinfo(self, endpoint: str, config: ProviderConfig, token: Secret) -> tuple[Mapping[str, Any], Reply]:
         body = {} if config.userinfo_body is None else {"json": json.loads(config.userinfo_body)}
         reply = await self._sender.as_user(config.userinfo_method, endpoint, config, token, **body)
+        return self._read(reply, config, token), reply
+
+    def _read(self, reply: Reply, config: ProviderConfig, token: Secret) -> Mapping[str, Any]:
         with telling(reply, config, (token,)):
             if reply.status == _UNAUTHORIZED:
-                raise ProviderRefused("invalid_token", detail="userinfo does not accept the token")  # RFC 6750 §3.1
-            return read_answer(reply, config, sent=(token,), now=self._clock()), reply
+                raise ProviderRefused("invalid_token", detail="the token is not accepted")  # RFC 6750 §3.1
+            return read_answer(reply, config, sent=(token,), now=self._clock())
 
     async def _places(self, lookup: LookupConfig, config: ProviderConfig, token: Secret) -> list[dict[str, str]]:
         reply = await self._sender.as_user("GET", lookup.endpoint, config, token)

@@ -209,6 +209,19 @@ class OAuthClient:
         with at_step("userinfo", provider=provider.name):
             return await self._identities.by_userinfo(provider.config, access_token)
 
+    async def check(self, provider: Provider, *, access_token: Secret) -> None:
+        """Ask the provider whether it takes a token, where it has a place for that or tells whose the token is.
+
+        Raises:
+            ProviderRefused: a word of `replies.TOKEN_GONE` where it does not, or another error of its own.
+        """
+        endpoint = provider.config.token_check_endpoint
+        if endpoint is None:
+            await self.account(provider, access_token=access_token)
+            return
+        with at_step("userinfo", provider=provider.name):
+            await self._identities.check(endpoint, provider.config, access_token)
+
     async def _refreshed(
         self, config: ProviderConfig, refresh_token: Secret, scopes: Scopes | None, issued: Told | None
     ) -> tuple[Mapping[str, object], Reply]:

@@ -18,8 +18,9 @@ from vaultd.providers.verdict import FOR_NOW, by_entry, by_standard
 from vaultd.providers.words import error_code, error_text, plain_text
 from vaultd.terms import Secret, Verdict
 
+TOKEN_GONE = frozenset({"invalid_token", "token_expired", "token_revoked"})
+"""Words about the token that was shown, whatever their status: RFC 6750 §3.1's, and Slack's and others' under 200."""
 _OBJECT = json.JSONDecoder()
-_GONE_ALREADY = frozenset({"invalid_token", "token_expired", "token_revoked"})
 _LONGEST_PAUSE = 86_400
 _A_MOMENT = 10**9
 """From here on a number of seconds is one since 1970: 32 years are no pause."""
@@ -87,7 +88,7 @@ def read_revocation(
         _check_no_error(reply, config, members, sent, now)
     except ProviderRefused as error:
         # Instead of the RFC's 200: Google and Slack.
-        if error.error in _GONE_ALREADY or error.verdict is Verdict.DEAD:
+        if error.error in TOKEN_GONE or error.verdict is Verdict.DEAD:
             return
         raise
 

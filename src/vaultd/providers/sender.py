@@ -100,9 +100,9 @@ def secrets_of(config: ProviderConfig, params: Params) -> list[Secret]:
     sent = [value for value in params.values() if isinstance(value, Secret)]
     if config.client_secret is None:
         return sent
-    # RFC 7617 §2: some repeat the header, in which both may be form-encoded.
+    # RFC 7617 §2: some repeat the header, whichever of the two ways it is written in.
     plain = (config.client_id, config.client_secret.reveal())
-    pairs = (":".join(plain), ":".join(map(quote_plus, plain)))
+    pairs = {":".join(plain), ":".join(map(quote_plus, plain))}
     return [*sent, config.client_secret, *(Secret(b64encode(pair.encode()).decode()) for pair in pairs)]
 
 

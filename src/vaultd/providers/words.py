@@ -1,15 +1,16 @@
 """Words that a provider wrote, made fit to be kept, logged or shown.
 
 An error's words pass only after everything that may be a token has been taken out of them: what the request sent,
-in clear and percent-encoded, and any run of characters long enough to be a token of the provider's own.
+as it is and as it may be written (`spellings`), and any run of characters long enough to be a token of the provider's
+own.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from urllib.parse import quote, quote_plus
 
+from vaultd.providers.spellings import spellings
 from vaultd.sizes import LONGEST_LABEL, LONGEST_NAME
 from vaultd.telemetry.redaction import redact_text
 from vaultd.terms import Secret
@@ -50,7 +51,7 @@ def error_text(given: object, sent: Collection[Secret]) -> str:
     """An `error_description` for the log; an unusual one is left out rather than cut where a token may stand."""
     if not isinstance(given, str) or len(given) > _LONGEST_READ:
         return ""
-    return _printable(_without_tokens(given, sent))[:_LONGEST_TOLD]
+    return _without_tokens(_seen(given), sent)[:_LONGEST_TOLD].strip()
 
 
 def told_text(given: object, sent: Collection[Secret]) -> str | None:
@@ -58,9 +59,7 @@ def told_text(given: object, sent: Collection[Secret]) -> str | None:
     if isinstance(given, bool) or not isinstance(given, str | int):
         return None
     text = _cut_between_words(str(given), 2 * _MOST_LOOKED_AT)
-    # Spaces for what cannot be seen, so that nothing hides the beginning of what is looked for.
-    seen = "".join(each if each.isprintable() else " " for each in _ESCAPES.sub(" ", text))
-    shown = redact_text(_without_tokens(_cut_between_words(seen, _MOST_LOOKED_AT), sent))
+    shown = redact_text(_without_tokens(_cut_between_words(_seen(text), _MOST_LOOKED_AT), sent))
     return _cut_between_words(shown, _LONGEST_TOLD).strip() or None
 
 
@@ -93,10 +92,18 @@ def _cut_between_words(text: str, longest: int) -> str:
     return text[:longest].rpartition(" ")[0]
 
 
+def _seen(text: str) -> str:
+    """The text with a space for each thing that cannot be seen: nothing hides the beginning of what is looked for.
+
+    Left out before or after that look, it would let what stands around it grow together.
+    """
+    return "".join(each if each.isprintable() else " " for each in _ESCAPES.sub(" ", text))
+
+
 def _without_tokens(text: str, sent: Collection[Secret]) -> str:
     for value in (secret.reveal() for secret in sent):
         if len(value) >= _SHORTEST_SECRET:
-            for written in (value, quote(value, safe=""), quote_plus(value)):
+            for written in spellings(value):
                 text = text.replace(written, "…")
     return _TOKEN_LIKE.sub("…", text)
 

@@ -1,7 +1,9 @@
 """Asking the provider about a token that there is nothing to renew with, once a client says that it was refused.
 
-A client's word alone breaks no connection: others use it too. The provider's own does. It is asked for the account, as
-it was when the token came; where that was not how the account was found, nobody can say, and the token stays.
+A client's word alone breaks no connection: others use it too. The provider's own does. It is asked where it says so of
+any token (`token_check_endpoint`), or for the account, as it was when the token came. Where that was not how it was
+found, nobody can say, and the token stays. So it does where the grant lacks the scopes for being told: it was
+brought along, and the provider may refuse for that alone.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from vaultd.errors import CannotOpen, InvalidTarget, ProviderError, ProviderRefu
 from vaultd.flights import Flights
 from vaultd.providers.oauth import OAuthClient
 from vaultd.providers.registry import Provider
+from vaultd.providers.replies import TOKEN_GONE
 from vaultd.refresh.breaker import Breaker, host_of
 from vaultd.refresh.claims import Claim, Claims, Flight
 from vaultd.refresh.results import ENDED_THERE, CallResults
@@ -60,8 +63,7 @@ class Confirmer:
         except (CannotOpen, InvalidTarget):
             # The counter has opened it a moment ago, and will say what is wrong with it now.
             return
-        if known_account(stored.opened.account_id) is None:
-            # Imported without its account: whether the provider ever told it for this token is not known.
+        if not _can_be_asked(stored.provider, stored.opened, row):
             return
         async with self._database.transaction() as connection:
             await self._claims.count(connection, row, claim)
@@ -69,13 +71,24 @@ class Confirmer:
             await self._results.break_connection(row, reason=ENDED_THERE, stored=stored)
 
     async def _is_dead(self, provider: Provider, opened: Opened) -> bool:
-        if provider.config.userinfo_endpoint is None:
-            return False
         try:
-            with self._breaker.calling(host_of(provider.config.userinfo_endpoint)):
-                await self._oauth.account(provider, access_token=opened.access_token)
+            with self._breaker.calling(host_of(_asked_at(provider) or "")):
+                await self._oauth.check(provider, access_token=opened.access_token)
         except ProviderRefused as error:
-            return error.error == "invalid_token"  # RFC 6750 §3.1
+            return error.error in TOKEN_GONE
         except (ProviderError, TemporarilyUnavailable):
             return False
         return False
+
+
+def _asked_at(provider: Provider) -> str | None:
+    return provider.config.token_check_endpoint or provider.config.userinfo_endpoint
+
+
+def _can_be_asked(provider: Provider, opened: Opened, row: ConnectionRow) -> bool:
+    """Whether a refusal there can be about nothing but the token."""
+    if provider.config.token_check_endpoint is not None:
+        return True
+    # Imported without its account: whether the provider ever told it for this token is not known.
+    told = known_account(opened.account_id) is not None
+    return told and _asked_at(provider) is not None and provider.config.tells_whose(row.granted_scopes)

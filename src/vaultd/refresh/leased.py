@@ -43,6 +43,8 @@ SECOND_TRY = 1.5
 BOTH_TRIES = lease.LASTS.total_seconds() - 1.0
 """Seconds that the two of them may take, so that the lease still stands."""
 
+_OURS = frozenset({"provider_paused", "provider_unavailable"})
+
 Nothing: TypeAlias = RequestRefused | None
 """Nothing came: the refusal that applies, or None when the row is worth another look."""
 
@@ -236,7 +238,7 @@ class Leased:
         """End a grant whose refusals nobody can explain, once they have come for long enough."""
         if not self._patience.is_enough(call.row, host=host):
             return False
-        await self._break(call, f"provider_{word}"[:64])
+        await self._break(call, in_its_words(word))
         return True
 
     async def _break(self, call: _Call, reason: str) -> None:
@@ -269,10 +271,16 @@ def narrowing_refused(error: ProviderRefused) -> InvalidScope:
     )
 
 
+def in_its_words(word: str) -> str:
+    """The reason that repeats a provider's word. None becomes one of our own, which tells of something else."""
+    reason = f"provider_{word}"[:64]
+    return "provider_unknown_error" if reason in _OURS else reason
+
+
 def _refused_for_now(error: ProviderRefused) -> TemporarilyUnavailable:
     # As far as is known, the provider refuses us, not the user: a wrong client secret, say.
     retry_after = BUSY_FOR if error.verdict is Verdict.BUSY else MENDED_AFTER
-    return TemporarilyUnavailable(retry_after=retry_after, reason=f"provider_{error.error}"[:64], detail=error.detail)
+    return TemporarilyUnavailable(retry_after=retry_after, reason=in_its_words(error.error), detail=error.detail)
 
 
 def expiry(grant: Grant, now: datetime) -> datetime | None:

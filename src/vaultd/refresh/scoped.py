@@ -28,6 +28,7 @@ from vaultd.errors import (
 )
 from vaultd.flights import Flights
 from vaultd.providers.oauth import Issued, OAuthClient
+from vaultd.providers.replies import TOKEN_GONE
 from vaultd.refresh.breaker import LONGEST_ASKED, Breaker, host_of
 from vaultd.refresh.claims import Claim, Claims, Flight
 from vaultd.refresh.leased import MENDED_AFTER, Fresh, expiry, narrowing_refused
@@ -87,6 +88,7 @@ class Scoper:
 
         Raises:
             SlowDown: for a claim: there were as many as may be.
+            Replayed: for a claim: GitHub gave that very token once more.
         """
         key = row.id, narrowing.key, claim.flight(row) if claim is not None else None
         return await self._flights.join(key, lambda: self._fly(row, narrowing, margin, claim))
@@ -112,7 +114,7 @@ class Scoper:
                 if refusal is not None and _ends_within(row, timedelta(), self._clock()):
                     return refusal
                 continue
-            outcome = await self._ask(row, narrowing, renewed=renewed)
+            outcome = await self._ask(row, narrowing, claim, renewed=renewed)
             if not isinstance(outcome, _Again):
                 return outcome
             renewed = True
@@ -132,7 +134,9 @@ class Scoper:
             return row
         return None
 
-    async def _ask(self, row: ConnectionRow, narrowing: Narrowing, *, renewed: bool) -> RequestRefused | _Again | None:
+    async def _ask(
+        self, row: ConnectionRow, narrowing: Narrowing, claim: Claim | None, *, renewed: bool
+    ) -> RequestRefused | _Again | None:
         try:
             stored = self._results.open(row)
         except (CannotOpen, InvalidTarget) as error:
@@ -153,8 +157,8 @@ class Scoper:
         except ProviderError as error:
             await self._give_away(row, stored, issued)
             return await self._nothing_came(row, stored, error, renewed=renewed)
-        self._patience.served(row)
-        return await self._store(row, narrowing, Fresh(stored, grant))
+        self._patience.served(row, host)
+        return await self._store(row, narrowing, Fresh(stored, grant), claim)
 
     async def _give_away(self, row: ConnectionRow, stored: Stored, issued: Sequence[Issued]) -> None:
         if not issued:
@@ -179,8 +183,7 @@ class Scoper:
         if error.error in _OF_PERMISSIONS:
             return narrowing_refused(error)
         self._patience.refused(row)
-        reason = f"provider_{error.error}"[:64]
-        return TemporarilyUnavailable(retry_after=MENDED_AFTER, reason=reason, detail=error.detail)
+        return TemporarilyUnavailable(retry_after=MENDED_AFTER, reason=in_its_words(error.error), detail=error.detail)
 
     def _unavailable(self, row: ConnectionRow, stored: Stored, error: ProviderUnavailable) -> TemporarilyUnavailable:
         self._results.count(row, "unavailable")
@@ -202,7 +205,7 @@ class Scoper:
         try:
             await self._oauth.account(stored.provider, access_token=stored.opened.access_token)
         except ProviderRefused as error:
-            if error.error == "invalid_token":
+            if error.error in TOKEN_GONE and stored.provider.config.tells_whose(row.granted_scopes):
                 await self._results.break_connection(row, reason=ENDED_THERE, stored=stored)
                 return None
         except ProviderError:
@@ -210,7 +213,9 @@ class Scoper:
         # The token is good, and yet not this app's: its configuration is another's.
         return TemporarilyUnavailable(retry_after=MENDED_AFTER, reason="provider_invalid_token")
 
-    async def _store(self, row: ConnectionRow, narrowing: Narrowing, fresh: Fresh) -> RequestRefused | _Again | None:
+    async def _store(
+        self, row: ConnectionRow, narrowing: Narrowing, fresh: Fresh, claim: Claim | None
+    ) -> RequestRefused | _Again | None:
         stored, now, carries = fresh.stored, self._clock(), fresh.grant.scopes or Scopes()
         place = narrowed.Place.of(row, stored.opened.account_id, narrowing.key, _end(row, fresh, now))
         kept = False
@@ -226,6 +231,9 @@ class Scoper:
                     return
                 await narrowed.keep(connection, stored.key, place, fresh.grant.access_token, carries, now=now)
                 draft = await self._results.draft(connection, row, EventType.TOKEN_REFRESHED)
+                if claim is not None:
+                    await self._claims.look_at(connection, row, claim, fresh.grant.access_token)
+                    draft = replace(draft, client_id=claim.client_id)
                 await transaction.append(replace(draft, reason=NARROWED, scopes=carries))
 
         await self._results.persist(write)

@@ -32,9 +32,10 @@ class Behaviour:
     def refusal(self, refused: OAuthRefused) -> Response:
         """The refusal in this provider's own words, or the standard's where it has none."""
         own = self.refusals.get(refused.about) if refused.about else None
-        if own is None:
+        if own is None and not self.ok:
             return refused.answer()
-        return JSONResponse(self.shaped(own, ok=False), self.refused_with or refused.status, NO_STORE)
+        members = own or {"error": refused.error}
+        return JSONResponse(self.shaped(members, ok=False), self.refused_with or refused.status, NO_STORE)
 
     def shaped(self, members: Mapping[str, Any], *, ok: bool = True) -> dict[str, Any]:
         """An answer as this provider shapes it."""

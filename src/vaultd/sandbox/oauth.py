@@ -101,6 +101,9 @@ class Registration:
         client_id, redirect_uri = query.get("client_id", ""), query.get("redirect_uri", "")
         if client_id not in self.clients:
             raise OAuthRefused("invalid_client", "This app is not registered here.")
+        if any(len(query.getlist(name)) > 1 for name in ("client_id", "redirect_uri", "state")):
+            # Then nobody can say where an answer should go.
+            raise OAuthRefused("invalid_request", "A parameter comes twice.")
         self.check_redirect(redirect_uri)
         request = AuthorizationRequest(
             client_id=client_id,
@@ -112,6 +115,10 @@ class Registration:
             login_hint=query.get("login_hint"),
             query=dict(query),
         )
+        repeated = sorted(name for name in query if len(query.getlist(name)) > 1)
+        if repeated:
+            # RFC 6749 §3.1
+            raise SentBack(request, "invalid_request", f"{repeated[0]} comes twice.")
         if query.get("response_type") != "code":
             raise SentBack(request, "unsupported_response_type", "Only the code flow is spoken here.")
         if (request.challenge or self.require_pkce) and query.get("code_challenge_method") != "S256":
@@ -191,6 +198,13 @@ async def form_of(request: Request) -> dict[str, str]:
     if any(len(values) > 1 for values in fields.values()):
         raise OAuthRefused("invalid_request", "A parameter comes twice.")
     return {name: values[0] for name, values in fields.items() if values[0]}
+
+
+def required(form: Mapping[str, str], name: str) -> str:
+    """A parameter that has to be there. Raises `OAuthRefused` (RFC 6749 §5.2)."""
+    if not form.get(name):
+        raise OAuthRefused("invalid_request", f"{name} is missing.")
+    return form[name]
 
 
 def bearer_of(authorization: str | None) -> str:

@@ -32,6 +32,7 @@ from vaultd.sandbox.oauth import (
     bearer_of,
     form_of,
     json_answer,
+    required,
 )
 from vaultd.sandbox.operate import operator_routes
 from vaultd.sandbox.pages import Pages, see_other
@@ -196,14 +197,16 @@ class SandboxProvider:
         client_id = self._registration.authenticate(request.headers.get("authorization"), form)
         match KINDS.get(form.get("grant_type", "")):
             case "redeem":
-                redirect_uri, verifier = form.get("redirect_uri"), form.get("code_verifier")
-                code = form.get("code", "")
+                code, redirect_uri = required(form, "code"), required(form, "redirect_uri")
+                verifier = form.get("code_verifier")
                 issued = self.grants.redeem(client_id, code=code, redirect_uri=redirect_uri, verifier=verifier)
             case "refresh":
                 widened = self.faults.token == "widen"  # noqa: S105 - the name of a switch
                 wanted = Scopes() if widened else self._read(form.get("scope", ""))
-                issued = self.grants.refresh(client_id, refresh_token=form.get("refresh_token", ""), wanted=wanted)
+                refresh_token = required(form, "refresh_token")
+                issued = self.grants.refresh(client_id, refresh_token=refresh_token, wanted=wanted)
             case _:
+                required(form, "grant_type")
                 raise OAuthRefused("unsupported_grant_type", about="grant_type")
         return json_answer(self._answer(issued))
 
@@ -220,7 +223,7 @@ class SandboxProvider:
     async def _revoke(self, request: Request) -> Response:
         form = await form_of(request)
         client_id = self._registration.authenticate(request.headers.get("authorization"), form)
-        self.grants.revoke(client_id, form.get("token", ""))
+        self.grants.revoke(client_id, required(form, "token"))
         return Response(status_code=200)
 
     async def _userinfo(self, request: Request) -> Response:

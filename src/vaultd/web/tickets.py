@@ -68,19 +68,20 @@ class Tickets:
         return response
 
     async def _answer(self, request: Request, asked: TicketQuery, browser: str) -> Response:
+        number: str = request.state.request_id
         ahead = request.method == "HEAD" or any(name in request.headers for name in _AHEAD)
         # Some browsers of people are called as programs that look around are; only people come to this proof.
         if not ahead and _is_proof(asked.confirmed, asked.ticket, browser):
-            return see_other(await self._connect.visit(asked.ticket, browser, clicked=True))
+            return see_other(await self._connect.visit(asked.ticket, browser, clicked=True, request_id=number))
         around = _LOOKS_AROUND.search(request.headers.get("user-agent", "")) is not None
         if ahead or around or reads_pages(request):
-            looked = await self._connect.look(asked.ticket)
+            looked = await self._connect.look(asked.ticket, request_id=number)
             client = self._client(looked)
             if ahead or around or client.config.confirm_connect:
                 visitor = await self._visitors.find(request)
                 leaving = self._leaving(looked, client, asked.ticket, browser, visitor)
                 return self._confirming.page(request, visitor.person if visitor else None, leaving)
-        return see_other(await self._connect.visit(asked.ticket, browser))
+        return see_other(await self._connect.visit(asked.ticket, browser, request_id=number))
 
     def _leaving(self, looked: Looked, client: Client, ticket: str, browser: str, visitor: Visitor | None) -> Leaving:
         click = urlencode({"ticket": ticket, "confirmed": _proof(ticket, browser)})

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from tests.clients.python.conftest import Open
@@ -26,11 +26,15 @@ UNAUTHORIZED = 401
 
 
 class Server:
-    """Notes who came with what; `refuse` is how many requests are refused first. `/away` leads to `elsewhere`."""
+    """Notes who came with what; `refuse` is how many requests are refused first. `/away` leads to `elsewhere`.
+
+    Who comes with what is `revoked` is told so under status 200, as Slack does it.
+    """
 
     def __init__(self, servers: LoopbackServers) -> None:
         self.came: list[str | None] = []
         self.refuse = 0
+        self.revoked = ""
         self.elsewhere = ""
         paths = ("/", "/away", "/home")
         self.url = servers.serve(
@@ -45,6 +49,8 @@ class Server:
             return RedirectResponse("/", 307)
         if len(self.came) <= self.refuse:
             return PlainTextResponse("no", UNAUTHORIZED)
+        if request.headers.get("authorization") == self.revoked:
+            return JSONResponse({"ok": False, "error": "token_revoked"})
         return PlainTextResponse((await request.body()).decode() or "yes")
 
 
@@ -211,7 +217,37 @@ async def test_a_body_is_sent_again_unless_it_was_a_stream(world: World, app: Ap
 
     assert ((await post(again=True)).text, len(api.came)) == ("body", 2)
     assert api.came[0] != api.came[1]
+    before = speaker.wire.exchanges
     assert ((await post(again=False)).status_code, len(api.came)) == (UNAUTHORIZED, 1)
+    assert speaker.wire.exchanges == before + 1, "it is told of all the same"
+    assert f"Bearer {(await speaker.get(subject_token=app.session_token)).access_token}" != api.came[0]
+
+
+def says_revoked(answer: httpx.Response) -> bool:
+    return answer.text.startswith("{") and answer.json().get("error") == "token_revoked"
+
+
+async def test_an_api_may_say_in_its_own_way_that_it_does_not_take_the_token(
+    app: App, speaker: Speaker, api: Server
+) -> None:
+    await app.connect()
+    plain = speaker.client.auth("github", origins=[api.url], subject_token=app.session_token)
+    auth = speaker.client.auth("github", origins=[api.url], refuses=says_revoked, subject_token=app.session_token)
+    assert (await speaker.provider_call(api.url, auth)).text == "yes"
+    api.revoked = str(api.came[0])
+    assert (await speaker.provider_call(api.url, plain)).json()["error"] == "token_revoked"
+    assert speaker.wire.exchanges == 1, "without that, status 200 is good news"
+    assert (await speaker.provider_call(api.url, auth)).text == "yes"
+    assert (len(set(api.came)), len(api.came), speaker.wire.exchanges) == (2, 4, 2)
+
+
+async def test_what_an_api_elsewhere_says_is_not_about_the_token(
+    app: App, speaker: Speaker, api: Server, other: Server
+) -> None:
+    await app.connect()
+    auth = speaker.client.auth("github", origins=[api.url], refuses=lambda _: True, subject_token=app.session_token)
+    answer = await speaker.provider_call(f"{api.url}/away", auth, follow_redirects=True)
+    assert (answer.text, len(api.came), speaker.wire.exchanges) == ("yes", 1, 1)
 
 
 async def _stream() -> AsyncIterator[bytes]:

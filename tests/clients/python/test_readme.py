@@ -55,6 +55,16 @@ async def test_without_touching_a_token(world: World, app: App) -> None:
     assert names["reviews"].json()["total_count"] == 2
 
 
+async def test_an_api_that_refuses_a_token_under_200(world: World, app: App) -> None:
+    await app.connect("slack")
+    with VaultClient(world.places.vault, auth=agent(world)) as vault:
+        dead = await asyncio.to_thread(vault.get_access_token, "slack", subject_token=app.session_token)
+        world.providers["slack"].grants.end_access_tokens()
+        names = await run(world, "refuses", vault=vault, session_token=app.session_token)
+    assert names["history"].json()["ok"] is True
+    assert names["history"].request.headers["authorization"] != f"Bearer {dead.access_token}"
+
+
 async def test_a_tool(world: World, app: App) -> None:
     with VaultClient(world.places.vault, auth=agent(world)) as vault:
         names = await run(world, "tools", vault=vault, session_token=app.session_token)
@@ -91,7 +101,7 @@ def signing(night: Night) -> vaultd_client.PrivateKeyJwt:
 
 
 def test_every_snippet_is_run_and_every_error_is_told_of() -> None:
-    assert len(re.findall(r"^```python$", README, re.MULTILINE)) == len(re.findall("<!-- runs: ", README)) == 5
+    assert len(re.findall(r"^```python$", README, re.MULTILINE)) == len(re.findall("<!-- runs: ", README)) == 6
     errors = {
         name for name, value in vars(vaultd_client).items() if isinstance(value, type) and issubclass(value, Exception)
     }

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from vaultd.connect.trouble import Trouble, trouble_of
+import vaultd.web
+from vaultd.connect.trouble import OURS, Trouble, trouble_of
 from vaultd.errors import ProviderError, ProviderRefused, ProviderUnavailable
 from vaultd.providers.catalogue import load_catalogue
 from vaultd.terms import Verdict
@@ -58,3 +61,18 @@ def test_linkedins_words_for_a_no_are_a_no() -> None:
     for word in ("user_cancelled_login", "user_cancelled_authorize"):
         assert trouble_of(refused(word, "authorize"), declined=declined) == Trouble("declined", "access_denied")
         assert trouble_of(refused(word, "authorize"), declined=()).kind == "setup"
+
+
+OAUTHS = {"access_denied", "insufficient_scope", "invalid_grant", "invalid_request", "temporarily_unavailable"}
+"""RFC 6749 §4.1.2.1 and §5.2, RFC 6750 §3.1: a provider means by them what the standards do."""
+
+
+def test_no_provider_can_have_a_sentence_of_ours_shown() -> None:
+    """The users' pages find a sentence by an event's reason."""
+    english = (Path(vaultd.web.__file__).parent / "texts" / "en.toml").read_text(encoding="utf-8")
+    texts = tomllib.loads(english)
+    assert set(texts["reason"]) - OAUTHS - OURS == set(), "write it into OURS"
+    assert OAUTHS - {"access_denied", "temporarily_unavailable"} <= set(texts["unconnected"])
+    for word in sorted(OURS):
+        for step in ("authorize", "token", "userinfo"):
+            assert trouble_of(refused(word, step), declined=()).reason == "unknown_error"

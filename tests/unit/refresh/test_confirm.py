@@ -13,6 +13,7 @@ from tests.unit.refresh.conftest import Room
 from vaultd.connections.sealing import UNNAMED_ACCOUNT
 from vaultd.connections.table import ConnectionRow
 from vaultd.errors import SlowDown
+from vaultd.providers.catalogue import load_catalogue
 from vaultd.providers.oauth import OAuthClient
 from vaultd.providers.registry import Providers
 from vaultd.refresh import Claim, Confirmer
@@ -36,9 +37,10 @@ def confirmer(room: Room, **changes: Any) -> Confirmer:
     )
 
 
-async def endless(room: Room, account: str = "octocat") -> ConnectionRow:
+async def endless(room: Room, account: str = "octocat", scopes: str = "repo user") -> ConnectionRow:
     """A connection whose token has no end, without a refresh token."""
-    brought = replace(room.house.brought(account), refresh_token=None, expires_at=None)
+    plain = room.house.brought(account, scopes)
+    brought = replace(plain, access_token=CLAIM.token, refresh_token=None, expires_at=None)
     row = await room.house.row(await room.house.connect(await room.house.subject(), brought))
     assert (row.expires_at, row.refresh_token) == (None, None)
     return row
@@ -49,9 +51,21 @@ async def status(room: Room, row: ConnectionRow) -> tuple[str, str | None]:
     return after.status, after.reason
 
 
-async def test_a_token_that_the_provider_does_not_take_ends_the_connection(room: Room) -> None:
+@pytest.mark.parametrize(
+    ("code", "body"),
+    [
+        (401, {"message": "Bad credentials"}),
+        (401, {}),
+        (200, {"ok": False, "error": "token_revoked"}),
+        (400, {"error": "token_expired"}),
+        (403, {"error": "invalid_token"}),
+    ],
+)
+async def test_a_token_that_the_provider_does_not_take_ends_the_connection(
+    room: Room, code: int, body: dict[str, Any]
+) -> None:
     row = await endless(room)
-    room.server.answers_json({"message": "Bad credentials"}, status=401)
+    room.server.answers_json(body, status=code)
     await confirmer(room).confirm(row, CLAIM)
     assert await status(room, row) == ("reconnect_required", "revoked_at_provider")
     (event,) = await room.events("connection.broken")
@@ -68,12 +82,16 @@ async def test_a_token_that_the_provider_does_not_take_ends_the_connection(room:
         (200, {}),
         (403, {"error": "insufficient_scope"}),
         (400, {"error": "invalid_request"}),
+        (400, {"error": "invalid_grant"}),
+        (200, {"ok": False, "error": "invalid_auth"}),
+        (200, {"ok": False}),
+        (503, {"error": "token_revoked"}),
         (404, {"message": "Not Found"}),
         (429, {"message": "slow down"}),
         (500, {}),
     ],
 )
-async def test_any_other_answer_ends_nothing(room: Room, code: int, body: dict[str, str]) -> None:
+async def test_any_other_answer_ends_nothing(room: Room, code: int, body: dict[str, Any]) -> None:
     row = await endless(room)
     room.server.answers_json(body, status=code)
     await confirmer(room).confirm(row, CLAIM)
@@ -108,6 +126,65 @@ async def test_where_userinfo_never_told_the_account_it_is_not_asked(room: Room)
     for each in (row, unnamed):
         assert await status(room, each) == ("connected", None)
     assert room.server.seen == []
+
+
+@pytest.mark.parametrize(
+    ("body", "ended"),
+    [
+        ({"ok": False, "error": "token_revoked"}, "reconnect_required"),
+        ({"ok": False, "error": "account_inactive"}, "reconnect_required"),
+        ({"ok": False, "error": "invalid_auth"}, "connected"),
+        ({"ok": False, "error": "ratelimited"}, "connected"),
+        ({"ok": True, "team": "night shift"}, "connected"),
+    ],
+    ids=str,
+)
+async def test_where_any_token_can_be_shown_it_is_shown_whoever_named_the_account(
+    room: Room, body: dict[str, Any], ended: str
+) -> None:
+    """As at Slack, whose tokens name their account themselves and do not end by default."""
+    slack = load_catalogue()["slack"]
+    table = {
+        "token_check_endpoint": f"{room.server.url}/check",
+        "account_source": "token",
+        "identity_scopes": ("openid",),
+        "error_codes": slack["error_codes"],
+    }
+    asking = confirmer(room, **table, userinfo_endpoint=None)
+    for account in ("octocat", UNNAMED_ACCOUNT):
+        room.server.seen.clear()
+        row = await endless(room, account)
+        room.server.answers_json(body)
+        await asking.confirm(row, CLAIM)
+        assert (await status(room, row))[0] == ended
+        (asked,) = room.server.seen
+        assert (asked.method, asked.path) == ("POST", "/check")
+        assert asked.headers["authorization"].startswith("Bearer access token of")
+
+
+def test_slacks_entries_have_such_a_place() -> None:
+    for entry in ("slack", "slack-user"):
+        assert load_catalogue()[entry]["token_check_endpoint"] == "https://slack.com/api/auth.test"
+
+
+@pytest.mark.parametrize("granted", ["calendar", "email calendar", ""])
+async def test_a_grant_without_the_scopes_for_being_told_whose_it_is_is_not_asked_about(
+    room: Room, granted: str
+) -> None:
+    """An imported one, say: Google refuses it there with 401, however good it is elsewhere."""
+    row = await endless(room, scopes=granted)
+    room.server.answers_json({}, status=401)
+    await confirmer(room, identity_scopes=("openid", "email")).confirm(row, CLAIM)
+    assert await status(room, row) == ("connected", None)
+    assert room.server.seen == []
+
+
+async def test_a_grant_with_those_scopes_is_asked_about_however_they_are_spelled(room: Room) -> None:
+    row = await endless(room, scopes="openid https://example.com/email calendar")
+    room.server.answers_json({}, status=401)
+    spelled = {"scope_aliases": {"email": ("https://example.com/email",)}}
+    await confirmer(room, identity_scopes=("openid", "email"), **spelled).confirm(row, CLAIM)
+    assert await status(room, row) == ("reconnect_required", "revoked_at_provider")
 
 
 async def test_many_ask_once_and_nobody_more_often_than_so_often(room: Room) -> None:

@@ -86,6 +86,19 @@ async def test_a_refusal_with_tokens_in_it_is_never_final(room: Room, status: in
     assert set(await room.to_be_revoked()) == {("new", None)}
 
 
+@pytest.mark.parametrize(
+    ("word", "reason"),
+    [("unavailable", "unknown_error"), ("paused", "unknown_error"), ("unavailable_scope", "unavailable_scope")],
+)
+async def test_no_word_of_a_provider_becomes_a_reason_of_ours(room: Room, word: str, reason: str) -> None:
+    """`provider_unavailable` says that it did not answer, and it did."""
+    row = await room.connected()
+    room.refuses(word)
+    refusal = await room.first.refresher.refresh(row)
+    assert refusal is not None
+    assert refusal.reason == f"provider_{reason}"
+
+
 async def test_a_grant_that_is_refused_is_left_alone_and_others_are_not(room: Room) -> None:
     row, other = await room.connected(), await room.connected("bob")
     room.refuses("unauthorized_client")

@@ -9,12 +9,23 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tests.unit.sandbox.conftest import BASE, CALLBACK, CLIENT, HandClock, ProviderClient, make_provider
+from tests.unit.sandbox.conftest import (
+    BASE,
+    CALLBACK,
+    CLIENT,
+    CLIENT_SECRET,
+    VERIFIER,
+    HandClock,
+    ProviderClient,
+    make_provider,
+)
 from vaultd.sandbox.apis import CALENDAR_SCOPE
+from vaultd.terms import Secret
 
 Opened = Callable[[str], ProviderClient]
 LONG_EMAIL = "https://www.googleapis.com/auth/userinfo.email"
 SLACK_SCOPE = "channels:history"
+OTHER = ("another-app", "the made-up secret of another app, long enough")
 OFFLINE = {"access_type": "offline", "prompt": "consent"}
 ASKED: Mapping[str, dict[str, str | None]] = {
     "github": {"scope": "repo read:user"},
@@ -30,7 +41,9 @@ async def at(clock: HandClock) -> AsyncIterator[Opened]:
     async with AsyncExitStack() as stack:
         clients = {}
         for name in ASKED:
-            clients[name] = client = ProviderClient(make_provider(name=name, behaviour=None, clock=clock, issuer=BASE))
+            apps = {CLIENT: Secret(CLIENT_SECRET), OTHER[0]: Secret(OTHER[1])}
+            provider = make_provider(name=name, behaviour=None, clock=clock, issuer=BASE, clients=apps)
+            clients[name] = client = ProviderClient(provider)
             await stack.enter_async_context(client.http)
             await stack.enter_async_context(client.browser)
         yield clients.__getitem__
@@ -115,7 +128,21 @@ async def test_scopes_between_commas_are_one_unknown_scope_at_google(at: Opened)
 
 
 @pytest.mark.parametrize("name", ASKED)
-@pytest.mark.parametrize("uri", [CALLBACK + "/", CALLBACK + "?x=1", CALLBACK.replace("https:", "http:")])
+@pytest.mark.parametrize(
+    "uri",
+    [
+        CALLBACK + "/",
+        CALLBACK + "?x=1",
+        CALLBACK.replace("https:", "http:"),
+        CALLBACK.replace(".com", ".com:443"),
+        CALLBACK.replace("vault", "Vault"),
+        CALLBACK.replace("callback", "Callback"),
+        CALLBACK.replace("/auth", "/x/../auth"),
+        CALLBACK.replace("auth", "%61uth"),
+        CALLBACK + "#x",
+        "",
+    ],
+)
 async def test_a_redirect_uri_is_the_registered_one_to_the_letter(at: Opened, name: str, uri: str) -> None:
     page = await at(name).browser.open(at(name).authorize_url(redirect_uri=uri))
     assert page.status == 400
@@ -135,6 +162,69 @@ async def test_a_code_is_good_once_and_its_replay_ends_what_it_brought(at: Opene
     assert (await client.redeem(back["code"])).json().get("access_token") is None
     assert (await client.refresh(body["refresh_token"])).json().get("access_token") is None
     assert "alice" not in (await client.call("/userinfo", body["access_token"])).text
+
+
+@pytest.mark.parametrize("name", ASKED)
+async def test_a_code_and_a_refresh_token_are_the_app_s_that_asked(at: Opened, name: str) -> None:
+    client = at(name)
+    back = await client.consent("Alice", "Allow", **ASKED[name])
+    form = {"redirect_uri": CALLBACK, "code_verifier": VERIFIER, "code": back["code"]}
+    answer = await client.http.post("/token", data={"grant_type": "authorization_code", **form}, auth=OTHER)
+    assert answer.json().get("access_token") is None
+    body = (await client.redeem(back["code"])).json()
+    form = {"grant_type": "refresh_token", "refresh_token": body["refresh_token"]}
+    assert (await client.http.post("/token", data=form, auth=OTHER)).json().get("access_token") is None
+    assert (await client.refresh(body["refresh_token"])).json()["access_token"]
+
+
+@pytest.mark.parametrize("name", ASKED)
+async def test_a_code_has_an_end(at: Opened, name: str, clock: HandClock) -> None:
+    back = await at(name).consent("Alice", "Allow", **ASKED[name])
+    clock.forward(60)
+    assert (await at(name).redeem(back["code"])).json().get("access_token") is None
+
+
+@pytest.mark.parametrize("name", ASKED)
+async def test_what_was_revoked_or_rotated_away_is_not_renewed(at: Opened, name: str) -> None:
+    client = at(name)
+    first = await granted(client, **ASKED[name])
+    assert (await client.http.post("/revoke", data={"token": first["refresh_token"]})).status_code == 200
+    assert (await client.refresh(first["refresh_token"])).json().get("access_token") is None
+    second = await granted(client, **ASKED[name])
+    third = (await client.refresh(second["refresh_token"])).json()
+    assert (await client.refresh(second["refresh_token"])).json().get("access_token") is None
+    assert (await client.refresh(third["refresh_token"])).json().get("access_token") is None, "nor anything of it"
+
+
+@pytest.mark.parametrize("name", ASKED)
+@pytest.mark.parametrize("missing", ["grant_type", "code", "redirect_uri", "refresh_token", "token"])
+async def test_what_has_to_be_there_is_there(at: Opened, name: str, missing: str) -> None:
+    """RFC 6749 §5.2, since no page names another word for it."""
+    grant = "refresh_token" if missing == "refresh_token" else "authorization_code"
+    form = {"grant_type": grant, "code": "c", "redirect_uri": CALLBACK, "code_verifier": VERIFIER, missing: ""}
+    answer = await at(name).http.post("/revoke" if missing == "token" else "/token", data=form)
+    assert answer.json()["error"] == "invalid_request"
+    assert answer.json().get("ok", False) is False
+    assert (name == "slack") is ("ok" in answer.json())
+
+
+@pytest.mark.parametrize("name", ASKED)
+@pytest.mark.parametrize("twice", ["scope", "response_type", "code_challenge"])
+async def test_a_parameter_that_comes_twice_is_sent_back(at: Opened, name: str, twice: str) -> None:
+    """RFC 6749 §3.1."""
+    url = at(name).authorize_url(**ASKED[name])
+    page = await at(name).browser.open(f"{url}&{twice}=again")
+    assert page.url.startswith(CALLBACK + "?")
+    assert "error=invalid_request" in page.url
+
+
+@pytest.mark.parametrize("name", ASKED)
+@pytest.mark.parametrize("twice", ["client_id", "redirect_uri", "state"])
+async def test_nobody_is_sent_where_two_things_are_said(at: Opened, name: str, twice: str) -> None:
+    url = at(name).authorize_url(**ASKED[name])
+    value = {"client_id": CLIENT, "redirect_uri": CALLBACK, "state": "s"}[twice]
+    page = await at(name).browser.open(f"{url}&{twice}={value}")
+    assert (page.status, page.url.startswith(BASE)) == (400, True)
 
 
 @pytest.mark.parametrize("name", ASKED)

@@ -30,7 +30,7 @@ from vaultd_client.errors import (
     VaultUnreachable,
 )
 from vaultd_client.kept import Keep
-from vaultd_client.provider_auth import AsyncVaultAuth, VaultAuth
+from vaultd_client.provider_auth import AsyncVaultAuth, Refuses, VaultAuth
 from vaultd_client.subjects import AwayUser, acting_for
 from vaultd_client.tools import sentence
 from vaultd_client.values import AccessToken, Account, Status
@@ -62,6 +62,7 @@ __all__ = [
     "PrivateKeyJwt",
     "RateLimited",
     "ReconnectRequired",
+    "Refuses",
     "Retry",
     "ScopeMissing",
     "Status",

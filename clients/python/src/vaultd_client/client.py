@@ -15,7 +15,7 @@ from vaultd_client.errors import VaultUnreachable
 from vaultd_client.flights import TaskFlights, ThreadFlights
 from vaultd_client.kept import Keep
 from vaultd_client.places import trusts_environment
-from vaultd_client.provider_auth import AsyncVaultAuth, VaultAuth, Whose
+from vaultd_client.provider_auth import AsyncVaultAuth, Refuses, VaultAuth, Whose
 from vaultd_client.requests import Requests, SubjectTokenType, Wish
 from vaultd_client.subjects import SubjectSource
 from vaultd_client.tools import AsyncTool, Say, Tool, async_tool, sentence, sync_tool
@@ -152,9 +152,14 @@ class VaultClient(_Client):
         """Of one connection. `connected` is believed as `accounts` is; of any other the vault is asked again."""
         return self._converse(self._core.status(self._core.user(subject_token), connection))
 
-    def auth(self, connection: str, *, origins: Iterable[str], **whose: Unpack[Whose]) -> VaultAuth:
-        """Credentials for an `httpx.Client`, which go to these origins only, such as `https://api.github.com`."""
-        return VaultAuth(self.get_access_token, connection, origins=origins, **whose)
+    def auth(
+        self, connection: str, *, origins: Iterable[str], refuses: Refuses | None = None, **whose: Unpack[Whose]
+    ) -> VaultAuth:
+        """Credentials for an `httpx.Client`, which go to these origins only, such as `https://api.github.com`.
+
+        `refuses` is for an API that says under another status than 401 that it does not take the token.
+        """
+        return VaultAuth(self.get_access_token, connection, origins=origins, refuses=refuses, **whose)
 
     def tool(
         self, connection: str, *, label: str | None = None, say: Say = sentence, **whose: Unpack[Whose]
@@ -245,9 +250,11 @@ class AsyncVaultClient(_Client):
         """As `VaultClient.status`."""
         return await self._converse(self._core.status(self._core.user(subject_token), connection))
 
-    def auth(self, connection: str, *, origins: Iterable[str], **whose: Unpack[Whose]) -> AsyncVaultAuth:
+    def auth(
+        self, connection: str, *, origins: Iterable[str], refuses: Refuses | None = None, **whose: Unpack[Whose]
+    ) -> AsyncVaultAuth:
         """As `VaultClient.auth`, for an `httpx.AsyncClient`."""
-        return AsyncVaultAuth(self.get_access_token, connection, origins=origins, **whose)
+        return AsyncVaultAuth(self.get_access_token, connection, origins=origins, refuses=refuses, **whose)
 
     def tool(
         self, connection: str, *, label: str | None = None, say: Say = sentence, **whose: Unpack[Whose]

@@ -22,12 +22,17 @@ class Whose(TypedDict, total=False):
     login_hint: str | None
 
 
-class _Bound:
-    """Where the token may go."""
+Refuses = Callable[[httpx.Response], bool]
+"""Whether an answer, all of which was read, says that the API did not take the token."""
 
-    def __init__(self, connection: str, origins: Iterable[str]) -> None:
+
+class _Bound:
+    """Where the token may go, and when another is asked for."""
+
+    def __init__(self, connection: str, origins: Iterable[str], refuses: Refuses | None) -> None:
         self._connection = connection
         self._origins: frozenset[Origin] = origins_of(origins)
+        self._refuses = refuses
 
     def check(self, request: httpx.Request) -> None:
         """Before the token is even asked for. Raises `OriginNotAllowed`."""
@@ -41,20 +46,33 @@ class _Bound:
         request.headers["Authorization"] = f"Bearer {token.access_token}"
         return request
 
-    def wants_another(self, request: httpx.Request, response: httpx.Response) -> bool:
-        """Whether the provider itself refused the token, and the request can be sent once more.
+    def is_read(self, request: httpx.Request, response: httpx.Response) -> bool:
+        """Whether `is_refusal` looks at the body."""
+        other = response.status_code != httpx.codes.UNAUTHORIZED
+        return other and self._refuses is not None and _is_of(request, response)
 
-        A refusal behind a redirect to elsewhere is not about this token; a body that was a stream is gone.
-        """
-        return (
-            response.status_code == httpx.codes.UNAUTHORIZED
-            and origin_of(response.request.url) == origin_of(request.url)
-            and isinstance(request.stream, httpx.ByteStream)
-        )
+    def is_refusal(self, request: httpx.Request, response: httpx.Response) -> bool:
+        """Whether the provider itself refused the token."""
+        if self._refuses is not None and self.is_read(request, response):
+            return self._refuses(response)
+        return response.status_code == httpx.codes.UNAUTHORIZED and _is_of(request, response)
+
+    @staticmethod
+    def goes_again(request: httpx.Request, refused: AccessToken, another: AccessToken) -> bool:
+        """Whether to send it once more: not with that very token, and a body that was a stream is gone."""
+        return another.access_token != refused.access_token and isinstance(request.stream, httpx.ByteStream)
+
+
+def _is_of(request: httpx.Request, response: httpx.Response) -> bool:
+    """Behind a redirect to elsewhere nobody has seen the token."""
+    return origin_of(response.request.url) == origin_of(request.url)
 
 
 class VaultAuth(httpx.Auth):
-    """For `httpx.Client`. On the provider's 401 the vault is told, and if it has another token, that is used, once."""
+    """For `httpx.Client`. On the provider's 401 the vault is told, and if it has another token, that is used, once.
+
+    With `refuses` also where an answer says so in another way; then each answer is read as a whole first.
+    """
 
     def __init__(
         self,
@@ -62,9 +80,10 @@ class VaultAuth(httpx.Auth):
         connection: str,
         *,
         origins: Iterable[str],
+        refuses: Refuses | None = None,
         **whose: Unpack[Whose],
     ) -> None:
-        self._bound = _Bound(connection, origins)
+        self._bound = _Bound(connection, origins, refuses)
         self._get = partial(get_access_token, connection, **whose)
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
@@ -72,9 +91,12 @@ class VaultAuth(httpx.Auth):
         self._bound.check(request)
         token = self._get()
         response = yield self._bound.put_on(request, token)
-        if self._bound.wants_another(request, response):
+        if self._bound.is_read(request, response):
+            response.read()
+        if self._bound.is_refusal(request, response):
+            # Also for a request that cannot be sent again: the next one would be refused too.
             another = self._get(instead_of=token)
-            if another.access_token != token.access_token:
+            if self._bound.goes_again(request, token, another):
                 yield self._bound.put_on(request, another)
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
@@ -92,9 +114,10 @@ class AsyncVaultAuth(httpx.Auth):
         connection: str,
         *,
         origins: Iterable[str],
+        refuses: Refuses | None = None,
         **whose: Unpack[Whose],
     ) -> None:
-        self._bound = _Bound(connection, origins)
+        self._bound = _Bound(connection, origins, refuses)
         self._get = partial(get_access_token, connection, **whose)
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
@@ -102,9 +125,11 @@ class AsyncVaultAuth(httpx.Auth):
         self._bound.check(request)
         token = await self._get()
         response = yield self._bound.put_on(request, token)
-        if self._bound.wants_another(request, response):
+        if self._bound.is_read(request, response):
+            await response.aread()
+        if self._bound.is_refusal(request, response):
             another = await self._get(instead_of=token)
-            if another.access_token != token.access_token:
+            if self._bound.goes_again(request, token, another):
                 yield self._bound.put_on(request, another)
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:

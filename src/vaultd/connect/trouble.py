@@ -32,6 +32,7 @@ OURS = frozenset(
         "forbidden_provider",
         "foreign",
         "gave_up",
+        "grant_unknown",
         "invalid_issuer",
         "issuer",
         "kept_shared_grant",

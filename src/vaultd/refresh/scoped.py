@@ -31,7 +31,7 @@ from vaultd.providers.oauth import Issued, OAuthClient
 from vaultd.providers.replies import TOKEN_GONE
 from vaultd.refresh.breaker import LONGEST_ASKED, Breaker, host_of
 from vaultd.refresh.claims import Claim, Claims, Flight
-from vaultd.refresh.leased import MENDED_AFTER, Fresh, expiry, narrowing_refused
+from vaultd.refresh.leased import MENDED_AFTER, Fresh, expiry, in_its_words, narrowing_refused
 from vaultd.refresh.narrow import NARROWED
 from vaultd.refresh.patience import Patience
 from vaultd.refresh.results import ENDED_THERE, CallResults, Stored

@@ -137,7 +137,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"provider": "notes", "metadata": {"workspace_id": "W"}, "account": {"id": "X:U"}},
-        "account has an id with another part than settings or metadata have",
+        "account has an id that is not of the place in settings or metadata",
     ),
 ]
 

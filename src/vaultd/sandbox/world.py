@@ -17,7 +17,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
 
 from vaultd import schema
-from vaultd.app import create_app
+from vaultd.app.factory import create_app
 from vaultd.db import Database
 from vaultd.keys.local import generate_keyring_file
 from vaultd.sandbox.agent import SampleAgent

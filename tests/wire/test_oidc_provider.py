@@ -131,7 +131,7 @@ async def consent(url: str, redirect_uri: str) -> dict[str, list[str]]:
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
-    with start_world() as started:
+    with start_world(synced=False) as started:
         yield started
 
 

@@ -49,7 +49,7 @@ class Vaults:
 
 @pytest.fixture(scope="package")
 def shared() -> Iterator[World]:
-    with start_world() as world:
+    with start_world(synced=False) as world:
         yield world
 
 

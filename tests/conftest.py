@@ -18,6 +18,8 @@ from vaultd.sandbox.postgres import RunningPostgres, start_postgres
 from vaultd.schema import upgrade
 from vaultd.terms import Secret, system_clock
 
+__all__ = ["SERVICE", "DatabaseUrls", "own_database"]
+
 TEMPLATE = "vaultd_template"
 
 

@@ -197,8 +197,8 @@ def _initialise(binaries: Path, data: Path, account: Account, folder: Path, *, l
 
 def _spawn(binaries: Path, data: Path, folder: Path, account: Account, *, synced: bool) -> subprocess.Popen[bytes]:
     durable = "on" if synced else "off"
-    settings = ("-c", "listen_addresses=", "-c", f"unix_socket_directories={folder}")
-    settings += ("-c", f"fsync={durable}", "-c", f"full_page_writes={durable}")
+    where = ("listen_addresses=", f"unix_socket_directories={folder}")
+    settings = [word for one in (*where, f"fsync={durable}", f"full_page_writes={durable}") for word in ("-c", one)]
     with (folder / "log").open("ab") as log:
         # A session of its own, so that Ctrl-C in the terminal lets us stop it in our order.
         return subprocess.Popen(  # noqa: S603 - a program of the wheel, no shell

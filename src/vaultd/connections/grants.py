@@ -169,7 +169,7 @@ class GrantStore:
         opened, expires_at = self._to_seal(brought, earlier, self._withheld_before(previous)), brought.expires_at
         if previous is not None and brought.refresh_token is None and opened.refresh_token is not None:
             # The one that was kept brings tokens for what it was given for, whatever this consent was about.
-            opened = replace(opened, wider_scopes=Scopes(opened.wider_scopes | previous.granted_scopes))
+            opened = replace(opened, wider_scopes=_together(opened.wider_scopes, previous.granted_scopes))
         if brought.life is None and opened.refresh_token is not None:
             # None came, but the one that was said before holds (RFC 6749 §5.1). So it does where no refresh token came
             # either: the one that was kept renews this token too.
@@ -340,3 +340,8 @@ class GrantStore:
             return None
         # What an account without a name holds may be another person's or another account's.
         return None if opened.account_id == UNNAMED_ACCOUNT else opened
+
+
+def _together(wider: Scopes | None, granted: Scopes) -> Scopes | None:
+    """What a refresh token that was kept brings tokens for; None where nobody knows, as of an import without scopes."""
+    return Scopes(wider | granted) if wider is not None and granted else None

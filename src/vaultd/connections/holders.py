@@ -14,9 +14,10 @@ from sqlalchemy import Select, and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from vaultd.connections.grants import Brought
+from vaultd.connections.kept import erase_kept
 from vaultd.connections.lookups import NoticeLookups
 from vaultd.connections.pending import PendingGrants
-from vaultd.connections.sealing import Opened, data_key_of, known_account, open_connection
+from vaultd.connections.sealing import Opened, data_key_of, known_account, open_connection, open_known
 from vaultd.connections.store import select_rows
 from vaultd.connections.table import ConnectionRow, connections_table, pending_table
 from vaultd.errors import CannotOpen
@@ -100,6 +101,12 @@ class Holders:
                 return True
         return False
 
+    async def forget_kept(self, connection: AsyncConnection, names: Names, account_id: str) -> None:
+        """Erase what is kept of broken connections that lived on this account's grant, which vaultd has ended."""
+        broken = select_rows().where(_c.provider.in_(names.all()), _c.kept.is_not(None)).order_by(_c.id)
+        rows = [ConnectionRow.from_mapping(row) for row in (await connection.execute(broken)).mappings()]
+        await erase_kept(connection, [row.id for row in rows if self._was_on(row, names, account_id)])
+
     def _living(self, names: Names, account_id: str | None) -> Select[Any]:
         if not account_id or names.shared is not None:
             return self._usable(names)
@@ -138,6 +145,15 @@ class Holders:
         theirs = known_account(opened.account_id)
         comparable = account_id and theirs is not None and row.provider in names.alike
         return not comparable or names.may_share(theirs or "", account_id or "")
+
+    def _was_on(self, row: ConnectionRow, names: Names, account_id: str) -> bool:
+        if row.provider not in names.alike:
+            return False
+        try:
+            theirs = known_account(open_known(data_key_of(row, self._data_keys), row).account_id)
+        except CannotOpen:
+            return False
+        return theirs is not None and names.may_share(theirs, account_id)
 
     def _held(self, row: ConnectionRow) -> set[str]:
         try:

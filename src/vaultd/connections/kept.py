@@ -7,6 +7,7 @@ they were of and to the moment until which they may be used. So whoever makes th
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -66,9 +67,14 @@ def open_kept(key: Key, row: ConnectionRow) -> Opened:
     )
 
 
-async def mend(connection: AsyncConnection, row: ConnectionRow, key: Key, opened: Opened) -> bool:
-    """Make a broken row the connected one that it was, as its next revision; false where it is another by now."""
-    place = replace(Place.of(row), revision=row.revision + 1)
+async def mend(connection: AsyncConnection, row: ConnectionRow, key: Key, opened: Opened, *, now: datetime) -> bool:
+    """Make a broken row the connected one that it was, as its next revision; false where it is another by now.
+
+    Where there is something to renew it with, its access token counts as over: nobody is given it before its provider
+    has said that the grant is alive.
+    """
+    expires_at = now if opened.refresh_token is not None else row.expires_at
+    place = replace(Place.of(row), revision=row.revision + 1, expires_at=expires_at)
     statement = (
         update(connections_table)
         .where(_c.id == row.id, _c.generation == row.generation, _c.revision == row.revision)
@@ -77,6 +83,7 @@ async def mend(connection: AsyncConnection, row: ConnectionRow, key: Key, opened
             status="connected",
             reason=None,
             revision=place.revision,
+            expires_at=place.expires_at,
             renew_at=None,
             kept=None,
             kept_until=None,
@@ -97,6 +104,13 @@ async def erase_over(connection: AsyncConnection, *, now: datetime) -> list[UUID
         .returning(_c.id)
     )
     return list((await connection.execute(statement)).scalars())
+
+
+async def erase_kept(connection: AsyncConnection, connection_ids: Collection[UUID]) -> None:
+    """Erase what is kept of these."""
+    await connection.execute(
+        update(connections_table).where(_c.id.in_(list(connection_ids))).values(kept=None, kept_until=None)
+    )
 
 
 def _bound(row: ConnectionRow, account_id: str, until: datetime) -> bytes:

@@ -134,7 +134,7 @@ class Opened:
     life: int | None = None
     """Seconds that an access token of this grant lives, as its provider once said."""
     refresh_end: RefreshEnd | None = None
-    wider_scopes: Scopes = NO_SCOPES
+    wider_scopes: Scopes | None = NO_SCOPES
     """What an earlier consent's refresh token, which a later one did not replace, may bring beside the row's scopes."""
 
 
@@ -149,7 +149,7 @@ class Known:
     withheld_scopes: Scopes
     life: int | None
     refresh_end: RefreshEnd | None
-    wider_scopes: Scopes = NO_SCOPES
+    wider_scopes: Scopes | None = NO_SCOPES
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,8 +177,8 @@ def seal_connection(key: Key, place: Place, beside: Beside, opened: Opened) -> d
         named["life"] = opened.life
     if opened.refresh_end is not None:
         named["refresh_end"] = opened.refresh_end.to_json()
-    if opened.wider_scopes:
-        named["wider"] = sorted(opened.wider_scopes)
+    if opened.wider_scopes is None or opened.wider_scopes:
+        named["wider"] = None if opened.wider_scopes is None else sorted(opened.wider_scopes)
     account = json.dumps(named).encode()
 
     def sealed(name: str, plaintext: bytes | None, account_id: str | None = opened.account_id) -> bytes | None:
@@ -266,6 +266,7 @@ def open_delivery(key: Key, row: ConnectionRow) -> Delivery:
 
 def _known(key: Key, row: ConnectionRow, place: Place) -> Known:
     document = orjson.loads(_open(key, row.account, place.bound("account", None)))
+    wider = document.get("wider", ())
     # Rows that were sealed before these were kept have none of the latter six.
     return Known(
         account_id=document["id"],
@@ -275,7 +276,7 @@ def _known(key: Key, row: ConnectionRow, place: Place) -> Known:
         withheld_scopes=Scopes(document.get("withheld", ())),
         life=document.get("life"),
         refresh_end=RefreshEnd.from_json(document.get("refresh_end")),
-        wider_scopes=Scopes(document.get("wider", ())),
+        wider_scopes=None if wider is None else Scopes(wider),
     )
 
 

@@ -88,6 +88,9 @@ class Breaker:
         except ProviderUnavailable as error:
             if error.outage:
                 self._failed(host, error.retry_after)
+            elif error.status is not None and error.retry_after is None:
+                # An answer all the same, if one of no use: the host is there.
+                self._states.pop(host, None)
             raise
         except ProviderRefused:
             # It answers, if only with a no to this one grant.

@@ -58,7 +58,7 @@ class Undo:
                 opened = kept.open_kept(key, row)
             except CannotOpen as error:
                 raise NothingKept(reason=error.reason, detail=error.detail) from None
-            if not await kept.mend(transaction.connection, row, key, opened):
+            if not await kept.mend(transaction.connection, row, key, opened, now=self._clock()):
                 raise NothingKept(reason="not_kept")
             await transaction.append(
                 replace(

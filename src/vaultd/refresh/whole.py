@@ -100,7 +100,8 @@ class Refresher:
 
     async def _store(self, row: ConnectionRow, fence: int, fresh: Fresh, claim: Claim | None) -> None:
         grant, opened, now = fresh.grant, fresh.stored.opened, self._clock()
-        granted = Scopes(row.granted_scopes | opened.wider_scopes)
+        wider = opened.wider_scopes
+        granted = NO_SCOPES if wider is None else Scopes(row.granted_scopes | wider)
         before, config = Received(granted, opened.unclear_scopes), fresh.stored.provider.config
         # It was a refresh token that brought this; and who is meant does not change by it.
         shown = config.scopes_shown(renewable=True, signed=True)

@@ -163,6 +163,7 @@ class GiveBack:
             if revocation.refresh_token is not None:
                 await self._oauth.revoke(provider, token=revocation.refresh_token, hint="refresh_token", **how)
             await self._oauth.revoke(provider, token=revocation.access_token, hint="access_token", **how)
+            await self._sharing.ended(provider, verdict)
         except ProviderUnavailable as error:
             await self._again(revocation, error.retry_after)
         except ProviderRefused as error:

@@ -35,10 +35,11 @@ class Extent(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What is ended, and why not more."""
+    """What is ended, and why not more; `account_id` is whose grant it is, where that is known."""
 
     extent: Extent
     reason: str | None = None
+    account_id: str | None = None
 
 
 def shared_by(config: ProviderConfig) -> Shared | None:
@@ -95,15 +96,22 @@ class Sharing:
         if await self._same_token(names, account_id if _tells_tokens_apart(config) else None, tokens):
             return Verdict(Extent.NOTHING, SHARED)
         if not await self._others(names, account_id):
-            return Verdict(Extent.ALL)
+            return Verdict(Extent.ALL, account_id=account_id)
         if account_id is None and config.revocation_ends != "token":
             account_id = await self._ask(provider, access_token)
             if account_id is not None and not await self._others(names, account_id):
-                return Verdict(Extent.ALL)
+                return Verdict(Extent.ALL, account_id=account_id)
         if config.revocation_ends == "token":
             return Verdict(Extent.ALL)
         reason = UNKNOWN if account_id is None else SHARED
         return Verdict(Extent.NOTHING if config.token_revocation_endpoint is None else Extent.TOKEN, reason)
+
+    async def ended(self, provider: Provider, verdict: Verdict) -> None:
+        """Forget what is kept of connections whose grant was ended by this: it is no mistake any more."""
+        of_grant = verdict.extent is Extent.ALL and provider.config.revocation_ends != "token"
+        if of_grant and verdict.account_id is not None:
+            async with self._database.transaction() as connection:
+                await self._holders.forget_kept(connection, self._names(provider), verdict.account_id)
 
     def _names(self, provider: Provider) -> Names:
         own = self._providers.get(provider.name)

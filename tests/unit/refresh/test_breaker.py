@@ -181,6 +181,27 @@ def test_c3_an_answer_that_is_of_no_use_is_no_outage() -> None:
     assert bench.waits() == 0
 
 
+def test_c3_an_answer_of_no_use_to_the_first_call_is_a_host_that_is_back() -> None:
+    bench = Bench()
+    bench.opened(1)
+    bench.clock.forward(seconds=bench.waits())
+    unusable = ProviderUnavailable(outage=False)
+    unusable.status = 404
+    with pytest.raises(ProviderUnavailable), bench.breaker.calling("acme"):
+        raise unusable
+    assert bench.waits() == 0
+    assert not bench.breaker.is_open("acme")
+
+
+def test_c3_an_address_that_is_not_called_says_nothing_about_its_host() -> None:
+    bench = Bench()
+    bench.opened(1)
+    bench.clock.forward(seconds=bench.waits())
+    with pytest.raises(ProviderUnavailable), bench.breaker.calling("acme"):
+        raise ProviderUnavailable(outage=False)
+    assert bench.breaker.is_open("acme")
+
+
 def test_c3_hosts_of_customers_are_told_apart_and_shown_together() -> None:
     assert host_of("https://{shop}.acme.example:8443/token") == "*.acme.example:8443"
     assert host_of("https://acme.example/{tenant}/token") == "acme.example"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -114,6 +115,24 @@ async def test_what_was_kept_for_long_enough_is_erased(room: Room) -> None:
     erased = await room.house.row(row.id)
     assert (erased.status, erased.kept, erased.kept_until) == ("reconnect_required", None, None)
     assert (await verification_of(room.house.database, room.house.keyring)()).findings == []
+
+
+async def test_a_token_that_is_brought_back_is_renewed_before_anybody_gets_it(room: Room) -> None:
+    """Its own end may be far away: only its provider knows whether the grant is alive."""
+    row = await room.connected()
+    await room.first.results.break_connection(row, reason="revoked_at_provider", stored=room.first.results.open(row))
+    await room.first.undo.retry(row.id, draft=RETRY)
+    back = await room.house.row(row.id)
+    assert (back.status, back.expires_at) == ("connected", room.house.clock())
+    assert (await verification_of(room.house.database, room.house.keyring)()).findings == []
+
+
+async def test_one_without_a_refresh_token_comes_back_with_its_own_end(room: Room) -> None:
+    brought = replace(room.house.brought(), refresh_token=None, expires_at=None)
+    row = await room.house.row(await room.house.connect(await room.house.subject(), brought))
+    await room.first.results.break_connection(row, reason="revoked_at_provider", stored=room.first.results.open(row))
+    await room.first.undo.retry(row.id, draft=RETRY)
+    assert (await room.house.row(row.id)).expires_at is None
 
 
 async def test_a_disconnected_account_gives_back_what_was_kept_of_it(room: Room) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 import pytest_asyncio
@@ -16,7 +18,10 @@ from tests.unit.revoke.shared import Vault, agent
 from vaultd.audit.events import Draft, EventType
 from vaultd.connect import Connect
 from vaultd.connect.returning import ReturnPlaces
+from vaultd.connections import store
 from vaultd.connections.holders import Holders
+from vaultd.connections.kept import kept_for
+from vaultd.connections.sealing import data_key_of, open_connection
 from vaultd.connections.table import pending_table
 from vaultd.db import Database
 from vaultd.outbound import Outbound
@@ -153,6 +158,29 @@ async def test_of_two_users_with_one_account_the_last_one_ends_the_grant(vault: 
     await vault.disconnected("bob", second)
     assert vault.at[way].tokens_of("octocat") == []
     assert await vault.told() == [KEPT[way], ENDED]
+
+
+async def broken(vault: Vault, connection_id: UUID) -> None:
+    """Have its provider refuse it; its tokens are kept for a while."""
+    house, row = vault.house, await vault.house.row(connection_id)
+    key = data_key_of(row, house.data_keys)
+    kept = kept_for(key, row, open_connection(key, row), now=house.clock(), lasts=timedelta(days=7))
+    async with house.database.transaction() as connection:
+        assert await store.break_connection(connection, row, fence=None, reason="invalid_grant", kept=kept)
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_what_is_kept_of_a_grant_that_vaultd_has_ended_is_erased(vault: Vault, way: Way) -> None:
+    """To try it again would give out a token that is known to be dead."""
+    first, second = await vault.connected("alice", way), await vault.connected("bob", way)
+    vault.at[way].person = "hubot"
+    other = await vault.connected("carol", way)
+    for connection_id in (first, other):
+        await broken(vault, connection_id)
+    await vault.disconnected("bob", second)
+    assert vault.at[way].tokens_of("octocat") == []
+    assert (await vault.house.row(first)).kept is None
+    assert (await vault.house.row(other)).kept is not None, "another account's grant is alive"
 
 
 async def test_two_who_go_at_once_end_the_grant(vault: Vault) -> None:

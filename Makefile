@@ -3,7 +3,8 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
-unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
+# The last one because the tests start hundreds of processes: each would compile all modules for itself.
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
 
 BIN := .venv/bin
 
@@ -38,7 +39,7 @@ demo: $(DEMO_READY)
 devcontext: $(TEST_READY) $(CLIENT_READY) $(DEVCONTEXT_READY)
 	@examples/devcontext/run
 
-# One worker for each core, each with a database server and a sandbox of its own. The last line is pytest's summary.
+# Three workers for two cores, each with a database server and a sandbox of its own. The last line is pytest's summary.
 .PHONY: test
 test: lint $(NODE_READY) $(CLIENT_READY) $(DEVCONTEXT_READY)
 	@scripts/setup-chromium

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
+from tests.support.databases import SERVICE, DatabaseUrls, own_database
 from tests.support.house import House
 from vaultd.db import Database
 from vaultd.keys.keyring import Keyring, make_keys_once, open_keyring
@@ -19,22 +18,21 @@ from vaultd.sandbox.postgres import RunningPostgres, start_postgres
 from vaultd.schema import upgrade
 from vaultd.terms import Secret, system_clock
 
+__all__ = ["SERVICE", "DatabaseUrls", "own_database"]
+
 TEMPLATE = "vaultd_template"
-SERVICE = "vaultd_service"
-_numbers = count(1)
 
 
-@dataclass(frozen=True, slots=True)
-class DatabaseUrls:
-    """One database: `owner` is the superuser's way in, `service` is the serving role's."""
-
-    owner: str
-    service: str
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Three workers for two cores: a third of the time a test waits, for a lease to end or a process to start."""
+    cores = os.cpu_count() or 1
+    return cores + (cores + 1) // 2
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[RunningPostgres]:
-    with start_postgres() as running:
+    with start_postgres(synced=False) as running:
         yield running
 
 
@@ -60,15 +58,6 @@ def module_database(postgres: RunningPostgres, template: str) -> Iterator[Databa
     """One for all tests of a file."""
     with own_database(postgres, template) as urls:
         yield urls
-
-
-@contextmanager
-def own_database(postgres: RunningPostgres, template: str) -> Iterator[DatabaseUrls]:
-    """A migrated database that nobody else uses."""
-    name = f"vaultd_test_{next(_numbers)}"
-    postgres.run(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY wal_log")
-    yield DatabaseUrls(postgres.url(name), postgres.url(name, SERVICE))
-    postgres.run(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest_asyncio.fixture

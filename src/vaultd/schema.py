@@ -8,10 +8,6 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -22,22 +18,19 @@ _REVISION = """CREATE TABLE alembic_version (
     version_num varchar(32) NOT NULL, CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"""
 
 
-def _config() -> Config:
+def location() -> Path:
+    """Where the migrations are."""
     packaged = Path(__file__).parent / "_migrations"
-    config = Config()
-    # Alembic reads the value as a format string, so a per cent sign in a path is doubled.
-    location = packaged if packaged.is_dir() else Path(__file__).parents[2] / "migrations"
-    config.set_main_option("script_location", str(location).replace("%", "%%"))
-    return config
+    return packaged if packaged.is_dir() else Path(__file__).parents[2] / "migrations"
 
 
 @cache
 def head() -> str:
-    """The newest revision this version of vaultd knows."""
-    revision = ScriptDirectory.from_config(_config()).get_current_head()
-    if revision is None:
+    """The newest revision this version of vaultd knows. Every start asks for it, which need not load Alembic."""
+    revisions = [path.name.partition("_")[0] for path in (location() / "versions").glob("[0-9]*_*.py")]
+    if not revisions:
         raise SchemaError("The migrations are missing from this installation.")
-    return revision
+    return max(revisions)
 
 
 async def upgrade(connection: AsyncConnection) -> str:
@@ -48,14 +41,21 @@ async def upgrade(connection: AsyncConnection) -> str:
     # Unlike an advisory lock it needs a right, so that nobody else can hold it against us; readers do not wait.
     await connection.execute(text("LOCK TABLE alembic_version IN SHARE ROW EXCLUSIVE MODE"))
 
-    def run(sync_connection: Connection) -> str:
-        before = MigrationContext.configure(sync_connection).get_current_revision()
-        config = _config()
-        config.attributes["connection"] = sync_connection
-        command.upgrade(config, "head")
-        return before or "none"
+    return await connection.run_sync(_upgrade)
 
-    return await connection.run_sync(run)
+
+def _upgrade(connection: Connection) -> str:
+    from alembic import command  # noqa: PLC0415 - a quarter of a second, which only a migration has to spend
+    from alembic.config import Config  # noqa: PLC0415 - so is this
+    from alembic.runtime.migration import MigrationContext  # noqa: PLC0415 - and this
+
+    before = MigrationContext.configure(connection).get_current_revision()
+    config = Config()
+    # Alembic reads the value as a format string, so a per cent sign in a path is doubled.
+    config.set_main_option("script_location", str(location()).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+    return before or "none"
 
 
 async def check(connection: AsyncConnection) -> None:

@@ -17,7 +17,7 @@ from tests.doubles.documented import Answer, load_documented
 from tests.doubles.places import at_double, steps_of
 from tests.doubles.provider import ProviderDouble
 from tests.wire.vault import App, Vault, bearer
-from vaultd.app import create_app
+from vaultd.app.factory import create_app
 from vaultd.connections import outbox
 from vaultd.db import Database
 from vaultd.keys.local import generate_keyring_file

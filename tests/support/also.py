@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from vaultd.app import create_app
+from vaultd.app.factory import create_app
 from vaultd.sandbox.servers import LoopbackServers, listen
 from vaultd.sandbox.world import World
 from vaultd.settings import load

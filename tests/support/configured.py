@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from uuid import uuid4
 
-from vaultd.app import create_app
+from vaultd.app.factory import create_app
 from vaultd.sandbox.servers import LoopbackServers
 from vaultd.sandbox.world import World
 from vaultd.settings import load

@@ -53,7 +53,7 @@ def devcontext(folder: Path) -> Iterator[DevContext]:
     # Taken until the moment in which the app takes it.
     listener = listen()
     client = AppClient(name="devcontext", url=f"http://localhost:{listener.port}")
-    with start_world(client=client, witness=tokens.append) as world:
+    with start_world(client=client, witness=tokens.append, synced=False) as world:
         places = world.places
         told = client.environment(vault=places.vault, issuer=places.issuer, providers=places.providers)
         database = folder / "devcontext.json"

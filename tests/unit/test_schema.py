@@ -6,6 +6,8 @@ import asyncio
 from itertools import product
 
 import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -167,3 +169,9 @@ async def test_what_was_used_once_is_forgotten_when_it_has_ended_and_not_before(
             assert "permission denied" in await refused(connection, statement)
         await connection.execute(text("SELECT vaultd_forget_replayed('infinity')"))
         assert list((await connection.execute(text("SELECT jti_hash FROM replay"))).scalars()) == [b"good"]
+
+
+def test_the_head_is_the_one_that_alembic_finds() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(schema.location()))
+    assert ScriptDirectory.from_config(config).get_heads() == [schema.head()]

@@ -12,7 +12,7 @@ import httpx
 
 from tests.support.clock import HandClock
 from tests.wire.vault import Vault
-from vaultd.app import create_app
+from vaultd.app.factory import create_app
 from vaultd.keys.local import generate_keyring_file
 from vaultd.sandbox.dev_config import PROVIDER_SCOPES, VAULT_AT_ISSUER, VAULT_AT_PROVIDER, write_config
 from vaultd.sandbox.issuer import SandboxIssuer

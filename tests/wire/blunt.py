@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from tests.doubles.four_steps import FourSteps
-from vaultd.app import create_app
+from vaultd.app.factory import create_app
 from vaultd.sandbox.faults import Dropped
 from vaultd.sandbox.servers import LoopbackServers, listen
 from vaultd.sandbox.world import World

@@ -19,7 +19,7 @@ from vaultd.sandbox.world import World, start_world
 @pytest.fixture(scope="session")
 def world() -> Iterator[World]:
     """The whole sandbox on loopback ports, one for the whole run."""
-    with start_world() as running:
+    with start_world(synced=False) as running:
         yield running
 
 

@@ -24,7 +24,7 @@ from tests.support.kinds import ACCESS_TOKEN_BESIDE, Facts, signed_by
 from tests.support.proofs import ProofKey
 from tests.support.signing import ASSERTION_TYPE, Signer
 from tests.wire.vault import TOKEN_EXCHANGE, TOKEN_VAULT_TOKEN, fresh
-from vaultd.app import create_app
+from vaultd.app.factory import create_app
 from vaultd.sandbox.dev_config import SAMPLE_AGENT, VAULT_AT_ISSUER, VAULT_AT_PROVIDER
 from vaultd.sandbox.loopback import loopback_http
 from vaultd.sandbox.person import ACCOUNT_SCOPES

@@ -45,7 +45,7 @@ WELL = {
 @pytest.fixture(scope="module")
 def failing() -> Iterator[World]:
     """A world of its own, whose parts are made to fail."""
-    with start_world() as world:
+    with start_world(synced=False) as world:
         yield world
 
 

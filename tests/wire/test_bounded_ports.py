@@ -41,7 +41,7 @@ class Ports:
 def ports() -> Iterator[Ports]:
     number = free_port()
     table = {"ahead = 0": f'ahead = 0\n\n[metrics]\nhost = "127.0.0.1"\nport = {number}'}
-    with start_world() as world, serving(install(world, "bounded", table)) as running:
+    with start_world(synced=False) as world, serving(install(world, "bounded", table)) as running:
         metrics = Port(f"http://127.0.0.1:{number}", b"/metrics")
         yield Ports(running, Port(running.url, b"/health/live"), metrics)
 

@@ -20,7 +20,7 @@ from vaultd.sandbox.world import World, start_world
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[World]:
-    with start_world() as world:
+    with start_world(synced=False) as world:
         yield world
 
 

@@ -16,7 +16,7 @@ from starlette.routing import Mount
 from tests.conftest import DatabaseUrls
 from tests.unit.providers.test_templates import EVIL
 from tests.wire.vault import App, Vault, query_of, ticket_url
-from vaultd.app import create_app
+from vaultd.app.factory import create_app
 from vaultd.keys.local import generate_keyring_file
 from vaultd.sandbox.browser import Browser
 from vaultd.sandbox.dev_config import PROVIDER_SCOPES, SAMPLE_AGENT, VAULT_AT_ISSUER, VAULT_AT_PROVIDER, write_config

@@ -13,7 +13,7 @@ import pytest
 from tests.support.proofs import LEFT_OUT, ProofKey, sealed
 from tests.wire.issuers import Issuers, of, shared
 from tests.wire.vault import ACCESS_TOKEN, App, Vault, fresh, request_id
-from vaultd.app import create_app
+from vaultd.app.factory import create_app
 from vaultd.jose.dpop import PROOF_ALGORITHMS
 from vaultd.sandbox.dev_config import BRIEFING_AGENT, SAMPLE_AGENT
 from vaultd.sandbox.loopback import loopback_http

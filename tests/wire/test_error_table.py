@@ -233,7 +233,7 @@ async def test_above_the_rate_limit_is_slow_down(vault: Vault, app: App) -> None
 @pytest.fixture(scope="module")
 def failing() -> Iterator[World]:
     """A world of its own, whose parts are made to fail."""
-    with start_world() as world:
+    with start_world(synced=False) as world:
         yield world
 
 

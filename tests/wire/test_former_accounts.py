@@ -15,7 +15,7 @@ from tests.doubles.places_of_grants import GrantsForPlaces, table_at
 from tests.wire.own import AGENT, agent_beside, tables_for
 from tests.wire.test_grants_for_places import Street, accounts_of
 from tests.wire.vault import App, Vault
-from vaultd.app import create_app
+from vaultd.app.factory import create_app
 from vaultd.sandbox.servers import LoopbackServers, listen
 from vaultd.sandbox.world import World
 from vaultd.settings import load

@@ -256,7 +256,7 @@ class Speaker:
 @pytest.fixture(scope="module")
 def speaker() -> Iterator[Speaker]:
     """A sandbox of its own: what is refused here throttles whoever comes from the same address."""
-    with start_world() as world:
+    with start_world(synced=False) as world:
         yield Speaker(world)
 
 

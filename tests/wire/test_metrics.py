@@ -32,7 +32,7 @@ Samples = dict[tuple[str, ...], float]
 @pytest.fixture(scope="module")
 def own() -> Iterator[World]:
     """A world of its own, since its numbers are counted."""
-    with start_world() as world:
+    with start_world(synced=False) as world:
         yield world
 
 

@@ -56,7 +56,7 @@ class Google:
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[World]:
-    with start_world() as world:
+    with start_world(synced=False) as world:
         yield world
 
 

@@ -25,7 +25,7 @@ STALE = timedelta(seconds=30)
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[World]:
-    with start_world() as world:
+    with start_world(synced=False) as world:
         yield world
 
 

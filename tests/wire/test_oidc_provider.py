@@ -14,7 +14,7 @@ import pytest
 from tests.support.exchanging import agent_http, exchange_form
 from tests.support.node import OidcProvider, oidc_provider
 from tests.wire.vault import go_on
-from vaultd.app import create_app
+from vaultd.app.factory import create_app
 from vaultd.sandbox.browser import Browser
 from vaultd.sandbox.dev_config import SAMPLE_AGENT
 from vaultd.sandbox.loopback import loopback_http
@@ -131,7 +131,7 @@ async def consent(url: str, redirect_uri: str) -> dict[str, list[str]]:
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
-    with start_world() as started:
+    with start_world(synced=False) as started:
         yield started
 
 

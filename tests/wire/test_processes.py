@@ -28,7 +28,7 @@ SHORT = timedelta(seconds=2)
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[World]:
-    with start_world() as world:
+    with start_world(synced=False) as world:
         yield world
 
 

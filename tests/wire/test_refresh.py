@@ -24,7 +24,7 @@ SHORT = timedelta(seconds=2)
 @pytest.fixture(scope="module")
 def refreshing() -> Iterator[World]:
     """A world of its own, since these tests switch its providers."""
-    with start_world() as world:
+    with start_world(synced=False) as world:
         yield world
 
 

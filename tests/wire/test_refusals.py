@@ -16,7 +16,7 @@ from tests.support.clock import HandClock
 from tests.wire.beside import Log, More
 from tests.wire.refusing import CASES, ME, NO_EVENT, SLOW_APP, TABLES, Asker
 from tests.wire.vault import ACCESS_TOKEN, TOKEN_EXCHANGE, App, bearer, fresh, request_id
-from vaultd.app import create_app
+from vaultd.app.factory import create_app
 from vaultd.audit.events import rfc3339
 from vaultd.sandbox.browser import Browser
 from vaultd.sandbox.dev_config import SAMPLE_AGENT

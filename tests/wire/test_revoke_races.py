@@ -22,7 +22,7 @@ LONGEST_ANSWER = 10.0
 
 @pytest.fixture(scope="module")
 def racing() -> Iterator[World]:
-    with start_world() as world:
+    with start_world(synced=False) as world:
         yield world
 
 

@@ -17,7 +17,7 @@ from vaultd.sandbox.world import World, start_world
 @pytest.fixture(scope="module")
 def strict() -> Iterator[World]:
     """A world whose vault lets a user have one account at GitHub."""
-    with start_world() as world, serving(_single(world)) as running:
+    with start_world(synced=False) as world, serving(_single(world)) as running:
         yield _through(world, running)
 
 

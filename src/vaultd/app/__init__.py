@@ -1,7 +1,4 @@
-"""The composition root: the only place where concrete parts are chosen and wired."""
+"""The composition root: the only place where concrete parts are chosen and wired.
 
-from __future__ import annotations
-
-from vaultd.app.factory import create_app, from_environment
-
-__all__ = ["create_app", "from_environment"]
+Nothing is imported here, so that a command that wires one part need not load the service; `factory` makes that.
+"""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from vaultd import schema
 from vaultd.app.metrics import Metrics
+from vaultd.app.names import token_names_of
 from vaultd.audit.log import AuditLog
 from vaultd.audit.read import Reader
 from vaultd.audit.refusals import Refusals
@@ -15,7 +16,7 @@ from vaultd.clients.assertion import ClientAssertions
 from vaultd.clients.limits import ClientLimits
 from vaultd.clients.registry import Clients
 from vaultd.clients.signed import SignedByClients
-from vaultd.connections.lookups import NoticeLookups, TokenNames
+from vaultd.connections.lookups import NoticeLookups
 from vaultd.connections.pending import PendingGrants
 from vaultd.db import Database
 from vaultd.errors import TemporarilyUnavailable
@@ -23,7 +24,6 @@ from vaultd.keys.data_keys import DataKeys
 from vaultd.keys.keyring import Keyring, make_keys_once, open_keyring
 from vaultd.keys.local import open_keyring_file
 from vaultd.limits import FailureThrottle
-from vaultd.notices import token_names
 from vaultd.outbound import Outbound
 from vaultd.providers.oauth import OAuthClient
 from vaultd.providers.registry import Providers
@@ -117,11 +117,6 @@ async def lay_ground(settings: Settings, clock: Clock, stack: AsyncExitStack) ->
         oauth=OAuthClient(outbound=outbound, clock=clock),
         subjects=subjects,
     )
-
-
-def token_names_of(settings: Settings) -> dict[str, TokenNames]:
-    """Google names single refresh tokens."""
-    return {name: token_names for name, config in settings.providers.items() if config.notices == "google_risc"}
 
 
 async def _open_keys(database: Database, settings: Settings, clock: Clock) -> Keyring:

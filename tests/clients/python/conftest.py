@@ -16,7 +16,7 @@ Open = Callable[..., Speaker]
 @pytest.fixture(scope="session")
 def world() -> Iterator[World]:
     """The whole sandbox on loopback ports, one for all tests of the client."""
-    with start_world() as running:
+    with start_world(synced=False) as running:
         yield running
 
 

@@ -122,7 +122,7 @@ def make_roles(server: RunningPostgres, database: str) -> str:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[RunningPostgres]:
-    with start_postgres() as running:
+    with start_postgres(synced=False) as running:
         running.create_database("vaultd")
         assert make_roles(running, "vaultd") == ""
         yield running

@@ -11,7 +11,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator, validate
 
 import vaultd
 from tests.wire.vault import Vault
-from vaultd.app import create_app
+from vaultd.app.factory import create_app
 
 # Between vaultd's own pages, the browser and the providers: no program and no app calls these.
 BROWSERS_OWN = {

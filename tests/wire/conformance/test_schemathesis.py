@@ -29,7 +29,7 @@ FOR_EACH_OPERATION = 65
 @pytest.fixture(scope="module")
 def tried() -> Iterator[World]:
     """A sandbox of its own: thousands of refused requests throttle whoever comes from the same address."""
-    with start_world() as world:
+    with start_world(synced=False) as world:
         yield world
 
 

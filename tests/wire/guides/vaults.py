@@ -12,7 +12,7 @@ from starlette.types import ASGIApp
 
 from tests.support.toml import laid_over, written
 from tests.wire.vault import App, bearer
-from vaultd.app import create_app
+from vaultd.app.factory import create_app
 from vaultd.sandbox.dev_config import OPERATOR, PROVIDER_SCOPES, VAULT_AT_PROVIDER
 from vaultd.sandbox.provider import SandboxProvider
 from vaultd.sandbox.servers import Listener, LoopbackServers, listen

@@ -17,7 +17,7 @@ from sqlalchemy import text
 
 from tests.support.exchanging import agent_http, events_of, exchange_form, make_healthy
 from tests.wire.vault import App
-from vaultd.app import create_app
+from vaultd.app.factory import create_app
 from vaultd.db import Database
 from vaultd.sandbox.dev_config import SAMPLE_AGENT
 from vaultd.sandbox.grants import Access, Family
@@ -49,7 +49,7 @@ class Vaults:
 
 @pytest.fixture(scope="package")
 def shared() -> Iterator[World]:
-    with start_world() as world:
+    with start_world(synced=False) as world:
         yield world
 
 

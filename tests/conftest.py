@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -21,13 +20,6 @@ from vaultd.terms import Secret, system_clock
 __all__ = ["SERVICE", "DatabaseUrls", "own_database"]
 
 TEMPLATE = "vaultd_template"
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
-    """Three workers for two cores: a third of the time a test waits, for a lease to end or a process to start."""
-    cores = os.cpu_count() or 1
-    return cores + (cores + 1) // 2
 
 
 @pytest.fixture(scope="session")

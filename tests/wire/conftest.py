@@ -12,6 +12,7 @@ from tests.support.clock import HandClock
 from tests.wire.beside import More, vault_beside
 from tests.wire.issuers import Issuers, issuers_of_every_kind
 from tests.wire.vault import App, Vault
+from tests.wire.words import Town, wordy_vault
 from vaultd.sandbox.postgres import RunningPostgres
 from vaultd.sandbox.world import World, start_world
 
@@ -20,6 +21,14 @@ from vaultd.sandbox.world import World, start_world
 def world() -> Iterator[World]:
     """The whole sandbox on loopback ports, one for the whole run."""
     with start_world(synced=False) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def town(world: World, module_database: DatabaseUrls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
+    """A vault whose providers say what a test has them say."""
+    folder = tmp_path_factory.mktemp("words")
+    with wordy_vault(world, database_url=module_database.service, folder=folder) as running:
         yield running
 
 

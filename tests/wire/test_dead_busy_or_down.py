@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.conftest import DatabaseUrls
 from tests.doubles.own_words import Words
-from tests.wire.words import Town, until, wordy_vault
+from tests.wire.words import Town, until
 from vaultd.audit.events import rfc3339
 from vaultd.refresh.patience import ENOUGH
-from vaultd.sandbox.world import World
 
 JIRA = Words(403, {"error": "unauthorized_client", "error_description": "refresh_token is invalid"})
 STRAVA = Words(
@@ -36,13 +33,6 @@ UNKNOWN = {
     # Some refuse under 200, with members of their own.
     "no_token": Words(200, {"access_token": None, "errcode": 40030, "errmsg": "invalid refresh_token"}),
 }
-
-
-@pytest.fixture(scope="module")
-def town(world: World, module_database: DatabaseUrls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
-    folder = tmp_path_factory.mktemp("words")
-    with wordy_vault(world, database_url=module_database.service, folder=folder) as running:
-        yield running
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import urlencode
 
@@ -15,21 +15,13 @@ from tests.conftest import DatabaseUrls
 from tests.doubles.own_words import OwnWords, Words
 from tests.wire.own import AGENT
 from tests.wire.vault import App, go_on, ticket_url
-from tests.wire.words import Town, until, wordy_vault
+from tests.wire.words import Town, until
 from vaultd.db import Database
-from vaultd.sandbox.world import World
 from vaultd.terms import Secret
 
 TOKENS = {"access_token": "issued-access", "refresh_token": "issued-refresh"}
 BOTH = set(TOKENS.values())
 GOOD: dict[str, Any] = {**TOKENS, "token_type": "Bearer", "expires_in": 300}
-
-
-@pytest.fixture(scope="module")
-def town(world: World, module_database: DatabaseUrls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
-    folder = tmp_path_factory.mktemp("issued")
-    with wordy_vault(world, database_url=module_database.service, folder=folder) as running:
-        yield running
 
 
 @pytest.fixture

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.conftest import DatabaseUrls
 from tests.doubles.own_words import Words
 from tests.wire.vault import App
-from tests.wire.words import Town, wordy_vault
-from vaultd.sandbox.world import World
+from tests.wire.words import Town
 
 DEAD = Words(403, {"error": "unauthorized_client", "error_description": "refresh_token is invalid"})
 NOT_NOW = {
@@ -22,13 +19,6 @@ NOT_NOW = {
     "down": Words(500, {"error": "invalid_grant"}),
     "limited": Words(429, {"error": "invalid_grant"}, {"retry-after": "3"}),
 }
-
-
-@pytest.fixture(scope="module")
-def town(world: World, module_database: DatabaseUrls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
-    folder = tmp_path_factory.mktemp("refused")
-    with wordy_vault(world, database_url=module_database.service, folder=folder) as running:
-        yield running
 
 
 @pytest.fixture(autouse=True)

@@ -6,19 +6,16 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
-from tests.conftest import DatabaseUrls
 from tests.doubles.own_words import OwnWords, Words
 from tests.wire.own import AGENT
 from tests.wire.vault import App
-from tests.wire.words import Town, wordy_vault
-from vaultd.sandbox.world import World
+from tests.wire.words import Town
 
 DEAD = Words(400, {"error": "invalid_grant"})
 CONFIGURATION = """
@@ -44,13 +41,6 @@ class Operator:
         done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=60)
         assert "Traceback" not in done.stderr, done.stderr
         return done.returncode, done.stdout + done.stderr
-
-
-@pytest.fixture(scope="module")
-def town(world: World, module_database: DatabaseUrls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
-    folder = tmp_path_factory.mktemp("undone")
-    with wordy_vault(world, database_url=module_database.service, folder=folder) as running:
-        yield running
 
 
 @pytest.fixture

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
+from vaultd.db import Database
 from vaultd.sandbox.postgres import RunningPostgres
+from vaultd.terms import Secret
 
 SERVICE = "vaultd_service"
 _numbers = count(1)
@@ -101,3 +103,11 @@ def _new(postgres: RunningPostgres, template: str) -> _Copy:
     name = f"vaultd_test_{next(_numbers)}"
     postgres.run(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY wal_log")
     return _Copy(name, postgres.run(_SHAPE, database=name))
+
+
+async def execute(url: str, statement: str) -> None:
+    """One statement, in a transaction of its own."""
+    database = Database(Secret(url))
+    async with database.transaction() as connection:
+        await connection.exec_driver_sql(statement)
+    await database.aclose()

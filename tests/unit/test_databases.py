@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.support.databases import DatabaseUrls, own_database
+from tests.support.databases import DatabaseUrls, execute, own_database
 from tests.support.house import House
 from vaultd.db import Database
 from vaultd.keys.keyring import make_keys_once, open_keyring
@@ -23,13 +23,6 @@ async def lived_in(urls: DatabaseUrls, backend: LocalBackend) -> None:
         house = House(database, await open_keyring(connection, backend))
     await house.connect(await house.subject())
     await house.log.close()
-    await database.aclose()
-
-
-async def run(url: str, statement: str) -> None:
-    database = Database(Secret(url))
-    async with database.transaction() as connection:
-        await connection.exec_driver_sql(statement)
     await database.aclose()
 
 
@@ -61,7 +54,7 @@ async def test_it_is_not_used_again_when_more_than_rows_came_and_went(postgres: 
     ):
         with own_database(postgres, template) as changed:
             name = changed.owner.rpartition("/")[2].partition("?")[0]
-            await run(changed.owner, statement.format(name=name))
+            await execute(changed.owner, statement.format(name=name))
         with own_database(postgres, template) as next_one:
             assert next_one != changed, statement
 

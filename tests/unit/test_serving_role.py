@@ -9,6 +9,7 @@ from itertools import count
 import pytest
 
 from tests.conftest import SERVICE, DatabaseUrls
+from tests.support.databases import execute
 from vaultd.db import Database
 from vaultd.errors import SchemaError
 from vaultd.sandbox.postgres import RunningPostgres
@@ -95,12 +96,12 @@ async def test_a_right_that_serving_never_needs(
 ) -> None:
     with role(postgres, "IN ROLE vaultd_app") as name:
         database = database_urls.owner
-        await _run(database, f"GRANT {right} TO {name}")
+        await execute(database, f"GRANT {right} TO {name}")
         privilege, _, place = right.rpartition(" on ")
         told = await complaint(database_urls, name)
         assert f"{privilege.partition(' ')[0]} on {place}" in told
         assert privilege.partition("(")[2] in told
-        await _run(database, f"REVOKE {right} FROM {name}")
+        await execute(database, f"REVOKE {right} FROM {name}")
 
 
 async def test_who_may_connect(database: Database, superuser: Database, postgres: RunningPostgres) -> None:
@@ -123,24 +124,17 @@ async def test_migrating_shuts_the_database_to_strangers(postgres: RunningPostgr
     await other.aclose()
 
 
-async def _run(url: str, statement: str) -> None:
-    owner = Database(Secret(url))
-    async with owner.transaction() as connection:
-        await connection.exec_driver_sql(statement)
-    await owner.aclose()
-
-
 async def test_who_may_make_functions_here_becomes_nobody_by_them(
     postgres: RunningPostgres, database_urls: DatabaseUrls
 ) -> None:
     """What runs as the owner calls nothing that somebody else could have put in its way."""
     with role(postgres, "IN ROLE vaultd_app") as name:
-        await _run(database_urls.owner, f"GRANT CREATE ON SCHEMA public TO {name}")
+        await execute(database_urls.owner, f"GRANT CREATE ON SCHEMA public TO {name}")
         async with serving_as(database_urls, name) as database, database.transaction() as connection:
             await connection.exec_driver_sql(
                 """CREATE FUNCTION public.to_char(date, text) RETURNS text LANGUAGE plpgsql AS $$
                 BEGIN RAISE EXCEPTION 'called as %', current_user; END $$"""
             )
             await connection.exec_driver_sql("SELECT vaultd_ensure_partition((now() + interval '14 months')::date)")
-        await _run(database_urls.owner, "DROP FUNCTION public.to_char(date, text)")
-        await _run(database_urls.owner, f"REVOKE CREATE ON SCHEMA public FROM {name}")
+        await execute(database_urls.owner, "DROP FUNCTION public.to_char(date, text)")
+        await execute(database_urls.owner, f"REVOKE CREATE ON SCHEMA public FROM {name}")

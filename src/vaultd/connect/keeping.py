@@ -17,11 +17,8 @@ import structlog
 from vaultd.connections.grants import Brought, GrantStore
 from vaultd.connections.pending import Pending
 from vaultd.db import Database
-from vaultd.errors import TemporarilyUnavailable
+from vaultd.persistence import persist
 
-PERSISTENCE = 60.0
-"""Seconds for which a database that is away is waited for with tokens in hand."""
-PERSIST_AGAIN = 0.2
 ANSWERED_AFTER = 1.0
 """Seconds after which nobody waits any longer for that with their browser; it goes on."""
 
@@ -65,18 +62,13 @@ class Keeping:
 
     async def _give_back(self, provider: str, subject_id: UUID, brought: Brought) -> None:
         """Into the outbox, without an event: the one that says what became of it follows from there."""
+
+        async def put(_: bool) -> None:  # noqa: FBT001 - `persist` calls it
+            async with self._database.transaction() as connection:
+                await self._grants.give_back(connection, provider, subject_id, brought)
+
         log = structlog.stdlib.get_logger("vaultd.connect")
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + PERSISTENCE
-        while True:
-            try:
-                async with self._database.transaction() as connection:
-                    await self._grants.give_back(connection, provider, subject_id, brought)
-            except TemporarilyUnavailable:
-                if loop.time() < deadline:
-                    await asyncio.sleep(PERSIST_AGAIN)
-                    continue
-                log.exception("tokens that were not stored could not be put aside, and may be alive", provider=provider)
-            except Exception:
-                log.exception("tokens that were not stored could not be put aside, and may be alive", provider=provider)
-            return
+        try:
+            await persist(put)
+        except Exception:
+            log.exception("tokens that were not stored could not be put aside, and may be alive", provider=provider)

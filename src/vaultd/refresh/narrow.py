@@ -18,6 +18,7 @@ from vaultd.connections.table import ConnectionRow
 from vaultd.db import Database
 from vaultd.errors import RequestRefused, TemporarilyUnavailable
 from vaultd.flights import Flights
+from vaultd.persistence import persist
 from vaultd.refresh.claims import Claim, Claims, Flight
 from vaultd.refresh.leased import PATIENCE, Fresh, Leased
 from vaultd.refresh.lives import life_of, renewed_by
@@ -159,7 +160,7 @@ class Narrower:
                 await transaction.append(replace(draft, reason=NARROWED, scopes=carries, revision=row.revision + 1))
             self._results.count(row, NARROWED)
 
-        await self._results.persist(write)
+        await persist(write)
 
 
 def _end(fresh: Fresh, row: ConnectionRow, now: datetime) -> datetime:

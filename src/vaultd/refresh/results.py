@@ -8,8 +8,7 @@ answer can be used, since the older one may be used up. The rest is revoked as f
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -24,9 +23,9 @@ from vaultd.connections.lookups import NoticeLookups
 from vaultd.connections.refresh_end import next_end
 from vaultd.connections.sealing import PURPOSE, Opened, data_key_of, known_account, open_connection
 from vaultd.connections.table import ConnectionRow
-from vaultd.errors import TemporarilyUnavailable
 from vaultd.keys.data_keys import DataKeys
 from vaultd.keys.envelope import Key
+from vaultd.persistence import persist
 from vaultd.providers.issued import Issued
 from vaultd.providers.registry import Provider, Providers
 from vaultd.sizes import LONGEST_TOKEN
@@ -34,9 +33,6 @@ from vaultd.subjects.store import SubjectStore
 from vaultd.telemetry.metrics import Tally
 from vaultd.terms import Clock, Scopes, Secret
 
-PERSISTENCE = 60.0
-"""Seconds for which a database that is away is waited for with tokens in hand."""
-PERSIST_AGAIN = 0.2
 ENDED_THERE = "revoked_at_provider"
 """The reason of a connection that ends because the provider itself does not accept its token."""
 UNUSABLE = "unusable_answer"
@@ -103,25 +99,6 @@ class CallResults:
             connection_id=row.id,
         )
 
-    async def persist(self, write: Callable[[bool], Awaitable[None]]) -> None:
-        """Store what a call brought. It is nowhere else, so a database that is away is waited for.
-
-        `write` is told whether it has been tried before: the first try may have been committed all the same.
-
-        Raises:
-            TemporarilyUnavailable: the database stayed away; the intent is in the row.
-        """
-        loop = asyncio.get_running_loop()
-        deadline, again = loop.time() + PERSISTENCE, False
-        while True:
-            try:
-                return await write(again)
-            except TemporarilyUnavailable:
-                if loop.time() >= deadline:
-                    raise
-            again = True
-            await asyncio.sleep(PERSIST_AGAIN)
-
     async def store(
         self,
         connection: AsyncConnection,
@@ -179,7 +156,7 @@ class CallResults:
                     await self.give_away(connection, row, stored.opened, issued)
 
         # Only what is nowhere else is worth waiting for.
-        await (self.persist(write) if issued else write())
+        await (persist(write) if issued else write())
 
     async def keep_issued(self, row: ConnectionRow, fence: int, stored: Stored, issued: Sequence[Issued]) -> bool:
         """End the lease of a call whose answer is of no use, and keep what was issued in it.
@@ -216,7 +193,7 @@ class CallResults:
                     )
                 await self.give_away(connection, row, stored.opened, rest)
 
-        await self.persist(write)
+        await persist(write)
         return renewed is not None
 
     async def not_stored(

@@ -27,6 +27,7 @@ from vaultd.errors import (
     TemporarilyUnavailable,
 )
 from vaultd.flights import Flights
+from vaultd.persistence import persist
 from vaultd.providers.oauth import Issued, OAuthClient
 from vaultd.providers.replies import TOKEN_GONE
 from vaultd.refresh.breaker import LONGEST_ASKED, Breaker, host_of
@@ -168,7 +169,7 @@ class Scoper:
             async with self._database.transaction() as connection:
                 await self._results.give_away(connection, row, stored.opened, issued)
 
-        await self._results.persist(write)
+        await persist(write)
 
     async def _nothing_came(
         self, row: ConnectionRow, stored: Stored, error: ProviderError, *, renewed: bool
@@ -236,7 +237,7 @@ class Scoper:
                     draft = replace(draft, client_id=claim.client_id)
                 await transaction.append(replace(draft, reason=NARROWED, scopes=carries))
 
-        await self._results.persist(write)
+        await persist(write)
         self._results.count(row, NARROWED if kept else "superseded")
         return None if kept else _Again()
 

@@ -14,6 +14,7 @@ from vaultd.connections.table import ConnectionRow
 from vaultd.db import Database
 from vaultd.errors import RequestRefused, TemporarilyUnavailable
 from vaultd.flights import Flights
+from vaultd.persistence import persist
 from vaultd.refresh.claims import REPORTED, Claim, Claims, Flight
 from vaultd.refresh.leased import PATIENCE, Fresh, Leased
 from vaultd.refresh.lives import life_of, renewed_by
@@ -139,7 +140,7 @@ class Refresher:
                 await transaction.append(replace(draft, scopes=scopes, revision=row.revision + 1))
             self._results.count(row, "refreshed")
 
-        await self._results.persist(write)
+        await persist(write)
 
 
 def _loop_time() -> float:
